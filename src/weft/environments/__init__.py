@@ -1,0 +1,1 @@
+"""Interpreter, folder and variables of an attempt."""

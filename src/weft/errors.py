@@ -1,0 +1,137 @@
+"""Every error a user can meet: whose fault it is, where it is, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+SHOWN_CHARACTERS = 80  # of an offending value; dialects.md 1.2
+
+
+def cut(text: str, limit: int = SHOWN_CHARACTERS) -> str:
+    """`text` on one line, shortened to `limit` characters, control characters escaped."""
+    line = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake (or warning) in an input; the record of dialects.md 1.2.
+
+    location: JSON pointer. line, column: from 1, None where unknown.
+    """
+
+    code: str
+    message: str
+    file: str | None = None
+    location: str | None = None
+    line: int | None = None
+    column: int | None = None
+    hint: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """The record with all seven keys."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        place = self.file or ""
+        if self.line is not None:
+            place += f":{self.line}" + (f":{self.column}" if self.column is not None else "")
+        if self.location:
+            place += f" {self.location}" if place else self.location
+        text = f"{place}: {self.message} [{self.code}]" if place else f"{self.message} [{self.code}]"
+        return f"{text}\n    {self.hint}" if self.hint else text
+
+
+class WeftError(Exception):
+    """Something that weft tells its user without a traceback."""
+
+    exit_code = 70
+
+    def problems(self) -> tuple[Problem, ...]:
+        """What went wrong as records; at least one."""
+        return (Problem("error", str(self)),)
+
+
+class PlanError(WeftError):
+    """The input has mistakes; nothing ran. Carries all of them."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Iterable[Problem]):
+        self._problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self._problems))
+
+    def problems(self) -> tuple[Problem, ...]:
+        return self._problems
+
+
+class DefinitionError(PlanError, ValueError):
+    """A definition made in Python is wrong."""
+
+
+class UsageError(WeftError):
+    """The command line asks for something that does not exist or does not go together."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str | None = None, code: str = "usage"):
+        super().__init__(message)
+        self.hint = hint
+        self.code = code
+
+    def problems(self) -> tuple[Problem, ...]:
+        return (Problem(self.code, str(self), hint=self.hint),)
+
+
+class StoreError(WeftError):
+    """The state cannot be used: what was tried, the system's own words, what to do."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, path: str | None = None, hint: str | None = None):
+        super().__init__(message)
+        self.path = path
+        self.hint = hint
+
+    def problems(self) -> tuple[Problem, ...]:
+        return (Problem("store", str(self), file=self.path, hint=self.hint),)
+
+
+class OwnedError(WeftError):
+    """Another live run owns this plan."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, hint: str | None = None):
+        super().__init__(message)
+        self.hint = hint
+
+    def problems(self) -> tuple[Problem, ...]:
+        return (Problem("owned", str(self), hint=self.hint),)
+
+
+class BackendError(WeftError):
+    """A system that weft runs on does not answer."""
+
+    exit_code = 5
+
+    def __init__(self, message: str, hint: str | None = None):
+        super().__init__(message)
+        self.hint = hint
+
+    def problems(self) -> tuple[Problem, ...]:
+        return (Problem("backend", str(self), hint=self.hint),)
+
+
+class InternalError(WeftError):
+    """Our bug: a promise of the code is broken. Says which, with the last events."""
+
+    exit_code = 70
+
+    def problems(self) -> tuple[Problem, ...]:
+        return (Problem("internal", str(self), hint="please report this with the text above"),)
+
+
+class WeftWarning(UserWarning):
+    """Something a user of the Python API should know."""

@@ -1,0 +1,1 @@
+"""The file system before and after an attempt: requirements, contents, fingerprints."""

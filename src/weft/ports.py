@@ -1,0 +1,396 @@
+"""What weft asks of the world. Each port is small and belongs to the engine, which uses it; adapters fulfil it at the rim."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+from weft.scheduling.commands import Record, Retry, SettleTask, StartAttempt
+from weft.scheduling.events import Inspected
+from weft.scheduling.keys import AttemptKey
+from weft.scheduling.outcomes import LogRegion, Outcome, Request, RunState, TaskState, Usage
+from weft.spec.environments import VariableValue
+from weft.spec.plan import Plan
+from weft.spec.tasks import Isolation
+
+
+class Clock(Protocol):
+    """Time. Limits use `monotonic`; `wall` is for people only."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+
+    def wall(self) -> float:
+        """Seconds since the epoch; may jump."""
+
+
+# --- executors ---------------------------------------------------------------------------------------------------------
+
+
+class Process(NamedTuple):
+    """Start a program. argv holds finished words; an empty `expand` means none of them is to be expanded.
+
+    expand: indexes of words in which `$NAME` is replaced from the attempt's environment before the start.
+    """
+
+    argv: tuple[str, ...]
+    expand: tuple[int, ...] = ()
+
+
+class Code(NamedTuple):
+    """Run Python source with fresh globals. values: globals of their names."""
+
+    source: str
+    values: Mapping[str, Any]
+    file: str
+
+
+class Function(NamedTuple):
+    """Call `module:name`, `file.py:name`, or a serialised function (base64 of cloudpickle) with keyword arguments."""
+
+    reference: str | None
+    serialized: str | None
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An attempt that an executor is to start: everything is resolved but what only the attempt's environment knows.
+
+    token: what the process carries in `WEFT_TOKEN`. environment: finished values, laid over the executor's base environment.
+    variables: evaluated in order where the attempt runs, after `environment`. folder: absolute working folder.
+    interpreter: of scripts, snippets and functions; None is weft's own.
+    timeout: seconds of wall time. memory_bytes: limit. lane, ahead: see `StartAttempt`.
+    isolation: of snippets and functions. keeps: what becomes the product, None when nothing does.
+    """
+
+    key: AttemptKey
+    nonce: int
+    token: str
+    name: str
+    launch: Process | Code | Function
+    folder: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    variables: tuple[tuple[str, VariableValue], ...] = ()
+    interpreter: str | None = None
+    timeout: float | None = None
+    memory_bytes: int | None = None
+    niceness: int = 0
+    lane: int = 0
+    ahead: bool = False
+    isolation: Isolation = "process"
+    keeps: Literal["stdout", "json", "return"] | None = None
+
+
+class Began(NamedTuple):
+    """Report: the attempt's action has begun. pid: its process, None for a snippet. started: wall clock seconds.
+
+    stdout, stderr: files (below the run's log folder) that its output goes to while it runs; a region with length -1.
+    """
+
+    key: AttemptKey
+    nonce: int
+    started: float
+    pid: int | None
+    stdout: LogRegion
+    stderr: LogRegion
+
+
+class Finished(NamedTuple):
+    """Report: the attempt has ended, and how."""
+
+    key: AttemptKey
+    nonce: int
+    outcome: Outcome
+
+
+class Remark(NamedTuple):
+    """Report: something people should know (strays that were ended, a start that is put off). key: of which attempt, if any."""
+
+    text: str
+    key: AttemptKey | None = None
+
+
+Report = Began | Finished | Remark
+
+
+class Reports(NamedTuple):
+    """What has happened since the last poll. offsets: receipts file -> bytes read, to be stored with the facts."""
+
+    reports: Sequence[Report]
+    offsets: Mapping[str, int]
+
+
+class Executor(Protocol):
+    """Where attempts run. Calls never block longer than a local socket takes."""
+
+    def submit(self, orders: Sequence[Order]) -> None:
+        """Take orders whose intents are durable. A start that fails is a `Finished` (`not_found`, `setup`), never an exception."""
+
+    def stop(self, keys: Sequence[AttemptKey], how: Literal["withdraw", "terminate", "kill"], cause: str) -> None:
+        """End attempts. Each still gives exactly one `Finished`, with `cause` if the stop is what ended it."""
+
+    def poll(self) -> Reports:
+        """Everything new, without waiting. `bells` become readable when there may be something."""
+
+    def reattach(
+        self, nonces: Mapping[AttemptKey, int], offsets: Mapping[str, int]
+    ) -> Mapping[AttemptKey, Began | None]:
+        """After a take-over: which open attempts still live here (`Began` once begun, None while queued).
+
+        Ends of the others, read from the receipts behind `offsets`, come by `poll`. An attempt that is neither in the answer
+        nor in the next `poll` is gone: what was left of its processes has been ended before this returns.
+        """
+
+    def bells(self) -> Sequence[int]:
+        """File descriptors to wait on; may change between polls."""
+
+    def close(self) -> None:
+        """Let go. Live attempts go on until their end when the executor's processes outlive the engine."""
+
+
+class Tracker(Protocol):
+    """What knows a resource's capacity and present use."""
+
+    def capacity(self) -> Mapping[str, int]:
+        """All there is, by resource name, in integer units."""
+
+    def available(self) -> Mapping[str, int]:
+        """What is measured free now, by resource name, in integer units."""
+
+
+# --- the world before a start ------------------------------------------------------------------------------------------
+
+
+class Inspector(Protocol):
+    """Looks at the world for tasks that are about to start: requirements, items, fingerprints. Works off the loop."""
+
+    def ask(self, task: int, force: bool) -> None:
+        """Begin looking. force: do not ask whether it is up to date."""
+
+    def answers(self) -> Sequence[Inspected]:
+        """What has been found since; never waits."""
+
+    def bells(self) -> Sequence[int]:
+        """File descriptors to wait on."""
+
+    def finished(self, task: int, instance: int) -> tuple[str, str] | None:
+        """After an attempt that did its work: (cause, detail) when a declared output is missing, else None; remembers results."""
+
+    def close(self) -> None:
+        """Stop looking."""
+
+
+# --- state -------------------------------------------------------------------------------------------------------------
+
+
+class TaskRow(NamedTuple):
+    """A task of a run as the store shows it. seconds and memory are those of the attempt that ended it."""
+
+    task: int
+    name: str
+    state: TaskState
+    cause: str | None
+    detail: str | None
+    attempts: int
+    seconds: float | None
+    memory: int | None
+    cpu_seconds: float | None
+    fingerprint: str | None
+    instances: int
+
+
+class AttemptRow(NamedTuple):
+    """An attempt of a run as the store shows it. state: queued, running, ok, failed, cancelled, lost."""
+
+    key: AttemptKey
+    nonce: int
+    state: str
+    cause: str | None
+    detail: str | None
+    exit_code: int | None
+    started: float | None
+    usage: Usage
+    request: Request
+    stdout: LogRegion
+    stderr: LogRegion
+    product: str | None
+    retry: str | None
+    charged: bool
+
+
+class RunRow(NamedTuple):
+    """A run as the store shows it. plan: snapshot that `formats` reads back. settings: what it was started with."""
+
+    run: str
+    plan_key: str
+    plan_name: str | None
+    root: str
+    state: RunState
+    started: float
+    ended: float | None
+    exit_code: int | None
+    epoch: int
+    settings: Mapping[str, Any]
+    tasks: int
+
+
+class NewRun(NamedTuple):
+    """A run that is about to be recorded. names: of all tasks of the plan, in plan order; selected: indexes that take part."""
+
+    run: str
+    plan_key: str
+    plan_name: str | None
+    root: str
+    started: float
+    settings: Mapping[str, Any]
+    snapshot: bytes
+    names: Sequence[str]
+    selected: Sequence[int]
+
+
+class OpenRun(NamedTuple):
+    """What is recorded of a run that is taken up again. offsets: receipts file -> bytes already counted."""
+
+    row: RunRow
+    tasks: Sequence[TaskRow]
+    items: Mapping[int, Sequence[tuple[str, str, str | None]]]
+    attempts: Sequence[AttemptRow]
+    offsets: Mapping[str, int]
+
+
+class ResultRow(NamedTuple):
+    """Finished work that may stand in for a task: fingerprint (hex), its named parts, and the outputs as they were then.
+
+    outputs: (path, size, mtime_ns, inode, digest hex) of each. product: digest (hex) of what the task hands on.
+    """
+
+    plan_key: str
+    name: str
+    instance: str
+    fingerprint: str
+    parts: Mapping[str, str]
+    outputs: tuple[tuple[str, int, int, int, str], ...]
+    product: str | None
+    run: str
+
+
+class FileRow(NamedTuple):
+    """A file whose content was hashed: as long as size, mtime and inode are these, its digest is this."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    inode: int
+    digest: str
+
+
+class Ledger(Protocol):
+    """The writing side of the store for one owner of one run. Everything between two commits is one transaction."""
+
+    def record(self, facts: Sequence[StartAttempt | Record], offsets: Mapping[str, int]) -> None:
+        """Append facts and change the tables that show them. Compare-and-set on nonce and epoch: a fenced owner raises."""
+
+    def remember(self, results: Sequence[ResultRow], files: Sequence[FileRow]) -> None:
+        """Keep results and digests for later runs, in the same transaction."""
+
+    def commit(self) -> None:
+        """Make it durable. Raises StoreError when that is impossible, after what the store could try."""
+
+    def replan(self, snapshot: bytes, names: Sequence[str], selected: Sequence[int], moved: Mapping[int, int]) -> None:
+        """Resume with a changed plan: new snapshot and tasks; `moved` gives the new index of each old task that stays."""
+
+    def finish(self, state: RunState, exit_code: int, ended: float) -> None:
+        """Record the end of the run and commit."""
+
+    def close(self) -> None:
+        """Give up ownership. Safe to call twice."""
+
+
+class Store(Protocol):
+    """Durable state: opens runs for writing. One writer per process; other owners of other plans may be at work."""
+
+    def open_run(self, new: NewRun) -> Ledger:
+        """Take the plan's lock, raise its epoch, record the run. Raises OwnedError, StoreError."""
+
+    def reopen_run(self, run: str) -> tuple[Ledger, OpenRun]:
+        """Take over a recorded run: lock, epoch + 1, checksums verified. Raises OwnedError, StoreError."""
+
+    def close(self) -> None:
+        """Let go of the files."""
+
+
+class Archive(Protocol):
+    """The reading side: other processes may read while one writes."""
+
+    def runs(self, plan_key: str | None = None) -> Sequence[RunRow]:
+        """All runs, oldest first."""
+
+    def tasks(self, run: str) -> Sequence[TaskRow]:
+        """In plan order."""
+
+    def attempts(self, run: str, task: int | None = None) -> Sequence[AttemptRow]:
+        """By task, instance, attempt."""
+
+    def items(self, run: str, task: int | None = None) -> Mapping[int, Sequence[tuple[str, str, str | None]]]:
+        """By mapped task: (item, state, cause) of each instance."""
+
+    def snapshot(self, run: str) -> bytes:
+        """The plan as it was recorded."""
+
+    def results(self, plan_key: str) -> Mapping[tuple[str, str], ResultRow]:
+        """The latest result by (task name, item)."""
+
+
+# --- those who listen --------------------------------------------------------------------------------------------------
+
+
+class RunOpening(NamedTuple):
+    """What a listener knows when a run starts. resumed: how many tasks are ok already from before."""
+
+    run: str
+    plan: Plan
+    selected: Sequence[int]
+    resumed: int
+    state_folder: str
+    capacity: Mapping[str, int]
+
+
+class RunEnding(NamedTuple):
+    """How a run ended."""
+
+    run: str
+    state: RunState
+    exit_code: int
+    seconds: float
+
+
+class Observer(Protocol):
+    """Is told what has become durable, on the engine's loop; must be quick and may not raise."""
+
+    def run_started(self, opening: RunOpening) -> None:
+        """The run is recorded; nothing has started yet."""
+
+    def attempt_started(self, key: AttemptKey, began: Began) -> None:
+        """An attempt has begun."""
+
+    def attempt_ended(self, key: AttemptKey, outcome: Outcome, retry: Retry | None) -> None:
+        """An attempt has ended; `retry` when another follows."""
+
+    def task_ended(self, settled: SettleTask) -> None:
+        """A task has ended, also without any attempt (cached, skipped, cancelled)."""
+
+    def remarked(self, text: str, task: int | None) -> None:
+        """A warning, or news of the run."""
+
+    def run_ended(self, ending: RunEnding) -> None:
+        """The run is over."""
+
+
+class Gauge(NamedTuple):
+    """What a live view may ask the engine: tasks by state, amounts held, live attempts (key, started)."""
+
+    counts: Mapping[str, int]
+    held: Mapping[str, int]
+    live: Iterable[tuple[AttemptKey, float]]

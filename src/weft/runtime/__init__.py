@@ -1,0 +1,1 @@
+"""Make it happen: the engine's loop and what recovers a run."""

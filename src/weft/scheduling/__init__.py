@@ -1,0 +1,1 @@
+"""What happens next: pure; no clock, no input or output, no chance."""

@@ -1,0 +1,1 @@
+"""What the work is: frozen values, standard library only."""

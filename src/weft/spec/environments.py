@@ -1,0 +1,31 @@
+"""Interpreter, requirements, working folder and variables of an action."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from weft.spec.actions import Expand
+
+
+@dataclass(frozen=True, slots=True)
+class ShellValue:
+    """A variable's value that is the output of a shell command, evaluated anew for every attempt where it runs."""
+
+    command: str
+
+
+VariableValue = str | Expand | ShellValue
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Where an action runs. variables keep document order: later ones may use earlier ones.
+
+    fingerprint: whether the variables belong to the fingerprint.
+    """
+
+    python: str | None = None
+    requirements: tuple[str, ...] = ()
+    path: str | None = None
+    variables: tuple[tuple[str, VariableValue], ...] = ()
+    fingerprint: bool = False

@@ -1,0 +1,73 @@
+"""Conditions on the world that must hold before an attempt starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from weft.spec.options import Value
+
+
+@dataclass(frozen=True, slots=True)
+class FileNeed:
+    """A regular file that must exist. bind: the parameter that receives its path."""
+
+    path: str
+    bind: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FolderNeed:
+    """A folder with at least `minimum` regular files. source: its files are bound and mapped over."""
+
+    path: str
+    minimum: int = 1
+    recursive: bool = False
+    bind: str | None = None
+    source: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MatchNeed:
+    """At least `minimum` files that match. kind: `regex` matches the whole path relative to the root; `glob`."""
+
+    pattern: str
+    kind: Literal["regex", "glob"] = "regex"
+    minimum: int = 1
+    bind: str | None = None
+    source: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """All that must hold. signal: paths that must exist and are no inputs. shared_memory: names below the host's folder."""
+
+    files: tuple[FileNeed, ...] = ()
+    folders: tuple[FolderNeed, ...] = ()
+    match: tuple[MatchNeed, ...] = ()
+    shared_memory: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
+    signal: tuple[str, ...] = ()
+
+
+NO_REQUIREMENTS = Requirements()
+
+
+@dataclass(frozen=True, slots=True)
+class Foreach:
+    """What a mapped task has one instance of: exactly one of files, values, stream.
+
+    files: one instance per file of the sources in `requires.folders` and `requires.match`.
+    stream: the task whose product is consumed item by item. bind: the parameter that receives the item (None: the
+    `bind` of the source, or `WEFT_FILE` alone).
+    """
+
+    files: bool = False
+    values: tuple[Value, ...] | None = None
+    stream: str | None = None
+    bind: str | None = None
+
+
+def instance_name(task: str, item: str) -> str:
+    """How an instance of a mapped task is shown."""
+    return f"{task}[{item}]"

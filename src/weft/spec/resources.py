@@ -1,0 +1,63 @@
+"""Amounts that running attempts hold, as integers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+CORES: Final = "cores"
+MEMORY: Final = "memory"
+DISK: Final = "disk"
+
+MILLI: Final = 1000  # cores are kept in millicores
+MICRO: Final = 1_000_000  # named amounts are kept in micro-units
+BYTE_AMOUNTS: Final = frozenset({MEMORY, DISK, "shared_memory", "network_bandwidth"})
+
+
+def to_units(name: str, amount: float) -> int:
+    """The integer that stands for `amount`: millicores, bytes, or micro-units; rounded up, so a demand never vanishes."""
+    scale = MILLI if name == CORES else 1 if name in BYTE_AMOUNTS else MICRO
+    exact = amount * scale
+    whole = int(exact)
+    return whole if whole == exact else whole + 1
+
+
+def from_units(name: str, units: int) -> float | int:
+    """The amount that the integer stands for; whole numbers as int."""
+    scale = MILLI if name == CORES else 1 if name in BYTE_AMOUNTS else MICRO
+    return units // scale if units % scale == 0 else units / scale
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """A demand: amounts by name, in integer units (see `to_units`), sorted by name, none of them zero but `cores`."""
+
+    amounts: tuple[tuple[str, int], ...] = ((CORES, MILLI),)
+
+    @classmethod
+    def of(cls, amounts: Mapping[str, float]) -> Resources:
+        """From amounts as people write them: cores, bytes, plain numbers. `cores` defaults to 1; other zeros are no demand."""
+        units = {name: to_units(name, amount) for name, amount in amounts.items() if amount or name == CORES}
+        units.setdefault(CORES, MILLI)
+        return cls(tuple(sorted(units.items())))
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        return iter(self.amounts)
+
+    def units(self, name: str) -> int:
+        """Units demanded of `name`; 0 when not named."""
+        return next((units for key, units in self.amounts if key == name), 0)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The memory limit, None when there is none."""
+        return self.units(MEMORY) or None
+
+    def as_json(self) -> dict[str, float | int]:
+        """Amounts as people write them."""
+        return {name: from_units(name, units) for name, units in self.amounts}
+
+
+ONE_CORE: Final = Resources()
+NO_CORES: Final = Resources(((CORES, 0),))

@@ -1,0 +1,1 @@
+"""What knows a resource's capacity and present use."""
