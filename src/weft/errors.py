@@ -7,6 +7,10 @@ from dataclasses import asdict, dataclass
 
 SHOWN_CHARACTERS = 80  # of an offending value; dialects.md 1.2
 
+NEAR = 0.6  # similarity above which a name is offered; difflib's own default
+COMPARED_NAMES = 20_000  # bounds the time that one hint may take in a plan of a million names
+COMPARED_CHARACTERS = 200  # matching is quadratic in the length, and nobody misspells so long a name by hand
+
 
 def cut(text: str, limit: int = SHOWN_CHARACTERS) -> str:
     """`text` on one line, shortened to `limit` characters, control characters escaped."""
@@ -85,12 +89,16 @@ class UsageError(WeftError):
 
 
 class StoreError(WeftError):
-    """The state cannot be used: what was tried, the system's own words, what to do."""
+    """The state cannot be used: what was tried, the system's own words, what to do.
+
+    is_passing: the same call may succeed later (the disk is full now).
+    """
 
     exit_code = 3
 
-    def __init__(self, message: str, path: str | None = None, hint: str | None = None):
+    def __init__(self, message: str, path: str | None = None, hint: str | None = None, is_passing: bool = False):
         super().__init__(message)
+        self.is_passing = is_passing
         self.path = path
         self.hint = hint
 
@@ -135,3 +143,33 @@ class InternalError(WeftError):
 
 class WeftWarning(UserWarning):
     """Something a user of the Python API should know."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that `name` most likely means, None when none is close. Cost: O(known) comparisons."""
+    from difflib import SequenceMatcher  # late: only mistakes need it
+
+    wanted = name.casefold()
+    if not wanted or len(wanted) > COMPARED_CHARACTERS:
+        return None
+    best, best_ratio = None, NEAR
+    matcher: SequenceMatcher[str] = SequenceMatcher(autojunk=False)
+    matcher.set_seq2(wanted)
+    for position, candidate in enumerate(known):
+        if position >= COMPARED_NAMES:
+            break
+        if candidate == name or len(candidate) > COMPARED_CHARACTERS:
+            continue
+        matcher.set_seq1(candidate.casefold())
+        if matcher.real_quick_ratio() <= best_ratio or matcher.quick_ratio() <= best_ratio:
+            continue
+        ratio = matcher.ratio()
+        if ratio > best_ratio:
+            best, best_ratio = candidate, ratio
+    return best
+
+
+def hint_nearest(name: str, known: Iterable[str]) -> str | None:
+    """`did you mean 'x'?`, None when nothing known is close."""
+    found = nearest(name, known)
+    return None if found is None else f"did you mean {cut(found)!r}?"

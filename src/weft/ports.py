@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -126,7 +126,7 @@ class Executor(Protocol):
     """Where attempts run. Calls never block longer than a local socket takes."""
 
     def submit(self, orders: Sequence[Order]) -> None:
-        """Take orders whose intents are durable. A start that fails is a `Finished` (`not_found`, `setup`), never an exception."""
+        """Take orders whose intents are durable. A failed start is a `Finished` (`not_found`, `setup`), no exception."""
 
     def stop(self, keys: Sequence[AttemptKey], how: Literal["withdraw", "terminate", "kill"], cause: str) -> None:
         """End attempts. Each still gives exactly one `Finished`, with `cause` if the stop is what ended it."""
@@ -160,28 +160,6 @@ class Tracker(Protocol):
         """What is measured free now, by resource name, in integer units."""
 
 
-# --- the world before a start ------------------------------------------------------------------------------------------
-
-
-class Inspector(Protocol):
-    """Looks at the world for tasks that are about to start: requirements, items, fingerprints. Works off the loop."""
-
-    def ask(self, task: int, force: bool) -> None:
-        """Begin looking. force: do not ask whether it is up to date."""
-
-    def answers(self) -> Sequence[Inspected]:
-        """What has been found since; never waits."""
-
-    def bells(self) -> Sequence[int]:
-        """File descriptors to wait on."""
-
-    def finished(self, task: int, instance: int) -> tuple[str, str] | None:
-        """After an attempt that did its work: (cause, detail) when a declared output is missing, else None; remembers results."""
-
-    def close(self) -> None:
-        """Stop looking."""
-
-
 # --- state -------------------------------------------------------------------------------------------------------------
 
 
@@ -202,7 +180,10 @@ class TaskRow(NamedTuple):
 
 
 class AttemptRow(NamedTuple):
-    """An attempt of a run as the store shows it. state: queued, running, ok, failed, cancelled, lost."""
+    """An attempt of a run as the store shows it. state: queued, running, ok, failed, cancelled, lost.
+
+    next_request: what the attempt after this one is to ask for, once a retry was decided; else None.
+    """
 
     key: AttemptKey
     nonce: int
@@ -218,6 +199,7 @@ class AttemptRow(NamedTuple):
     product: str | None
     retry: str | None
     charged: bool
+    next_request: Request | None = None
 
 
 class RunRow(NamedTuple):
@@ -343,11 +325,42 @@ class Archive(Protocol):
         """The latest result by (task name, item)."""
 
 
+# --- the world before a start ------------------------------------------------------------------------------------------
+
+
+class Inspector(Protocol):
+    """Looks at the world for tasks that are about to start: requirements, items, fingerprints. Works off the loop."""
+
+    def ask(self, task: int, force: bool) -> None:
+        """Begin looking. force: do not ask whether it is up to date."""
+
+    def answers(self) -> Sequence[Inspected]:
+        """What has been found since; never waits."""
+
+    def bells(self) -> Sequence[int]:
+        """File descriptors to wait on."""
+
+    def finished(self, task: int, instance: int) -> tuple[str, str] | None:
+        """After an attempt that did its work: (cause, detail) when a declared output is missing, else None; remembers results."""
+
+    def take(self) -> tuple[Sequence[ResultRow], Sequence[FileRow]]:
+        """Results and digests that are known since the last call, to be stored."""
+
+    def drain(self) -> None:
+        """Wait until everything that `finished` began is known."""
+
+    def close(self) -> None:
+        """Stop looking."""
+
+
 # --- those who listen --------------------------------------------------------------------------------------------------
 
 
 class RunOpening(NamedTuple):
-    """What a listener knows when a run starts. resumed: how many tasks are ok already from before."""
+    """What a listener knows when a run starts. resumed: how many tasks are ok already from before.
+
+    gauge: asks the engine for the present figures; cheap, from any thread.
+    """
 
     run: str
     plan: Plan
@@ -355,6 +368,7 @@ class RunOpening(NamedTuple):
     resumed: int
     state_folder: str
     capacity: Mapping[str, int]
+    gauge: Callable[[], Gauge]
 
 
 class RunEnding(NamedTuple):
@@ -386,6 +400,13 @@ class Observer(Protocol):
 
     def run_ended(self, ending: RunEnding) -> None:
         """The run is over."""
+
+
+class Ticker(Protocol):
+    """What an observer may be besides: one that wants time, for buffered lines, a live view, a heartbeat."""
+
+    def tick(self, idle: bool) -> float | None:
+        """Called when it is due, and when the loop has nothing to do (`idle`). Seconds until the next wish; None for none."""
 
 
 class Gauge(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import NO_OUTPUT, NO_USAGE, LogRegion, Outcome, Request, TaskState, Usage
+from weft.scheduling.reasons import Reason
 
 
 class StartAttempt(NamedTuple):
@@ -27,7 +28,7 @@ class StartAttempt(NamedTuple):
 
 
 class StopAttempt(NamedTuple):
-    """End it: `withdraw` only if it has not begun, `terminate` (TERM, grace, KILL) or `kill`. cause: what its end will count as."""
+    """End it: `withdraw` only if it has not begun, `terminate` (TERM, grace, KILL) or `kill`. cause: what its end counts as."""
 
     key: AttemptKey
     how: Literal["withdraw", "terminate", "kill"]
@@ -104,5 +105,22 @@ class TakeItems(NamedTuple):
     items: tuple[str, ...]
 
 
-Record = CloseAttempt | BeginAttempt | SettleTask | SettleInstance | TakeItems
+class ReopenTask(NamedTuple):
+    """Fact: a task that had ended is taken up again (resume, retry), and with it its instances that are not ok.
+
+    anew: all of its instances; its items are taken again.
+    """
+
+    task: int
+    anew: bool = False
+
+
+class ExplainTask(NamedTuple):
+    """Fact: why a task has to run, or need not, as it was found just before its start; the latest counts."""
+
+    task: int
+    reasons: tuple[Reason, ...]
+
+
+Record = CloseAttempt | BeginAttempt | SettleTask | SettleInstance | TakeItems | ReopenTask | ExplainTask
 Command = StartAttempt | StopAttempt | Inspect | SetTimer | Record

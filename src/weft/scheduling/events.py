@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import NO_OUTPUT, LogRegion, Outcome, Request, TaskState
+from weft.scheduling.reasons import Reason
 
 
 class AttemptStarted(NamedTuple):
@@ -50,6 +51,7 @@ class Inspected(NamedTuple):
     fresh: bool = False
     fingerprint: str | None = None
     fresh_items: frozenset[int] = frozenset()
+    reasons: tuple[Reason, ...] = ()
 
 
 class TimerFired(NamedTuple):

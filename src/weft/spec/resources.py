@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
+
+from weft.units import BYTE_AMOUNTS as BYTE_AMOUNTS
+from weft.units import MICRO as MICRO
+from weft.units import MILLI as MILLI
 
 CORES: Final = "cores"
 MEMORY: Final = "memory"
 DISK: Final = "disk"
 
-MILLI: Final = 1000  # cores are kept in millicores
-MICRO: Final = 1_000_000  # named amounts are kept in micro-units
-BYTE_AMOUNTS: Final = frozenset({MEMORY, DISK, "shared_memory", "network_bandwidth"})
-
 
 def to_units(name: str, amount: float) -> int:
     """The integer that stands for `amount`: millicores, bytes, or micro-units; rounded up, so a demand never vanishes."""
     scale = MILLI if name == CORES else 1 if name in BYTE_AMOUNTS else MICRO
+    if isinstance(amount, int):
+        return amount * scale
     exact = amount * scale
-    whole = int(exact)
-    return whole if whole == exact else whole + 1
+    nearest = round(exact)
+    if abs(exact - nearest) <= 1e-9 * max(1.0, abs(exact)):  # 0.07 * 1000 is 70.00000000000001 and means 70
+        return nearest or int(amount > 0)
+    return ceil(exact)
 
 
 def from_units(name: str, units: int) -> float | int:

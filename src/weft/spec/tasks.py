@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -21,6 +21,11 @@ CacheMode = Literal["auto", "always", "never", "memory"]
 Isolation = Literal["thread", "worker", "process"]
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+def nothing() -> Mapping[str, Any]:
+    """The shared empty mapping; as a factory, because Python 3.11 refuses a mapping proxy as a default."""
+    return NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class Policy:
     product: Product | None = None
     foreach: Foreach | None = None
     mapping: str | Mapping[str, str] | None = None
-    roles: Mapping[str, Role] = NOTHING
+    roles: Mapping[str, Role] = field(default_factory=nothing)
     environment: str | None = None
     notes: tuple[str, ...] = ()
     cache: CacheMode = "auto"
@@ -60,7 +65,7 @@ class Policy:
     executor: str | None = None
     queue: str | None = None
     tags: tuple[str, ...] = ()
-    attributes: Mapping[str, Value] = NOTHING
+    attributes: Mapping[str, Value] = field(default_factory=nothing)
     description: str | None = None
 
 
@@ -74,7 +79,7 @@ class Task:
     name: str
     action: Action
     dependencies: tuple[Dependency, ...] = ()
-    parameters: Mapping[str, Value] = NOTHING
+    parameters: Mapping[str, Value] = field(default_factory=nothing)
     requires: Requirements = NO_REQUIREMENTS
     outputs: tuple[str, ...] = ()
     policy: Policy = DEFAULT_POLICY

@@ -1,0 +1,1 @@
+"""What weft costs, beside others, on this machine. `python -m benchmarks [NAME…]`."""

@@ -1,0 +1,203 @@
+"""What people ask of plans and of recorded runs, without running anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from weft.assemble.run_settings import RunSettings, check_executors, state_folder
+from weft.errors import UsageError, hint_nearest
+from weft.formats.snapshot import restore
+from weft.ports import RunRow, TaskRow
+from weft.runtime.selection import choose
+from weft.scheduling.reasons import Reason
+from weft.spec.plan import Plan
+from weft.store.archive import SqliteArchive
+from weft.store.database import path_of
+from weft.store.history import Episode, episodes, product_text
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTask:
+    """What would happen to a task now, and why."""
+
+    action: Literal["run", "cached", "blocked"]
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a task of a run ran, was cached, waits, failed or was skipped. history: newest run first."""
+
+    run: str
+    task: str
+    action: Literal["run", "cached", "blocked"]
+    state: str
+    cause: str | None
+    detail: str | None
+    reasons: tuple[Reason, ...]
+    history: tuple[Episode, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAnswer:
+    """What a request to cancel reached. tasks: None for all. live: whether an engine heard it."""
+
+    run: str
+    tasks: tuple[str, ...] | None
+    live: bool
+
+
+class Finding(NamedTuple):
+    """One line of `weft doctor`."""
+
+    topic: str
+    value: str
+    origin: str | None = None
+    advice: str | None = None
+
+
+def archive(state: str) -> SqliteArchive:
+    """The recorded runs of a state folder, for reading. Raises StoreError when there are none."""
+    return SqliteArchive(state)
+
+
+def preview(plan: Plan, settings: RunSettings) -> Mapping[str, PlannedTask]:
+    """What a run would do now, by task name in plan order; starts nothing and writes nothing."""
+    from weft.assemble.session import planning_inspector
+
+    selected = choose(plan, settings.select, settings.exclude, settings.until, settings.start_from)
+    check_executors(plan, settings)
+    folder = state_folder(plan.root, settings)
+    inspector = planning_inspector(plan, folder if os.path.exists(path_of(folder)) else None, settings)
+    try:
+        forecasts = inspector.preview(selected, settings.force)
+    finally:
+        inspector.close()
+    names = [task.name for task in plan.graph.tasks]
+    planned = {names[task]: PlannedTask(forecast.action, forecast.reasons) for task, forecast in forecasts.items()}
+    for task, name in unsatisfiable(plan, selected, settings):
+        text = f"asks for more {name} than there is, or nobody here knows {name}"
+        planned[names[task]] = PlannedTask("blocked", (Reason(f"unsatisfiable:{name}", text, name),))
+    return planned
+
+
+def unsatisfiable(plan: Plan, selected: Sequence[int], settings: RunSettings) -> Sequence[tuple[int, str]]:
+    """Tasks whose demand no capacity of this host can ever meet, with the resource's name."""
+    from weft.assemble.session import capacity_of, scheduler_options
+    from weft.scheduling.scheduler import Scheduler
+
+    scheduler = Scheduler(plan, selected, scheduler_options(settings), 0)
+    scheduler.handle([capacity_of(settings, plan.root)], 0.0)
+    return scheduler.unsatisfiable()
+
+
+def explain(state: str, run: str | None, task: str) -> Explanation:
+    """Why a task of a recorded run (None: the last) ran, was cached, waits or failed. Raises UsageError, StoreError."""
+    with SqliteArchive(state) as archive:
+        row = archive.find(run or "last")
+        found = _task_of(archive, row, task)
+        history = tuple(episodes(archive, row.plan_key, task))
+        reasons = list(archive.reasons(row.run, found.task))
+        plan = restore(archive.snapshot(row.run))
+        states = {other.name: other for other in archive.tasks(row.run)}
+    reasons += _end_reasons(found, plan, states)
+    blocked = found.state in ("skipped", "cancelled") and not found.attempts
+    action: Literal["run", "cached", "blocked"] = (
+        "blocked" if blocked else "cached" if found.cause == "cached" else "run"
+    )
+    return Explanation(row.run, task, action, found.state, found.cause, found.detail, tuple(reasons), history)
+
+
+def _task_of(archive: SqliteArchive, row: RunRow, name: str) -> TaskRow:
+    rows = archive.tasks(row.run)
+    for found in rows:
+        if found.name == name:
+            return found
+    raise UsageError(
+        f"run {row.run[:12]} has no task {name!r}", hint_nearest(name, [other.name for other in rows]), "ref.task"
+    )
+
+
+def _end_reasons(found: TaskRow, plan: Plan, states: Mapping[str, TaskRow]) -> list[Reason]:
+    """What the recorded state itself says: what it waits for, why it was skipped, how it failed."""
+    if found.state == "pending":
+        task = plan.graph.tasks[plan.graph.index[found.name]]
+        waits = [
+            name.name for name in task.dependencies if (row := states.get(name.name)) is not None and row.state != "ok"
+        ]
+        return [Reason("waits", f"waits for {name}, which is {states[name].state}", name) for name in waits] or [
+            Reason("ready", "everything that it depends on is ok; it had not started")
+        ]
+    cause = found.cause
+    if cause is None:
+        return []
+    kind, _, about = cause.partition(":")
+    detail = f": {found.detail}" if found.detail else ""
+    if kind == "dependency":
+        root = states.get(about)
+        why = f", which {root.state} ({root.cause})" if root is not None else ""
+        return [Reason("dependency", f"skipped because of {about}{why}", about)]
+    if found.state in ("failed", "skipped", "cancelled"):
+        return [Reason(kind, f"{found.state}: {cause}{detail}", about or None)]
+    return []
+
+
+def cancel(state: str, run: str | None, tasks: Sequence[str] | None, force: bool) -> CancelAnswer:
+    """Ask for tasks of a run (None: all) to be given up; an engine that lives hears it, else it is done here and now."""
+    from weft.assemble.runs import cancel_dead
+    from weft.store.mailbox import Mailbox
+
+    with SqliteArchive(state) as archive:
+        row = archive.find(run or "last")
+        for name in tasks or ():
+            _task_of(archive, row, name)
+        live = archive.is_owned(row)
+    if live:
+        with Mailbox(state) as mailbox:
+            mailbox.post(row.run, "cancel", {"tasks": None if tasks is None else list(tasks), "force": force})
+    else:
+        cancel_dead(state, row, tasks)
+    return CancelAnswer(row.run, None if tasks is None else tuple(tasks), live)
+
+
+def read_product(state: str, plan: Plan, task: str) -> Any:
+    """What a task last handed on, in whatever run it was made. Raises LookupError."""
+    source = plan.graph.tasks[plan.graph.index[task]].policy.product
+    if source is None:
+        raise LookupError(f"task {task!r} has no product")
+    if source.source == "outputs":
+        return list(plan.graph.tasks[plan.graph.index[task]].outputs)
+    text = product_text(state, plan.key, task)
+    if text is None:
+        raise LookupError(f"task {task!r} has made no product yet")
+    if source.source == "stdout":
+        return text
+    import json
+
+    return json.loads(text)
+
+
+def doctor(state: str | None) -> Sequence[Finding]:
+    """The machine's limits and the health of the state, as far as they can be seen without changing anything."""
+    import sys
+
+    from weft import __version__
+    from weft.spec.resources import from_units
+    from weft.trackers.host import HostTracker
+    from weft.units import show_bytes
+
+    findings = [Finding("weft", __version__), Finding("python", sys.version.split()[0], sys.executable)]
+    tracker = HostTracker(state or os.getcwd())
+    for name, units in sorted(tracker.capacity().items()):
+        value = show_bytes(units) if name != "cores" else f"{from_units(name, units):g}"
+        findings.append(Finding(name, value, "host"))
+    ceiling = tracker.ceiling()
+    findings.append(Finding("attempts at once", str(ceiling.processes), ceiling.reason))
+    if state is not None and os.path.exists(path_of(state)):
+        from weft.store.health import examine
+
+        findings += [Finding(*line) for line in examine(state)]
+    return findings

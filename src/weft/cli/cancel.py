@@ -1,0 +1,38 @@
+"""`weft cancel`: give up a run or some of its tasks."""
+
+from __future__ import annotations
+
+import click
+
+from weft.cli import options
+from weft.cli.session import Session
+
+
+@click.command("cancel", cls=options.RunCommand)
+@click.argument("words", metavar="[RUN] [TASK]...", nargs=-1)
+@click.option("--force", is_flag=True, help="Also tasks that may not be interrupted.")
+@options.root
+@options.common
+@click.pass_context
+def command(ctx: click.Context, words: tuple[str, ...], force: bool) -> int:
+    """Give up RUN (default: the last run), or only TASKs of it. `weft retry` alone takes them up again."""
+    from weft import assemble
+
+    session = Session(ctx)
+    archive = session.archive()
+    row, names = session.split_run(archive, words)
+    session.check_tasks(archive, row, names)
+    answer = assemble.cancel(session.state(), row.run, names or None, force)
+    tasks = list(answer.tasks) if answer.tasks is not None else None
+    if session.wants_json:
+        session.give({"run": answer.run, "tasks": tasks, "live": answer.live})
+        return 0
+    run = f"run {answer.run[:12]}"
+    what = run if tasks is None else f"{len(tasks)} {'task' if len(tasks) == 1 else 'tasks'} of {run}"
+    if answer.live:
+        session.say(
+            f"asked the engine of {run} to give up {'all of it' if tasks is None else what}; weft status shows when all has ended\n"
+        )
+    else:
+        session.say(f"cancelled {what}; weft retry takes up what was not done\n")
+    return 0

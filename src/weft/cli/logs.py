@@ -1,0 +1,87 @@
+"""`weft logs`: what a task wrote."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+import click
+
+from weft.cli import options
+from weft.cli.session import Session
+from weft.errors import StoreError, UsageError
+from weft.ports import AttemptRow
+
+LOOK_SECONDS = 0.2
+
+
+@click.command("logs", cls=options.RunCommand)
+@click.argument("words", metavar="[RUN] TASK", nargs=-1)
+@click.option("-f", "--follow", is_flag=True, help="Go on until the attempt has ended.")
+@click.option("--stdout", "only", flag_value="stdout", help="Only what it wrote to standard output.")
+@click.option("--stderr", "only", flag_value="stderr", help="Only what it wrote to standard error.")
+@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Attempt N instead of the last one.")
+@options.root
+@options.common
+@click.pass_context
+def command(ctx: click.Context, words: tuple[str, ...], follow: bool, only: str | None, attempt: int | None) -> int:
+    """Print what TASK of RUN (default: the last run) wrote: its standard output, then its standard error.
+
+    TASK[ITEM] names an instance of a mapped task. In a pipe the bytes come as they were written.
+    """
+    from weft.cli.output.log_text import LogPrinter, LogShortError
+    from weft.store.logs import LogGoneError, LogReader
+
+    session = Session(ctx)
+    archive = session.archive()
+    run, name = session.find_run_and_task(archive, words)
+    task, instance = session.find_instance(archive, run, name)
+    streams = (only,) if only else ("stdout", "stderr")
+    printer = LogPrinter(LogReader(session.state(), run.run), session.out.is_terminal)
+
+    def look() -> AttemptRow | None:
+        return _choose(archive.attempts(run.run, task), instance, attempt)
+
+    row = look()
+    while row is None and follow and not _has_ended(session.task_state(archive, run, task)):
+        time.sleep(LOOK_SECONDS)  # no bell reaches a reader of the store: other processes write it
+        row = look()
+    if row is None:
+        raise _no_attempt(name, attempt, session.task_state(archive, run, task))
+    while follow and row.state in ("queued", "running"):
+        printer.catch_up(row, streams)
+        time.sleep(LOOK_SECONDS)
+        row = look() or row
+    try:
+        if session.wants_json:
+            session.give({"run": run.run, "task": name, "attempt": row.key.attempt, **printer.texts(row, streams)})
+        else:
+            printer.finish(row, streams)
+    except (LogGoneError, LogShortError) as error:
+        hint = "it was removed or changed after the task wrote it; weft show tells how the task ended"
+        raise StoreError(f"the output of task {name!r} cannot be read: {error}", hint=hint) from error
+    sys.stdout.flush()
+    return 0
+
+
+def _choose(rows: Sequence[AttemptRow], instance: int | None, attempt: int | None) -> AttemptRow | None:
+    wanted = [
+        row
+        for row in rows
+        if (instance is None or row.key.instance == instance) and (attempt is None or row.key.attempt == attempt)
+    ]
+    if instance is None and len({row.key.instance for row in wanted}) > 1:
+        raise UsageError("the task has several instances", "name one as TASK[ITEM]; weft show lists them")
+    return wanted[-1] if wanted else None
+
+
+def _has_ended(state: str) -> bool:
+    return state not in ("pending", "running")
+
+
+def _no_attempt(name: str, attempt: int | None, state: str) -> UsageError:
+    if attempt is not None:
+        return UsageError(f"task {name!r} has no attempt {attempt}", "weft show lists its attempts", "ref.attempt")
+    hint = "weft logs -f waits for it" if not _has_ended(state) else "weft explain says why"
+    return UsageError(f"task {name!r} was not started: it is {state}", hint, "ref.attempt")

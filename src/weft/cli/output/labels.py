@@ -1,0 +1,47 @@
+"""How tasks and instances are called in what we print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from weft.cli.output.terminal import label
+from weft.scheduling.keys import WHOLE, AttemptKey
+from weft.spec.requirements import instance_name
+from weft.spec.tasks import Task
+
+ItemsOf = Callable[[int], Sequence[str]]
+"""The recorded items of a mapped task, by its index."""
+
+
+def no_items(_: int) -> Sequence[str]:
+    """Nothing is known of instances; they are shown by number."""
+    return ()
+
+
+class Labels:
+    """Names for people. items_of: asked once for each mapped task, when its first instance appears."""
+
+    __slots__ = ("_is_terminal", "_items", "_items_of", "_tasks")
+
+    def __init__(self, tasks: Sequence[Task], is_terminal: bool, items_of: ItemsOf = no_items):
+        self._tasks = tasks
+        self._is_terminal = is_terminal
+        self._items_of = items_of
+        self._items: dict[int, Sequence[str]] = {}
+
+    def of(self, key: AttemptKey) -> str:
+        """The task's name, or `NAME[ITEM]`."""
+        name = self._tasks[key.task].name
+        if key.instance != WHOLE:
+            name = instance_name(name, self._item(key))
+        return label(name) if self._is_terminal else name
+
+    def of_task(self, task: int) -> str:
+        """The task's name."""
+        return label(self._tasks[task].name, self._is_terminal)
+
+    def _item(self, key: AttemptKey) -> str:
+        items = self._items.get(key.task)
+        if items is None or key.instance >= len(items):
+            items = self._items[key.task] = self._items_of(key.task)
+        return items[key.instance] if key.instance < len(items) else f"#{key.instance}"

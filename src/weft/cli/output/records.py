@@ -1,0 +1,225 @@
+"""The JSON objects of `status`, `show`, `usage`, `plan` and `explain` (design.md 16), from rows of the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from weft.ports import AttemptRow, RunRow, TaskRow
+from weft.scheduling.keys import WHOLE
+from weft.scheduling.outcomes import CACHED, LogRegion, Request
+from weft.spec.actions import Action, Call, Command, Expand, Script, Serialized, Shell, Snippet, kind_of
+from weft.spec.resources import from_units
+from weft.spec.tasks import Task
+
+
+def moment(seconds: float | None) -> str | None:
+    """Wall clock time as ISO 8601 UTC with milliseconds."""
+    if seconds is None:
+        return None
+    whole = int(seconds // 1)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{int((seconds - whole) * 1000):03d}Z"
+
+
+def counts_of(rows: Iterable[TaskRow]) -> dict[str, int]:
+    """Counts of design.md 12, and of what has not ended."""
+    counts = dict.fromkeys(("ok", "failed", "skipped", "cancelled", "cached", "pending", "running"), 0)
+    for row in rows:
+        counts[row.state] = counts.get(row.state, 0) + 1
+        if row.cause == CACHED and row.state == "ok":
+            counts["cached"] += 1
+    return counts
+
+
+def seconds_of(run: RunRow, now: float) -> float:
+    """Wall seconds that a run took, or has taken so far."""
+    return max(0.0, (run.ended if run.ended is not None else now) - run.started)
+
+
+def status(run: RunRow, rows: Sequence[TaskRow], now: float) -> dict[str, Any]:
+    """`weft status`."""
+    return {
+        "run": run.run,
+        "plan": run.plan_name or run.plan_key,
+        "state": run.state,
+        "exit_code": run.exit_code,
+        "started": moment(run.started),
+        "seconds": round(seconds_of(run, now), 6),
+        "counts": counts_of(rows),
+        "tasks": {row.name: task_entry(row) for row in rows},
+    }
+
+
+def task_entry(row: TaskRow) -> dict[str, Any]:
+    """A task as `status` and `run_ended` show it."""
+    return {
+        "state": row.state,
+        "cause": row.cause,
+        "attempts": row.attempts,
+        "seconds": row.seconds,
+        "memory": row.memory,
+        "cpu_seconds": row.cpu_seconds,
+        "instances": row.instances or None,
+        "detail": row.detail,
+    }
+
+
+def request_entry(request: Request) -> dict[str, Any]:
+    """What an attempt was given, in amounts as people write them."""
+    entry: dict[str, Any] = {"cores": 0, "memory": None}
+    entry.update((name, from_units(name, units)) for name, units in request.amounts)
+    entry["timeout"] = request.timeout
+    return entry
+
+
+def _log(region: LogRegion) -> dict[str, Any]:
+    return {"file": region.file, "offset": region.offset, "length": region.length if region.length >= 0 else None}
+
+
+def attempt_entry(row: AttemptRow) -> dict[str, Any]:
+    """An attempt as `show` shows it."""
+    return {
+        "attempt": row.key.attempt,
+        "instance": None if row.key.instance == WHOLE else row.key.instance,
+        "state": row.state,
+        "cause": row.cause,
+        "detail": row.detail,
+        "exit_code": row.exit_code,
+        "started": moment(row.started),
+        "seconds": row.usage.seconds,
+        "cpu_seconds": row.usage.cpu_seconds,
+        "memory": row.usage.memory,
+        "request": request_entry(row.request),
+        "queue": row.request.queue,
+        "retry": row.retry,
+        "log": {"stdout": _log(row.stdout), "stderr": _log(row.stderr)},
+    }
+
+
+def action_entry(action: Action) -> dict[str, Any]:
+    """An action under its key of the normal form."""
+    return {kind_of(action): _action_value(action)}
+
+
+def _action_value(action: Action) -> Any:
+    match action:
+        case Command(argv):
+            return [{"expand": word.text} if isinstance(word, Expand) else word for word in argv]
+        case Shell(script):
+            return script
+        case Snippet(source):
+            return source
+        case Call(function):
+            if isinstance(function, Serialized):
+                return {"path": function.path, "format": function.format}
+            return function
+        case Script(path):
+            return path
+
+
+def show(run: RunRow, row: TaskRow, task: Task | None, attempts: Sequence[AttemptRow]) -> dict[str, Any]:
+    """`weft show`. task: None when the recorded plan cannot be read."""
+    return {
+        "run": run.run,
+        "task": row.name,
+        "state": row.state,
+        "cause": row.cause,
+        "detail": row.detail,
+        "action": action_entry(task.action) if task is not None else None,
+        "parameters": _plain(task.parameters) if task is not None else {},
+        "dependencies": [dependency.name for dependency in task.dependencies] if task is not None else [],
+        "resources": task.policy.resources.as_json() if task is not None else {},
+        "fingerprint": row.fingerprint,
+        "attempts": [attempt_entry(attempt) for attempt in attempts],
+    }
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: plain(value) for name, value in values.items()}
+
+
+def plain(value: Any) -> Any:
+    """A frozen value as JSON can write it; documents nest at most 200 deep."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    return value
+
+
+def usage(
+    run: RunRow, rows: Sequence[TaskRow], attempts: Sequence[AttemptRow], templates: Mapping[str, str]
+) -> dict[str, Any]:
+    """`weft usage`: of the attempt that ended each task, and of the attempts together. templates: task -> its template."""
+    by_task: dict[int, list[AttemptRow]] = {}
+    for attempt in attempts:
+        by_task.setdefault(attempt.key.task, []).append(attempt)
+    tasks = {row.name: _usage_entry(row, by_task.get(row.task, [])) for row in rows}
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for name, entry in tasks.items():
+        if name in templates:
+            groups.setdefault(templates[name], []).append(entry)
+    return {
+        "run": run.run,
+        "tasks": tasks,
+        "templates": {template: _group_entry(entries) for template, entries in groups.items()},
+    }
+
+
+def _usage_entry(row: TaskRow, attempts: Sequence[AttemptRow]) -> dict[str, Any]:
+    return {
+        "state": row.state,
+        "seconds": row.seconds,
+        "cpu_seconds": row.cpu_seconds,
+        "memory": row.memory,
+        "request": request_entry(attempts[-1].request) if attempts else None,
+        "attempts": row.attempts,
+        "total_seconds": round(sum(attempt.usage.seconds for attempt in attempts), 6),
+    }
+
+
+def _group_entry(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    group: dict[str, Any] = {"tasks": len(entries)}
+    for name in ("seconds", "cpu_seconds", "memory"):
+        values = [entry[name] for entry in entries if entry[name] is not None]
+        mean = sum(values) / len(values) if values else None
+        group[name] = {"min": min(values), "mean": mean, "max": max(values)} if values else None
+    return group
+
+
+def reason_entry(reason: Any) -> dict[str, Any]:
+    """A `Reason`: code and text, and the part that changed where there is one."""
+    entry = {"code": reason.code, "text": reason.text}
+    for name in ("part", "before", "after"):
+        value = getattr(reason, name, None)
+        if value is not None:
+            entry[name] = value
+    return entry
+
+
+def planned_entry(planned: Any) -> dict[str, Any]:
+    """A `PlannedTask`: what would happen, and why."""
+    return {"action": planned.action, "reasons": [reason_entry(reason) for reason in planned.reasons]}
+
+
+def explanation(found: Any) -> dict[str, Any]:
+    """`weft explain`: an `Explanation` of a task in a run."""
+    return {
+        "run": found.run,
+        "task": found.task,
+        "action": found.action,
+        "state": found.state,
+        "cause": found.cause,
+        "detail": found.detail,
+        "reasons": [reason_entry(reason) for reason in found.reasons],
+        "history": [_history_entry(entry) for entry in found.history],
+    }
+
+
+def _history_entry(entry: Any) -> Any:
+    if isinstance(entry, AttemptRow):
+        return attempt_entry(entry)
+    if hasattr(entry, "_asdict"):
+        return {name: plain(value) for name, value in entry._asdict().items()}
+    return plain(entry)

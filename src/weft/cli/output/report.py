@@ -1,0 +1,78 @@
+"""The report at the end of a run: one line per task, the counts, and what to do about failures."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from weft.cli.output.tally import Ended, Tally
+from weft.cli.output.terminal import Place, label, styled
+from weft.errors import cut
+from weft.units import show_seconds
+
+LINES_AT_ONCE: Final = 5_000
+DETAIL_CHARACTERS: Final = 300
+PLAIN: Final = Place(is_terminal=False, is_live=False, has_colour=False, columns=80)
+
+
+def report(tally: Tally, place: Place = PLAIN) -> Iterator[str]:
+    """The report in pieces of many lines: state, name, cause, seconds of each selected task in plan order."""
+    lines: list[str] = []
+    for ended in tally:
+        lines.append(_line(ended, place))
+        if len(lines) >= LINES_AT_ONCE:
+            yield "".join(lines)
+            lines.clear()
+    yield "".join(lines)
+
+
+def _line(ended: Ended, place: Place) -> str:
+    state = f"{ended.state:<9}"
+    if place.has_colour:
+        state = styled(state, ended.state, True)
+    line = f"{state} {label(ended.name) if place.is_terminal else ended.name}"
+    if ended.cause:
+        line += f"  {label(ended.cause) if place.is_terminal else ended.cause}"
+    if ended.seconds is not None:
+        line += f"  {show_seconds(ended.seconds)}"
+    if ended.attempts > 1 and ended.instances is None:
+        line += f"  {ended.attempts} attempts"
+    if ended.detail and ended.state == "failed":
+        line += f"  ({cut(ended.detail, DETAIL_CHARACTERS)})"
+    return line + "\n"
+
+
+def counted(counts: Mapping[str, int], total: int) -> str:
+    """`6 tasks: 4 ok (1 cached), 1 failed, 1 skipped`; counts that are zero are left out, but `ok`."""
+    parts = [f"{counts['ok']} ok"]
+    if counts["cached"]:
+        parts[0] += f" ({counts['cached']} cached)"
+    parts += [f"{counts[state]} {state}" for state in ("failed", "skipped", "cancelled") if counts[state]]
+    unended = total - sum(counts[state] for state in ("ok", "failed", "skipped", "cancelled"))
+    if unended > 0:
+        parts.append(f"{unended} not ended")
+    return f"{total} {'task' if total == 1 else 'tasks'}: {', '.join(parts)}"
+
+
+def command(verb: str, state_folder: str, *words: str) -> str:
+    """The exact command to type: `--state` when the folder is not the one that weft finds from here by itself."""
+    parts = ["weft", verb]
+    if os.path.abspath(state_folder) != os.path.join(os.getcwd(), ".weft"):
+        parts += ["--state", state_folder]
+    if any(word.startswith("-") and word != "--failed" for word in words):
+        parts.append("--")
+    return shlex.join([*parts, *words])
+
+
+def advice(tally: Tally, run: str, state: str) -> list[str]:
+    """What can be done next, one command a line; nothing after a run in which all is ok."""
+    folder = tally.opening.state_folder
+    counts = tally.counts()
+    lines = []
+    if counts["failed"]:
+        lines.append(f"try the failed ones again: {command('retry', folder, run, '--failed')}")
+    if state in ("interrupted", "cancelled") and counts["cancelled"]:
+        lines.append(f"continue: {command('resume', folder, run)}")
+    return lines

@@ -1,0 +1,218 @@
+"""The read commands' answers as text, made from the same records as their JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from weft.cli.output.records import counts_of, moment, seconds_of
+from weft.cli.output.report import command, counted
+from weft.cli.output.tables import table
+from weft.cli.output.terminal import Place, label, styled
+from weft.errors import cut
+from weft.ports import RunRow, TaskRow
+from weft.units import show_bytes, show_seconds
+
+if TYPE_CHECKING:
+    from weft.assemble import Finding
+
+
+def seconds_text(seconds: float | None) -> str:
+    """A duration, `-` where unknown."""
+    return show_seconds(seconds) if seconds is not None else "-"
+
+
+def bytes_text(size: float | None) -> str:
+    """A size, `-` where unknown."""
+    return show_bytes(size) if size is not None else "-"
+
+
+def status_text(
+    run: RunRow, rows: Sequence[TaskRow], place: Place, *, now: float, is_live: bool, state_folder: str
+) -> str:
+    """`weft status`: the run, its tasks, the counts, and what to do next."""
+    words = styled(run.state, run.state if run.state in ("ok", "failed", "running") else "cancelled", place.has_colour)
+    head = f"run {run.run}  {words}  {label(run.plan_name or run.plan_key)}\n"
+    head += f"started {moment(run.started)}, {show_seconds(seconds_of(run, now))}"
+    head += " so far\n" if run.state == "running" else "\n"
+    body = table(
+        ("TASK", "STATE", "ATTEMPTS", "SECONDS", "MEMORY", "CAUSE"),
+        [_status_row(row) for row in rows],
+        place,
+        [None] * len(rows),
+    )
+    counts = counts_of(rows)
+    tail = counted(counts, len(rows))
+    running = [f"{counts[state]} {state}" for state in ("running", "pending") if counts[state]]
+    tail += f" ({', '.join(running)})\n" if running else "\n"
+    return head + body + tail + _next_step(run, is_live, state_folder)
+
+
+def _status_row(row: TaskRow) -> tuple[str, ...]:
+    cause = row.cause or ""
+    if row.detail and row.state != "ok":
+        cause += f": {cut(row.detail, 200)}"
+    return row.name, row.state, str(row.attempts), seconds_text(row.seconds), bytes_text(row.memory), cause
+
+
+def _next_step(run: RunRow, is_live: bool, state_folder: str) -> str:
+    if run.state == "running" and not is_live:
+        return f"no engine is at work on this run; continue it: {command('resume', state_folder, run.run)}\n"
+    if run.state == "failed":
+        return f"try the failed ones again: {command('retry', state_folder, run.run, '--failed')}\n"
+    if run.state in ("interrupted", "cancelled"):
+        return f"continue: {command('resume', state_folder, run.run)}\n"
+    return ""
+
+
+def show_text(record: Mapping[str, Any], place: Place) -> str:
+    """`weft show`: the task, then its attempts."""
+    lines = [f"{styled(label(record['task']), 'bold', place.has_colour)}  {_state(record, place)}"]
+    if record["detail"]:
+        lines.append(f"  {label(record['detail'])}")
+    for kind, value in (record["action"] or {}).items():
+        text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        lines.append(_field(kind, text))
+    for name in ("dependencies", "parameters", "resources"):
+        value = record[name]
+        if value:
+            shown = (
+                ", ".join(f"{key}={part}" for key, part in value.items())
+                if isinstance(value, dict)
+                else ", ".join(value)
+            )
+            lines.append(_field(name, shown))
+    if record["fingerprint"]:
+        lines.append(_field("fingerprint", record["fingerprint"]))
+    text = "".join(f"{line}\n" for line in lines)
+    if not record["attempts"]:
+        return text + "no attempts\n"
+    return text + table(
+        ("ATTEMPT", "INSTANCE", "STATE", "STARTED", "SECONDS", "CPU", "MEMORY", "CAUSE"),
+        [_attempt_row(attempt) for attempt in record["attempts"]],
+        place,
+    )
+
+
+def _field(name: str, text: str) -> str:
+    first, *rest = text.splitlines() or [""]
+    line = f"  {name}: {label(first)}"
+    return "\n".join([line, *(f"      {label(part)}" for part in rest)])
+
+
+def _state(record: Mapping[str, Any], place: Place) -> str:
+    state = styled(str(record["state"]), str(record["state"]), place.has_colour)
+    return f"{state} ({label(record['cause'])})" if record["cause"] else state
+
+
+def _attempt_row(attempt: Mapping[str, Any]) -> tuple[str, ...]:
+    cause = attempt["cause"] or ""
+    if attempt["detail"]:
+        cause += f": {cut(attempt['detail'], 200)}"
+    return (
+        str(attempt["attempt"]),
+        "-" if attempt["instance"] is None else str(attempt["instance"]),
+        attempt["state"],
+        attempt["started"] or "-",
+        seconds_text(attempt["seconds"]),
+        seconds_text(attempt["cpu_seconds"]),
+        bytes_text(attempt["memory"]),
+        cause,
+    )
+
+
+def usage_text(record: Mapping[str, Any], place: Place) -> str:
+    """`weft usage`: tasks, then kinds of tasks."""
+    text = table(
+        ("TASK", "SECONDS", "CPU", "MEMORY", "ATTEMPTS", "IN ALL", "GIVEN"),
+        [
+            (
+                name,
+                seconds_text(entry["seconds"]),
+                seconds_text(entry["cpu_seconds"]),
+                bytes_text(entry["memory"]),
+                str(entry["attempts"]),
+                seconds_text(entry["total_seconds"]),
+                _request_text(entry["request"]),
+            )
+            for name, entry in record["tasks"].items()
+        ],
+        place,
+    )
+    if not record["templates"]:
+        return text
+    groups = [
+        (
+            name,
+            str(entry["tasks"]),
+            _range_text(entry["seconds"], show_seconds),
+            _range_text(entry["cpu_seconds"], show_seconds),
+            _range_text(entry["memory"], show_bytes),
+        )
+        for name, entry in record["templates"].items()
+    ]
+    return text + "\n" + table(("KIND", "TASKS", "SECONDS", "CPU", "MEMORY"), groups, place)
+
+
+def _request_text(request: Mapping[str, Any] | None) -> str:
+    if request is None:
+        return "-"
+    parts = []
+    for name, value in request.items():
+        if value is None:
+            continue
+        shown = (
+            show_bytes(value)
+            if name in ("memory", "disk")
+            else show_seconds(value)
+            if name == "timeout"
+            else f"{value:g}"
+        )
+        parts.append(f"{name}={shown}")
+    return " ".join(parts)
+
+
+def _range_text(entry: Mapping[str, float] | None, show: Any) -> str:
+    if entry is None:
+        return "-"
+    if entry["min"] == entry["max"]:
+        return str(show(entry["min"]))
+    return f"{show(entry['min'])} to {show(entry['max'])}, mean {show(entry['mean'])}"
+
+
+def explain_text(record: Mapping[str, Any], place: Place) -> str:
+    """`weft explain`: state, reasons, then what happened before."""
+    lines = [f"{styled(label(record['task']), 'bold', place.has_colour)}  {_state(record, place)}"]
+    lines += [f"  {_reason_text(reason)}" for reason in record["reasons"]]
+    if record["history"]:
+        lines.append("history:")
+        lines += [f"  {_history_text(entry)}" for entry in record["history"]]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _reason_text(reason: Mapping[str, Any]) -> str:
+    text = label(str(reason["text"]))
+    before, after = reason.get("before"), reason.get("after")
+    if before is None and after is None:
+        return text
+    return f"{text}\n      before: {label(str(before or '-'))}\n      now:    {label(str(after or '-'))}"
+
+
+def _history_text(entry: Any) -> str:
+    if not isinstance(entry, Mapping):
+        return label(str(entry))
+    if "attempt" in entry and "state" in entry:
+        cause = f" ({entry['cause']})" if entry.get("cause") else ""
+        retry = f"; tried again: {entry['retry']}" if entry.get("retry") else ""
+        text = f"attempt {entry['attempt']}: {entry['state']}{cause}, {seconds_text(entry.get('seconds'))}{retry}"
+        return label(text)
+    return label(", ".join(f"{name} {value}" for name, value in entry.items() if value is not None))
+
+
+def doctor_text(settings: Sequence[tuple[str, str, str]], findings: Sequence[Finding], place: Place) -> str:
+    """`weft doctor`: settings with origins, then findings with advice."""
+    text = table(("SETTING", "VALUE", "FROM"), settings, place) + "\n"
+    rows = [(found.topic, str(found.value), str(found.origin or "-")) for found in findings]
+    text += table(("FINDING", "VALUE", "FROM"), rows, place)
+    advice = [f"advice: {label(found.topic)}: {label(found.advice)}\n" for found in findings if found.advice]
+    return text + "".join(advice)

@@ -1,0 +1,59 @@
+"""`weft show`: one task of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from weft.cli import options
+from weft.cli.session import Session, row_of
+from weft.errors import UsageError
+from weft.ports import AttemptRow
+from weft.spec.tasks import Task
+
+
+@click.command("show", cls=options.RunCommand)
+@click.argument("words", metavar="[RUN] TASK", nargs=-1)
+@click.option("--product", is_flag=True, help="Write the task's product: JSON, or the bytes themselves.")
+@options.root
+@options.common
+@click.pass_context
+def command(ctx: click.Context, words: tuple[str, ...], product: bool) -> int:
+    """Show what TASK of RUN (default: the last run) is, how it ended, and each of its attempts."""
+    from weft.cli.output.records import show
+    from weft.cli.output.texts import show_text
+    from weft.formats.snapshot import restore
+
+    session = Session(ctx)
+    archive = session.archive()
+    run, name = session.find_run_and_task(archive, words)
+    row = row_of(archive.tasks(run.run), name, run.run)
+    attempts = archive.attempts(run.run, row.task)
+    task = restore(archive.snapshot(run.run)).graph.tasks[row.task]
+    if product:
+        _write_product(session, run.run, task, attempts)
+        return 0
+    record = show(run, row, task, attempts)
+    if session.wants_json:
+        session.give(record)
+    else:
+        session.say(show_text(record, session.out))
+    return 0
+
+
+def _write_product(session: Session, run: str, task: Task, attempts: Sequence[AttemptRow]) -> None:
+    """The product as the last good attempt made it. Raises UsageError when there is none."""
+    from weft.store.logs import LogReader
+
+    source = task.policy.product.source if task.policy.product is not None else None
+    made = next((attempt for attempt in reversed(attempts) if attempt.state == "ok"), None)
+    if source is None or made is None:
+        why = "declares none" if source is None else f"did not end well in run {run[:12]}"
+        raise UsageError(f"task {task.name!r} has no product: it {why}", "weft logs shows what it printed")
+    if source == "outputs":
+        session.give(list(task.outputs))
+    elif made.product is not None:
+        session.write(made.product)
+    else:
+        session.write(LogReader(session.state(), run).read(made.stdout).removesuffix(b"\n"))

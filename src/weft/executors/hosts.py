@@ -1,0 +1,365 @@
+"""Hosts of snippets, the engine's side: which host a snippet goes to, what its end means when the host is gone.
+
+A host is an attempt of the supervisor like any other, ordered by us under a nonce of its own; it connects back to `hosts.sock` and is
+spoken to directly. A snippet that was abandoned makes its host unfit: it takes nothing new and ends when the others are done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import select
+import socket
+import struct
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from weft.executors.link import SUPERVISOR, Place
+from weft.executors.supervisor.receipts import ReceiptReader
+from weft.executors.supervisor.wire import WireOrder, message, take_messages
+from weft.ports import Code, Order
+from weft.scheduling.outcomes import LOST, SETUP
+
+HOST_SNIPPETS = 256  # threads of one host; the next snippet opens another
+CREDENTIALS = struct.Struct("3i")
+
+Fact = list[Any]
+Tell = Callable[[Fact], None]
+
+
+class Host:
+    """One host process. in_flight: nonces it was given and has not told the end of. unfit: takes nothing new."""
+
+    def __init__(self, nonce: int, name: str, key: tuple[Any, ...] | None, receipts: str):
+        self.nonce = nonce
+        self.name = name
+        self.key = key
+        self.receipts = receipts
+        self.reader: ReceiptReader | None = None
+        self.connection: socket.socket | None = None
+        self.outward = bytearray()
+        self.in_flight: dict[int, tuple[int, int]] = {}
+        self.begun: set[int] = set()
+        self.unfit = key is None
+        self.culprit_known = False
+        self.unfinished: set[tuple[int, int]] = set()  # tasks whose abandoned snippet may still act here
+
+
+class HostPool:
+    """All hosts of a run. `order` hands a WireOrder to the supervisor; `tell` takes facts in the shape of receipts."""
+
+    def __init__(self, place: Place, run_token: str, bell: select.epoll, order: Callable[[WireOrder], None], tell: Tell):
+        self._place = place
+        self._run_token = run_token
+        self._bell = bell
+        self._order = order
+        self._tell = tell
+        self._hosts: dict[int, Host] = {}  # by nonce
+        self._strangers: dict[int, tuple[socket.socket, bytearray]] = {}
+        self._by_descriptor: dict[int, Host] = {}
+        self._held: list[Order] = []  # wait for the end of a host that their task's last attempt may still act in
+        self._server: socket.socket | None = None
+        self._made = 0
+        self.offsets: dict[str, int] = {}
+        self.remarks: list[str] = []
+
+    # --- snippets in ---------------------------------------------------------------------------------------------------
+
+    def start(self, order: Order) -> None:
+        """Run a snippet in a host that fits."""
+        task = (order.key.task, order.key.instance)
+        if any(task in host.unfinished for host in self._hosts.values()):
+            self._held.append(order)
+            return
+        launch = order.launch
+        assert isinstance(launch, Code)
+        host = self._fitting(order)
+        host.in_flight[order.nonce] = task
+        request = {
+            "nonce": order.nonce,
+            "source": launch.source,
+            "file": launch.file,
+            "values": dict(launch.values),
+            "timeout": order.timeout,
+        }
+        self._send(host, {"run": [request]})
+
+    def _fitting(self, order: Order) -> Host:
+        own = {name: text for name, text in order.environment.items() if not name.startswith("WEFT_")}
+        key = (order.interpreter, order.folder, tuple(sorted(own.items())), order.variables, order.niceness)
+        for host in self._hosts.values():
+            if host.key == key and not host.unfit and len(host.in_flight) < HOST_SNIPPETS:
+                return host
+        return self._open(order, key, own)
+
+    def _open(self, order: Order, key: tuple[Any, ...], environment: Mapping[str, str]) -> Host:
+        self._listen()
+        folder = f"{self._place.run_folder}/receipts"
+        self._made += 1
+        while os.path.lexists(f"{folder}/host-{self._made}.log"):
+            self._made += 1
+        name = f"host-{self._made}"
+        nonce = secrets.randbits(64)
+        settings = {
+            "run": self._place.run,
+            "run_folder": self._place.run_folder,
+            "log_folder": self._place.log_folder,
+            "name": name,
+            "nonce": nonce,
+        }
+        host = self._hosts[nonce] = Host(nonce, name, key, f"{folder}/{name}.log")
+        self._order(
+            WireOrder(
+                nonce,
+                (-2, self._made, 1),
+                f"{self._run_token}:{name}",
+                [order.interpreter or sys.executable, f"{SUPERVISOR}/host.py", json.dumps(settings)],
+                order.folder,
+                dict(environment),
+                wire_variables(order),
+                [],
+                None,
+                None,
+                order.niceness,
+                -1 - self._made,
+                False,
+            )
+        )
+        return host
+
+    def withdraw(self, nonce: int) -> bool:
+        """Take back a snippet that still waits for the end of a host."""
+        for order in self._held:
+            if order.nonce == nonce:
+                self._held.remove(order)
+                return True
+        return False
+
+    def stop(self, nonce: int, cause: str) -> None:
+        """Abandon a snippet in flight."""
+        for host in self._hosts.values():
+            if nonce in host.in_flight:
+                self._send(host, {"stop": [nonce], "cause": cause})
+
+    # --- talk ----------------------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        if self._server is not None:
+            return
+        folder = os.open(self._place.run_folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            try:
+                os.unlink("hosts.sock", dir_fd=folder)
+            except FileNotFoundError:
+                pass
+            server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            server.bind(f"/proc/self/fd/{folder}/hosts.sock")
+            os.chmod("hosts.sock", 0o600, dir_fd=folder)
+        finally:
+            os.close(folder)
+        server.listen(64)
+        server.setblocking(False)
+        self._server = server
+        self._bell.register(server, select.EPOLLIN)
+
+    def _send(self, host: Host, value: Any) -> None:
+        host.outward += message(value)
+        self._push(host)
+
+    def _push(self, host: Host) -> None:
+        if host.connection is None or not host.outward:
+            return
+        try:
+            while host.outward:
+                del host.outward[: host.connection.send(host.outward)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            host.outward.clear()  # it is dead; its end comes as a receipt of the supervisor
+        self._bell.modify(host.connection, select.EPOLLIN | (select.EPOLLOUT if host.outward else 0))
+
+    def turn(self) -> None:
+        """Hear the hosts, tell what has happened."""
+        if self._server is not None:
+            self._accept()
+        for descriptor, (connection, buffer) in list(self._strangers.items()):
+            self._recognise(descriptor, connection, buffer)
+        for host in list(self._hosts.values()):
+            if host.connection is not None:
+                self._push(host)
+                self._drain(host)
+            self._read(host)
+
+    def _accept(self) -> None:
+        assert self._server is not None
+        while True:
+            try:
+                connection, _ = self._server.accept()
+            except BlockingIOError:
+                return
+            asked = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+            if CREDENTIALS.unpack(asked)[1] != os.geteuid():
+                connection.close()
+                continue
+            connection.setblocking(False)
+            self._strangers[connection.fileno()] = (connection, bytearray())
+            self._bell.register(connection, select.EPOLLIN)
+
+    def _recognise(self, descriptor: int, connection: socket.socket, buffer: bytearray) -> None:
+        try:
+            data = connection.recv(4096)
+            buffer += data
+            said = take_messages(buffer)
+        except BlockingIOError:
+            return
+        except (OSError, ValueError):
+            data, said = b"", []
+        host = self._hosts.get(said[0].get("host")) if said and isinstance(said[0], dict) else None
+        if host is None and (said or not data):
+            self._bell.unregister(connection)
+            connection.close()
+            del self._strangers[descriptor]
+        elif host is not None:
+            del self._strangers[descriptor]
+            host.connection = connection
+            self._push(host)
+
+    def _drain(self, host: Host) -> None:
+        assert host.connection is not None
+        try:
+            while host.connection.recv(4096):
+                pass
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self._bell.unregister(host.connection)
+        host.connection.close()
+        host.connection = None
+
+    # --- facts out -----------------------------------------------------------------------------------------------------
+
+    def _read(self, host: Host) -> None:
+        if host.reader is None:
+            if not os.path.exists(host.receipts):
+                return
+            host.reader = ReceiptReader(host.receipts, self._place.run)
+            if host.reader.refusal is not None:
+                self.remarks.append(f"receipts file {host.receipts} is left aside: {host.reader.refusal}")
+        facts, damages = host.reader.read()
+        self.remarks += [f"receipts file {host.receipts}: {text}" for text in damages]
+        for _, fact in facts:
+            if fact[0] == "started" and fact[1] in host.in_flight:
+                host.begun.add(fact[1])
+                self._tell(fact)
+            elif fact[0] == "ended" and fact[1] in host.in_flight:
+                self._end(host, fact)
+        if facts:
+            self.offsets[os.path.basename(host.receipts)] = host.reader.offset
+
+    def _end(self, host: Host, fact: Fact) -> None:
+        task = host.in_flight.pop(fact[1])
+        cause: str | None = fact[2]
+        if cause is not None and cause.startswith("exit:"):
+            host.culprit_known = True
+        elif cause is not None and cause != "exception":
+            host.unfit = True
+            host.unfinished.add(task)
+        self._tell(fact)
+        if host.unfit and not host.in_flight:
+            self._send(host, {"end": 1})
+
+    def gone(self, fact: Fact) -> bool:
+        """The supervisor tells the end of a host: close what was in flight there. False when it was no host of ours."""
+        host = self._hosts.get(fact[1])
+        if host is None:
+            return False
+        self._read(host)
+        cause, code, detail, has_begun = fact[2], fact[3], fact[4], fact[6] is not None
+        if cause is None:
+            cause, code = "exit:0", 0
+        alone = len(host.in_flight) == 1 and not host.culprit_known
+        for nonce in list(host.in_flight):
+            if not has_begun or cause == "not_found" or cause == SETUP:
+                end: Fact = ["ended", nonce, SETUP, None, detail, True, None, ("", 0, 0), ("", 0, 0)]
+            elif nonce not in host.begun and not alone:
+                end = ["ended", nonce, LOST, None, "its host died before it began", False, None, ("", 0, 0), ("", 0, 0)]
+            elif alone:
+                end = ["ended", nonce, cause, code, "it took its host with it", True, None, *self._output(nonce)]
+            else:
+                text = f"its host died beside it ({cause})"
+                end = ["ended", nonce, LOST, None, text, False, None, *self._output(nonce), None, True]
+            self._tell(end)
+        self._forget(host)
+        waiting, self._held = self._held, []
+        for order in waiting:
+            self.start(order)
+        return True
+
+    def _output(self, nonce: int) -> list[tuple[str, int, int]]:
+        """What a snippet's host had made visible of its output."""
+        regions = []
+        for ending in ("out", "err"):
+            name = f"{nonce:016x}.{ending}"
+            try:
+                regions.append((name, 0, os.stat(f"{self._place.log_folder}/{name}").st_size))
+            except FileNotFoundError:
+                regions.append(("", 0, 0))
+        return regions
+
+    def _forget(self, host: Host) -> None:
+        del self._hosts[host.nonce]
+        if host.connection is not None:
+            self._bell.unregister(host.connection)
+            host.connection.close()
+        if host.reader is not None:
+            host.reader.close()
+
+    def adopt(self, nonce: int, reader: ReceiptReader, in_flight: Mapping[int, tuple[int, int]]) -> None:
+        """A host of an earlier engine lives: it ends what it has begun, and gets nothing new."""
+        self._listen()
+        host = Host(nonce, os.path.basename(reader.path).removesuffix(".log"), None, reader.path)
+        host.reader = reader
+        host.in_flight = dict(in_flight)
+        host.begun = set(in_flight)
+        self._hosts[nonce] = host
+
+    def clear(self) -> list[Order]:
+        """All hosts are dead with their supervisor: forget them; the orders that had not gone to any."""
+        for host in list(self._hosts.values()):
+            self._read(host)
+            self._forget(host)
+        waiting, self._held = self._held, []
+        return waiting
+
+    def close(self) -> None:
+        """Let go: hosts end by themselves when they are done."""
+        for host in list(self._hosts.values()):
+            self._forget(host)
+        for connection, _ in self._strangers.values():
+            connection.close()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            try:
+                os.unlink(f"{self._place.run_folder}/hosts.sock")
+            except FileNotFoundError:
+                pass
+
+
+def wire_variables(order: Order) -> list[tuple[str, str, str]]:
+    """The order's variables as they travel."""
+    from weft.spec.actions import Expand
+    from weft.spec.environments import ShellValue
+
+    found = []
+    for name, value in order.variables:
+        if isinstance(value, Expand):
+            found.append((name, "expand", value.text))
+        elif isinstance(value, ShellValue):
+            found.append((name, "shell", value.command))
+        else:
+            found.append((name, "text", value))
+    return found

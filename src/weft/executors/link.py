@@ -1,0 +1,200 @@
+"""The engine's end of a supervisor: start one or find the living one, talk without waiting, notice its death."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import socket
+import stat
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from weft.errors import BackendError
+from weft.executors.supervisor.wire import message, take_answers
+
+SUPERVISOR = f"{os.path.dirname(__file__)}/supervisor"
+FIRST_CONNECTION = 3  # descriptor that a started supervisor finds its engine at
+ANSWER_SECONDS = 10.0  # a supervisor that says nothing for so long is called "not answering"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Folders and times of one run's supervisor. grace: seconds from TERM to KILL; stray_wait: that strays get first."""
+
+    run: str
+    run_folder: str
+    log_folder: str
+    grace: float
+    stray_wait: float
+
+
+class Link:
+    """A connection. `answers` come behind the bells; `is_open` turns False when the supervisor is gone or let us go."""
+
+    def __init__(self, connection: socket.socket, bell: select.epoll, child: int | None):
+        connection.setblocking(False)
+        self._connection = connection
+        self._bell = bell
+        self._inward = bytearray()
+        self._outward = bytearray()
+        self._child = child
+        self.is_open = True
+        self.answers: list[dict[str, Any]] = []
+        bell.register(connection, select.EPOLLIN)
+
+    def send(self, value: Any) -> None:
+        """Hand over a message; what the socket does not take now goes out at the next `turn`."""
+        self._outward += message(value)
+        self._push()
+
+    def _push(self) -> None:
+        if not self.is_open:
+            return
+        waited = bool(self._outward)
+        try:
+            while self._outward:
+                del self._outward[: self._connection.send(self._outward)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._outward.clear()  # its end is read below, with what it said last
+        if waited:
+            wanted = select.EPOLLIN | (select.EPOLLOUT if self._outward else 0)
+            self._bell.modify(self._connection, wanted)
+
+    def turn(self) -> None:
+        """Send what waits, hear what was said."""
+        if not self.is_open:
+            return
+        self._push()
+        is_over = False
+        try:
+            while data := self._connection.recv(1 << 16):
+                self._inward += data
+            is_over = True
+        except BlockingIOError:
+            pass
+        except OSError:
+            is_over = True
+        _, answers = take_answers(self._inward)
+        self.answers += answers
+        if is_over:
+            self.close()
+
+    def ask(self, value: Any) -> dict[str, Any]:
+        """Send and wait for one answer. Raises BackendError."""
+        self.send(value)
+        limit = time.monotonic() + ANSWER_SECONDS
+        while not self.answers:
+            left = limit - time.monotonic()
+            if left <= 0 or not self.is_open:
+                what = "does not answer" if self.is_open else "closed the connection"
+                raise BackendError(f"the supervisor of this run {what}", "see `weft doctor`; nothing was taken from it")
+            select.select([self._connection], [self._connection] if self._outward else [], [], left)
+            self.turn()
+        return self.answers.pop(0)
+
+    def bury(self) -> None:
+        """Reap the supervisor if it was our child."""
+        if self._child is not None:
+            try:
+                if os.waitpid(self._child, os.WNOHANG)[0]:
+                    self._child = None
+            except ChildProcessError:
+                self._child = None
+
+    def close(self) -> None:
+        """Let the supervisor go on alone."""
+        if self.is_open:
+            self.is_open = False
+            self._bell.unregister(self._connection)
+            self._connection.close()
+
+
+def start(place: Place, writer: str, environment: Mapping[str, str], bell: select.epoll) -> Link:
+    """Start a supervisor and be connected to it from birth; it may still be waking up."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    settings = {
+        "run": place.run,
+        "run_folder": place.run_folder,
+        "log_folder": place.log_folder,
+        "writer": writer,
+        "python": sys.executable,
+        "umask": _umask(),
+        "grace": place.grace,
+        "stray_wait": place.stray_wait,
+    }
+    words = [sys.executable, "-I", "-S", SUPERVISOR, json.dumps(settings)]
+    kept = {name: environment[name] for name in ("PATH", "LD_LIBRARY_PATH", "WEFT_TOKEN") if name in environment}
+    log = f"{place.run_folder}/supervisor.log"
+    with theirs:
+        # `posix_spawn`: no copy of the engine's memory is made, and the descriptors of other threads stay ours.
+        pid = os.posix_spawn(
+            sys.executable,
+            words,
+            kept,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+                (os.POSIX_SPAWN_DUP2, theirs.fileno(), FIRST_CONNECTION),
+            ],
+            setsid=True,
+        )
+    return Link(ours, bell, pid)
+
+
+def _umask() -> int:
+    """Of this process, for what attempts make; the only way to read it without changing it."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        for line in file:
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    return 0o022
+
+
+def find(place: Place, bell: select.epoll) -> Link | None:
+    """A connection to the run's living supervisor; None when there is none."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    folder = os.open(place.run_folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        connection.connect(f"/proc/self/fd/{folder}/supervisor.sock")
+    except (FileNotFoundError, ConnectionRefusedError):
+        connection.close()
+        return None
+    except OSError:
+        connection.close()
+        raise
+    finally:
+        os.close(folder)
+    return Link(connection, bell, None)
+
+
+def is_alive(place: Place) -> bool:
+    """Whether some supervisor holds the run's lock."""
+    try:
+        lock = os.open(f"{place.run_folder}/supervisor.lock", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def make_folders(place: Place) -> None:
+    """What a supervisor expects to exist, for nobody else's eyes."""
+    for folder in (place.run_folder, place.log_folder):
+        os.makedirs(folder, 0o700, exist_ok=True)
+    for folder in (f"{place.run_folder}/receipts", f"{place.run_folder}/scratch", f"{place.log_folder}/slots"):
+        os.makedirs(folder, 0o700, exist_ok=True)
+        if not stat.S_ISDIR(os.lstat(folder).st_mode):
+            raise BackendError(f"{folder} is a link", "remove it; weft makes its own folders")

@@ -1,0 +1,117 @@
+"""Facts of receipts files as reports for the engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from weft.executors.supervisor.receipts import ReceiptReader
+from weft.ports import Began, Finished, Remark, Report
+from weft.scheduling.keys import AttemptKey
+from weft.scheduling.outcomes import NO_OUTPUT, NO_USAGE, LogRegion, Outcome, Usage
+
+PRODUCT_LIMIT = 64 << 10  # bytes of a product that travel with the outcome; a larger one is read from the log
+
+
+def began(key: AttemptKey, fact: list[Any]) -> Began:
+    """From ["started", nonce, pid, ticks, wall, stdout file, stderr file]."""
+    _, nonce, pid, _, wall, out, err = fact
+    return Began(key, nonce, wall, pid, LogRegion(out, 0, -1), LogRegion(err, 0, -1))
+
+
+def finished(
+    key: AttemptKey, fact: list[Any], keeps: str | None, read: Callable[[LogRegion], str | None] | None
+) -> Finished:
+    """From ["ended", nonce, cause, code, detail, charged, usage, stdout, stderr(, product, alone)]."""
+    _, nonce, cause, code, detail, charged, usage, out, err, *more = fact
+    stdout = LogRegion(*out) if out[2] else NO_OUTPUT
+    product: str | None = more[0] if more else None
+    if cause is None and read is not None and (keeps == "stdout" or keeps == "json"):
+        product = read(stdout)
+    outcome = Outcome(
+        cause is None,
+        cause,
+        code,
+        detail,
+        NO_USAGE if usage is None else Usage(usage[0], usage[1], usage[2]),
+        stdout,
+        LogRegion(*err) if err[2] else NO_OUTPUT,
+        product,
+        charged,
+        bool(more[1]) if len(more) > 1 else False,
+    )
+    return Finished(key, nonce, outcome)
+
+
+class OutputReader:
+    """Reads products out of a run's log folder."""
+
+    def __init__(self, log_folder: str):
+        self._log_folder = log_folder
+        self._name = ""
+        self._file = -1
+
+    def product(self, region: LogRegion) -> str | None:
+        """The output without one trailing newline; None when it is too long to travel, or gone."""
+        if region.length == 0:
+            return ""
+        if region.length > PRODUCT_LIMIT:
+            return None
+        try:
+            if region.file != self._name:
+                self.close()
+                self._file = os.open(f"{self._log_folder}/{region.file}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                self._name = region.file
+            data = os.pread(self._file, region.length, region.offset)
+        except OSError:
+            return None
+        return data.decode("utf-8", "replace").removesuffix("\n")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file >= 0:
+            os.close(self._file)
+        self._file, self._name = -1, ""
+
+
+def remark(fact: list[Any]) -> Remark:
+    """From ["remark" | "strays", nonce, key, text]."""
+    key = fact[2]
+    return Remark(fact[3], None if key is None else AttemptKey(*key))
+
+
+class Past(dict[int, list[Any]]):
+    """What receipts say of attempts: nonce -> last fact (`started` or `ended`)."""
+
+
+def read_past(folder: str, run: str, wanted: Mapping[int, AttemptKey], offsets: Mapping[str, int]) -> tuple[
+    Past, dict[int, list[Any]], list[Report], dict[str, ReceiptReader]
+]:
+    """All receipts of a run: (last facts of `wanted`, their `started` facts, reports on the files, readers at their ends)."""
+    past = Past()
+    started: dict[int, list[Any]] = {}
+    remarks: list[Report] = []
+    readers: dict[str, ReceiptReader] = {}
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    for name in names:
+        if not name.endswith(".log"):
+            continue
+        reader = ReceiptReader(f"{folder}/{name}", run, 0)
+        if reader.refusal is not None:
+            remarks.append(Remark(f"receipts file {folder}/{name} is left aside: {reader.refusal}"))
+            reader.close()
+            continue
+        facts, damages = reader.read()
+        remarks += [Remark(f"receipts file {folder}/{name}: {text}") for text in damages]
+        if offsets.get(name, 0) > reader.offset:
+            remarks.append(
+                Remark(f"receipts file {folder}/{name} has {reader.offset} bytes, {offsets[name]} were counted already")
+            )
+        for _, fact in facts:
+            if fact[0] in ("started", "ended") and fact[1] in wanted:
+                past[fact[1]] = fact
+                if fact[0] == "started":
+                    started[fact[1]] = fact
+        readers[name] = reader
+    return past, started, remarks, readers

@@ -1,0 +1,177 @@
+"""Run Python text or call a Python function for an attempt, and say how it went. Python 3.8 or later: an environment chooses it."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import importlib.util
+import json
+import linecache
+import os
+import sys
+import threading
+import traceback
+from types import CodeType, TracebackType
+from typing import Any, NamedTuple
+
+DETAIL_LIMIT = 500  # characters of an exception's text that are kept in one line
+
+_formatting = threading.Lock()
+
+
+class Result(NamedTuple):
+    """How a call went. cause: None when it went well. trace: for stderr. product: JSON text."""
+
+    cause: str | None
+    detail: str | None = None
+    trace: str = ""
+    product: str | None = None
+
+
+class Refused(Exception):
+    """A function cannot be called. cause: `not_found` or `setup`."""
+
+    def __init__(self, cause: str, detail: str):
+        super().__init__(detail)
+        self.cause = cause
+        self.detail = detail
+
+
+def run_source(source: str, file: str, values: dict[str, Any]) -> Result:
+    """Execute `source` with fresh globals. Whatever leaves it is a failure, also SystemExit."""
+    names = {"__name__": "__main__", "__builtins__": builtins, **values}
+    code: CodeType | None = None
+    try:
+        code = compile(source, file, "exec", dont_inherit=True)
+        exec(code, names)
+    except BaseException as problem:  # noqa: BLE001 - the boundary between a user's code and its outcome
+        return failure(problem, file, source)
+    return Result(None)
+
+
+def call(request: dict[str, Any]) -> Result:
+    """Call the function of a request; its return value is the product if the request keeps it."""
+    file = ""
+    try:
+        function = find(request)
+        file = getattr(getattr(function, "__code__", None), "co_filename", "")
+        value = function(**request["arguments"])
+    except Refused as problem:
+        return Result(problem.cause, problem.detail, problem.detail + "\n")
+    except BaseException as problem:  # noqa: BLE001 - the boundary between a user's code and its outcome
+        return failure(problem, file, None)
+    if request["keeps"] != "return":
+        return Result(None)
+    try:
+        return Result(None, product=json.dumps(value, allow_nan=False, ensure_ascii=False))
+    except (TypeError, ValueError, RecursionError) as problem:
+        detail = f"the return value is no plain data: {problem}"
+        return Result("type", one_line(detail), detail + "\n")
+
+
+def find(request: dict[str, Any]) -> Any:
+    """The function of a request. Raises Refused."""
+    if request["serialized"] is not None:
+        return _unpickled(request["serialized"])
+    reference: str = request["reference"]
+    place, _, name = reference.rpartition(":")
+    module = _from_file(place) if place.endswith(".py") else _from_path(place)
+    found = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise Refused("not_found", f"{place!r} has no function {name!r}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise Refused("not_found", f"{reference!r} is no function")
+    return found
+
+
+def _from_path(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as problem:
+        if problem.name is not None and (name == problem.name or name.startswith(problem.name + ".")):
+            raise Refused("not_found", f"no module named {problem.name!r}") from problem
+        raise
+
+
+def _from_file(path: str) -> Any:
+    if not os.path.isfile(path):
+        raise Refused("not_found", f"no file {path!r}")
+    name = os.path.splitext(os.path.basename(path))[0]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise Refused("not_found", f"{path!r} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _unpickled(data: str) -> Any:
+    import base64
+
+    try:
+        import cloudpickle  # noqa: F401 - what it wrote refers to it by name
+        import pickle
+    except ImportError as problem:
+        raise Refused("setup", f"Python {sys.version.split()[0]} ({sys.executable}) has no cloudpickle") from problem
+    try:
+        found = pickle.loads(base64.b64decode(data, validate=True))
+    except Exception as problem:  # noqa: BLE001 - a pickle of another Python fails in any way it likes
+        text = one_line(f"{type(problem).__name__}: {problem}")
+        raise Refused("setup", f"the serialised function cannot be read by Python {sys.version.split()[0]}: {text}") from problem
+    if not callable(found):
+        raise Refused("setup", "what was serialised is no function")
+    return found
+
+
+def failure(problem: BaseException, file: str, source: str | None) -> Result:
+    """The outcome of an exception: `Type: text (line N)`, and the traceback from the user's first frame on."""
+    frames = problem.__traceback__
+    while frames is not None and file and frames.tb_frame.f_code.co_filename != file:
+        frames = frames.tb_next
+    line = _line(frames, file)
+    if isinstance(problem, SyntaxError) and problem.filename == file:
+        line = problem.lineno
+    text = _text(problem)
+    detail = f"{type(problem).__name__}: {text}" if text else type(problem).__name__
+    if line is not None:
+        detail = f"{detail} (line {line})"
+    return Result("exception", one_line(detail), _trace(problem, frames, file, source))
+
+
+def _line(frames: TracebackType | None, file: str) -> int | None:
+    line = None
+    while frames is not None:
+        if frames.tb_frame.f_code.co_filename == file:
+            line = frames.tb_lineno
+        frames = frames.tb_next
+    return line
+
+
+def _text(problem: BaseException) -> str:
+    try:
+        return problem.msg if isinstance(problem, SyntaxError) else str(problem)
+    except Exception:  # noqa: BLE001 - a user's __str__ may fail; its own failure is not what matters
+        return "(its text cannot be shown)"
+
+
+def _trace(problem: BaseException, frames: TracebackType | None, file: str, source: str | None) -> str:
+    with _formatting:
+        if source is not None:
+            linecache.cache[file] = (len(source), None, source.splitlines(True), file)
+        try:
+            return "".join(traceback.format_exception(type(problem), problem, frames))
+        except Exception as again:  # noqa: BLE001 - as above
+            return f"{type(problem).__name__} (its traceback cannot be shown: {type(again).__name__})\n"
+        finally:
+            if source is not None:
+                linecache.cache.pop(file, None)
+
+
+def one_line(text: str) -> str:
+    """`text` on one line, not too long."""
+    line = " ".join(text.split())
+    return line if len(line) <= DETAIL_LIMIT else line[: DETAIL_LIMIT - 1] + "…"

@@ -1,0 +1,91 @@
+"""Evaluate an attempt's variables where it runs, then become its program: `python -I -S launcher.py`, request on descriptor 3.
+
+Only attempts with backticked variables pay for this process. Descriptor 3 is a memory file: it holds the request, and takes the
+failure, if there is one, back to the supervisor.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    from supervisor.spawning import StartError, find_program, start_problem
+    from supervisor.substitution import substitute
+else:
+    from .spawning import StartError, find_program, start_problem
+    from .substitution import substitute
+
+REQUEST = 3  # descriptor
+OUTPUT_LIMIT = 1 << 20  # bytes of a variable's value; dialects.md 5.2
+FAILURE_STATUS = 127
+
+
+def evaluate(variables: list[list[str]], environment: dict[str, str]) -> dict[str, str]:
+    """`environment` with the variables laid over it, in order. Raises StartError (`setup`)."""
+    known = dict(environment)
+    for name, kind, text in variables:
+        if kind == "expand":
+            known[name] = substitute(text, known)
+        elif kind == "shell":
+            known[name] = shell_output(name, text, known)
+        else:
+            known[name] = text
+    return known
+
+
+def shell_output(name: str, command: str, environment: dict[str, str]) -> str:
+    """What `command` prints, without white space around it. Its stderr is the attempt's. Raises StartError."""
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", command], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, restore_signals=True
+    )
+    assert process.stdout is not None
+    data = process.stdout.read(OUTPUT_LIMIT + 1)
+    if len(data) > OUTPUT_LIMIT:
+        process.kill()
+        process.wait()
+        raise StartError("setup", f"variable {name!r}: its command printed more than {OUTPUT_LIMIT} bytes")
+    status = process.wait()
+    if status:
+        how = f"exited with {status}" if status > 0 else f"was ended by signal {-status}"
+        raise StartError("setup", f"variable {name!r}: its command {how}")
+    if b"\0" in data:
+        raise StartError("setup", f"variable {name!r}: its command printed a NUL byte")
+    return data.decode("utf-8", "surrogateescape").strip()
+
+
+def become(request: dict[str, Any]) -> None:
+    """Replace this process by the program of `request`. Raises StartError."""
+    environment = evaluate(request["variables"], request["environment"])
+    words = list(request["words"])
+    for index in request["expand"]:
+        words[index] = substitute(words[index], environment)
+    program = find_program(words[0], environment.get("PATH"))
+    encoded = {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    try:
+        os.execve(program, words, encoded)
+    except OSError as problem:
+        raise start_problem(program, words, encoded, problem) from problem
+
+
+def main() -> int:
+    """Run the request; comes back only with a failure."""
+    os.set_inheritable(REQUEST, False)
+    request = json.loads(os.pread(REQUEST, os.fstat(REQUEST).st_size, 0))
+    try:
+        become(request)
+    except StartError as problem:
+        os.ftruncate(REQUEST, 0)
+        os.pwrite(REQUEST, json.dumps([problem.cause, problem.detail]).encode("ascii"), 0)
+    return FAILURE_STATUS
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,627 @@
+"""The supervisor: owns the local attempts of one run, and outlives the engine that ordered them.
+
+One thread, one loop. A round waits for something to happen, reaps every child that has ended, hears the engine, looks at timers, and
+only then writes the receipts of the round with one system call and rings the bell. Reaping comes before timers, so that an attempt
+that ended in time is never called late, however long this process was kept from running.
+
+Theory, in four rules:
+1. Facts are in the receipts file; the socket only rings. A lost connection loses nothing.
+2. An attempt has begun when its process exists, and has ended when that process is reaped. What it leaves behind (`leftovers`) is a
+   matter of its own, unless the attempt was being stopped: then its end is told when nothing of it lives.
+3. Orders that are *ahead* wait in order, lane by lane. Each end in a lane starts the oldest of them. An end that finds none, and that the
+   engine had not read when it ordered, is owed one start: the order was already on its way (`_unclaimed`).
+4. Without an engine nothing new starts; when nothing lives either, the supervisor exits.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import time
+from collections import deque
+from typing import Any, NamedTuple
+
+from .attempts import Attempt, cause_of
+from .census import boot_id, own_peak
+from .leftovers import Leftovers
+from .memory import MemoryWatch
+from .receipts import ReceiptWriter
+from .slots import EMPTY, Slots
+from .spawning import NOT_NOW, NotNow, StartError, enter, find_program, ignored_signals, start_problem
+from .substitution import substitute
+from .wire import BELL, WireOrder, answer, take_messages
+
+PUT_OFF_SECONDS = 0.1  # first pause after a start for which the system had no room; doubles up to the next
+PUT_OFF_LIMIT = 2.0
+DISK_RETRY_SECONDS = 0.1  # receipts that the disk did not take are written again after this
+BUSY_QUEUE = 12  # orders that wait here; with as many the engine need not hear of each end at once
+BUSY_SECONDS = 0.002
+FLOOR_AGE_SECONDS = 5.0  # how old our own peak of memory may be
+ANSWER_SECONDS = 5.0  # an engine that does not take an answer in this time is let go
+CREDENTIALS = struct.Struct("3i")
+LAUNCHER_FLOOR = 32 << 20  # bytes; what the launcher may have taken before it became the program
+
+
+class Settings(NamedTuple):
+    """What a supervisor is started with. grace: seconds from TERM to KILL. stray_wait: seconds that leftovers get."""
+
+    run: str
+    run_folder: str
+    log_folder: str
+    writer: str
+    python: str
+    umask: int = 0o022
+    grace: float = 5.0
+    stray_wait: float = 1.0
+
+
+class Supervisor:
+    """See the module's text. Timers are (monotonic time, nonce) of attempts with a time limit."""
+
+    def __init__(self, settings: Settings, server: socket.socket, oom: tuple[int, bytes, bytes] | None):
+        self.settings = settings
+        self._server = server
+        self._oom = oom
+        self._epoch = -1
+        self._engine: socket.socket | None = None
+        self._buffers: dict[int, tuple[socket.socket, bytearray]] = {}
+        self._receipts_name = f"supervisor-{settings.writer}.log"
+        header = {"run": settings.run, "writer": settings.writer, "boot": boot_id(), "pid": os.getpid()}
+        self._receipts = ReceiptWriter(f"{settings.run_folder}/receipts/{self._receipts_name}", header)
+        self._slots = Slots(settings.log_folder, f"{settings.run_folder}/scratch", settings.writer)
+        self._base: dict[bytes, bytes] = {}
+        self._outer_token = b""
+        self._folder: str | None = None
+        self._ignored = ignored_signals()
+        self._floor = own_peak()
+        self._floor_at = time.monotonic()
+        self._running: dict[int, Attempt] = {}  # by pid of the main process, until it is reaped
+        self._live: dict[int, Attempt] = {}  # by nonce, until its end is told
+        self._queued: dict[int, WireOrder] = {}  # by nonce, not begun
+        self._ahead: dict[int, deque[int]] = {}  # lane -> nonces, oldest first
+        self._lane_live: dict[int, int] = {}
+        self._freed: list[tuple[int, int]] = []  # (lane, sequence number of the end)
+        self._unclaimed: dict[int, deque[int]] = {}  # lane -> ends that found no ahead order
+        self._unclaimed_order: deque[tuple[int, int]] = deque()
+        self._held: dict[tuple[int, int], list[int]] = {}  # task -> nonces that wait for its strays to be gone
+        self._put_off: deque[int] = deque()
+        self._put_off_at = 0.0
+        self._put_off_pause = PUT_OFF_SECONDS
+        self._timers: list[tuple[float, int]] = []
+        self._leftovers = Leftovers(self)
+        self._memory = MemoryWatch(self)
+        self._is_asked_to_end = False
+        self._ending = False
+        self._rings = False
+        self._tell_at: float | None = None
+        self._poll = select.epoll()
+        self._wakeup, self._wakeup_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    # --- the loop ------------------------------------------------------------------------------------------------------
+
+    def serve(self, first: socket.socket) -> None:
+        """Until no engine is there and nothing lives."""
+        signal.set_wakeup_fd(self._wakeup_in, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, self._note_request)
+        self._poll.register(self._wakeup, select.EPOLLIN)
+        self._poll.register(self._server, select.EPOLLIN)
+        self._welcome(first)
+        while self._buffers or self._live or self._leftovers.any or self._receipts.has_pending:
+            self._round()
+        self._slots.close()
+        self._receipts.close()
+
+    def _note_request(self, *_: object) -> None:
+        self._is_asked_to_end = True
+
+    def _round(self) -> None:
+        events = self._poll.poll(self._pause())
+        heard = []
+        for descriptor, _ in events:
+            if descriptor == self._wakeup:
+                os.read(self._wakeup, 4096)
+            else:
+                heard.append(descriptor)
+        self._reap()
+        if self._is_asked_to_end:
+            self._end_all()
+        for descriptor in heard:
+            if descriptor == self._server.fileno():
+                self._accept()
+            else:
+                self._hear(descriptor)
+        now = time.monotonic()
+        self._fire_timers(now)
+        self._memory.look(now)
+        self._leftovers.look(now)
+        if self._put_off and now >= self._put_off_at:
+            self._try_again()
+        self._fill_lanes()
+        self._tell()
+
+    def _pause(self) -> float:
+        """Seconds until something is due; -1 for never."""
+        due = [when for when in (self._memory.due, self._leftovers.due) if when is not None]
+        if self._timers:
+            due.append(self._timers[0][0])
+        if self._put_off:
+            due.append(self._put_off_at)
+        now = time.monotonic()
+        if self._receipts.has_pending:
+            due.append(now + DISK_RETRY_SECONDS if self._tell_at is None else self._tell_at)
+        return max(0.0, min(due) - now) if due else -1
+
+    def _tell(self) -> None:
+        if self._receipts.has_pending and self._is_busy():
+            return
+        if self._receipts.has_pending and self._receipts.flush():
+            self._rings = True
+        if self._rings and self._engine is not None:
+            self._rings = False
+            try:
+                self._engine.send(BELL)
+            except BlockingIOError:
+                pass  # bells that nobody has heard yet lie there already
+            except OSError:
+                self._lose(self._engine.fileno())
+
+    def _is_busy(self) -> bool:
+        """Whether the news can wait a moment: every core is fed from orders that are here already.
+
+        Waking the engine costs as much as half a start, so a full queue is told of in batches.
+        """
+        now = time.monotonic()
+        if len(self._queued) < BUSY_QUEUE or self._engine is None:
+            self._tell_at = None
+            return False
+        if self._tell_at is None:
+            self._tell_at = now + BUSY_SECONDS
+        if now < self._tell_at:
+            return True
+        self._tell_at = None
+        return False
+
+    def remark(self, text: str, order: WireOrder | None = None) -> None:
+        """Something people should know."""
+        nonce, key = (None, None) if order is None else (order.nonce, order.key)
+        self._receipts.add(["remark", nonce, key, text])
+
+    def strays(self, order: WireOrder, text: str) -> None:
+        """An attempt left processes behind, and what became of them."""
+        self._receipts.add(["strays", order.nonce, order.key, text])
+
+    def _end_all(self) -> None:
+        self._is_asked_to_end = False
+        self._ending = True
+        self._withdraw(list(self._queued), "interrupted")
+        for nonce in list(self._live):
+            self.stop(nonce, "interrupted", kill=False)
+
+    # --- the engine ----------------------------------------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._server.accept()
+        except OSError:
+            return
+        size = CREDENTIALS.size
+        _, uid, _ = CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+        if uid != os.geteuid():
+            connection.close()
+            return
+        self._welcome(connection)
+
+    def _welcome(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self._buffers[connection.fileno()] = (connection, bytearray())
+        self._poll.register(connection, select.EPOLLIN)
+
+    def _hear(self, descriptor: int) -> None:
+        if descriptor not in self._buffers:
+            return
+        connection, buffer = self._buffers[descriptor]
+        is_over = False
+        try:
+            while data := connection.recv(1 << 20):
+                buffer += data
+            is_over = True
+        except BlockingIOError:
+            pass
+        except OSError:
+            is_over = True
+        try:
+            for value in take_messages(buffer):
+                self._obey(connection, value)
+                if descriptor not in self._buffers:
+                    return
+        except (ValueError, TypeError, KeyError) as problem:
+            self.remark(f"an engine was let go, it spoke nonsense: {problem}")
+            self._lose(descriptor)
+            return
+        if is_over:
+            self._lose(descriptor)
+
+    def _lose(self, descriptor: int) -> None:
+        """Without an engine, what has not begun never will: it is as if it had not been ordered."""
+        connection, _ = self._buffers.pop(descriptor)
+        self._poll.unregister(descriptor)
+        connection.close()
+        if connection is not self._engine:
+            return
+        self._engine = None
+        for order in self._queued.values():
+            if not order.ahead:
+                self._lane_live[order.lane] = self._lane_live.get(order.lane, 1) - 1
+        for waiting in (self._queued, self._ahead, self._held, self._put_off, self._unclaimed, self._unclaimed_order):
+            waiting.clear()
+        self._freed.clear()
+
+    def _obey(self, connection: socket.socket, value: dict[str, Any]) -> None:
+        if "hello" in value:
+            self._greet(connection, value)
+        elif connection is not self._engine:
+            raise ValueError("orders before a greeting")
+        elif "orders" in value:
+            self._take_orders(value["orders"], value["seen"])
+        elif "stop" in value:
+            self._obey_stop(value["stop"], value["how"], value["cause"])
+        elif "start" in value:
+            self._start_now(value["start"])
+        else:
+            raise ValueError("an unknown message")
+
+    def _greet(self, connection: socket.socket, value: dict[str, Any]) -> None:
+        epoch = value["hello"]
+        accepted = value["run"] == self.settings.run and epoch >= self._epoch
+        if accepted:
+            if self._engine is not None and self._engine is not connection:
+                self._lose(self._engine.fileno())
+            self._engine = connection
+            self._epoch = epoch
+            self._base = {os.fsencode(name): os.fsencode(text) for name, text in value["environment"].items()}
+            outer = self._base.get(b"WEFT_TOKEN", b"")
+            self._outer_token = outer + b" " if outer else b""
+        reply = {
+            "accepted": accepted,
+            "epoch": self._epoch,
+            "receipts": self._receipts_name,
+            "pid": os.getpid(),
+            "live": list(self._live),
+            "limits": {"memory": self._memory.method},
+        }
+        self._receipts.flush()
+        self._rings = accepted
+        connection.settimeout(ANSWER_SECONDS)
+        try:
+            connection.sendall(answer(reply))
+            connection.setblocking(False)
+        except OSError:
+            self._lose(connection.fileno())
+            return
+        if not accepted:
+            self._lose(connection.fileno())
+
+    def _take_orders(self, orders: list[list[Any]], seen: int) -> None:
+        """Start them or let them wait. seen: number of the last receipt the engine had read when it ordered."""
+        recent = self._unclaimed_order
+        while recent and recent[0][0] <= seen:
+            sequence, lane = recent.popleft()
+            ends = self._unclaimed[lane]
+            if ends and ends[0] == sequence:
+                ends.popleft()
+        for fields in orders:
+            order = WireOrder(*fields)
+            if order.nonce in self._live or order.nonce in self._queued:
+                continue
+            if self._ending:
+                self._receipts.add(_unbegun(order.nonce, "interrupted", "the supervisor was asked to end", charged=False))
+                continue
+            self._queued[order.nonce] = order
+            if not order.ahead or not self._lane_live.get(order.lane) or self._claim(order.lane):
+                self._begin(order)
+                self._fill_lanes()
+            else:
+                self._ahead.setdefault(order.lane, deque()).append(order.nonce)
+
+    def _claim(self, lane: int) -> bool:
+        ends = self._unclaimed.get(lane)
+        if not ends:
+            return False
+        ends.popleft()
+        return True
+
+    def _obey_stop(self, nonces: list[int], how: str, cause: str) -> None:
+        self._withdraw(nonces, cause)
+        if how != "withdraw":
+            for nonce in nonces:
+                self.stop(nonce, cause, kill=how == "kill")
+
+    def _withdraw(self, nonces: list[int], cause: str) -> None:
+        for nonce in nonces:
+            order = self._queued.pop(nonce, None)
+            if order is None:
+                continue
+            sequence = self._receipts.add(_unbegun(nonce, cause, None, charged=False))
+            if not order.ahead:
+                self._lane_end(order.lane, sequence)
+
+    def _start_now(self, nonces: list[int]) -> None:
+        """Start ahead orders whose turn the engine saw come by an end that was not ours."""
+        for nonce in nonces:
+            order = self._queued.get(nonce)
+            if order is not None and order.ahead:
+                self._begin(order)
+        self._fill_lanes()
+
+    # --- begin ---------------------------------------------------------------------------------------------------------
+
+    def _begin(self, order: WireOrder) -> None:
+        """Start a queued order now, or note why it waits. From here on it is no longer ahead."""
+        if order.ahead:
+            order = order._replace(ahead=False)
+            self._queued[order.nonce] = order
+        self._lane_live[order.lane] = self._lane_live.get(order.lane, 0) + 1
+        self._attempt_start(order)
+
+    def _attempt_start(self, order: WireOrder) -> None:
+        task = (order.key[0], order.key[1])
+        if self._leftovers.holds(task):
+            self._held.setdefault(task, []).append(order.nonce)
+            return
+        try:
+            self._start(order)
+        except StartError as problem:
+            del self._queued[order.nonce]
+            sequence = self._receipts.add(_unbegun(order.nonce, problem.cause, problem.detail, charged=True))
+            self._lane_end(order.lane, sequence)
+        except NotNow as problem:
+            if not self._put_off:
+                self._put_off_at = time.monotonic() + self._put_off_pause
+                if self._put_off_pause == PUT_OFF_SECONDS:
+                    self.remark(f"a start is put off: {problem}", order)
+                self._put_off_pause = min(PUT_OFF_LIMIT, 2 * self._put_off_pause)
+            self._put_off.append(order.nonce)
+        else:
+            del self._queued[order.nonce]
+
+    def _try_again(self) -> None:
+        waiting, self._put_off = self._put_off, deque()
+        while waiting:
+            order = self._queued.get(waiting.popleft())
+            if order is None:
+                continue
+            self._attempt_start(order)
+            if self._put_off:
+                self._put_off += waiting
+                return
+        self._put_off_pause = PUT_OFF_SECONDS
+
+    def release(self, task: tuple[int, int]) -> None:
+        """The strays of `task` are gone: its next attempt may start."""
+        for nonce in self._held.pop(task, ()):
+            order = self._queued.get(nonce)
+            if order is not None:
+                self._attempt_start(order)
+
+    def _start(self, order: WireOrder) -> None:
+        if order.folder != self._folder:
+            self._folder = None
+            enter(order.folder)
+            self._folder = order.folder
+        environment = dict(self._base)
+        for name, text in order.environment.items():
+            environment[os.fsencode(name)] = os.fsencode(text)
+        environment[b"WEFT_TOKEN"] = self._outer_token + order.token.encode("utf-8", "surrogateescape")
+        try:
+            slot = self._slots.take()
+        except OSError as problem:
+            if problem.errno in NOT_NOW:
+                raise NotNow(problem.strerror) from problem
+            raise StartError("setup", f"a log file cannot be made: {problem.strerror}: {problem.filename}") from problem
+        environment[b"WEFT_SCRATCH"] = os.fsencode(slot.scratch)
+        request = -1
+        try:
+            words, request = self._prepare(order, environment)
+            pid, started, ticks = self._spawn(words, environment, slot.files, request)
+        except (StartError, NotNow):
+            self._slots.give_back(slot)
+            if request >= 0:
+                os.close(request)
+            raise
+        if order.niceness:
+            os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + order.niceness))
+        attempt = Attempt(order, slot, pid, started, ticks, request)
+        self._running[pid] = attempt
+        self._live[order.nonce] = attempt
+        # By hand: nothing in it needs escaping, and every attempt pays for it.
+        fact = f'["started",{order.nonce},{pid},{ticks},{time.time()!r},"{slot.names[0]}","{slot.names[1]}"]'
+        self._receipts.add_text(fact)
+        if order.timeout is not None:
+            heapq.heappush(self._timers, (started + order.timeout, order.nonce))
+        if order.memory is not None:
+            self._memory.watch(attempt, started)
+
+    def _prepare(self, order: WireOrder, environment: dict[bytes, bytes]) -> tuple[list[str], int]:
+        """Words to execute, with variables evaluated, here or (those of a shell) by the launcher: then its request."""
+        if not order.variables and not order.expand:
+            return order.words, -1
+        known = {os.fsdecode(name): os.fsdecode(text) for name, text in environment.items()}
+        if any(kind == "shell" for _, kind, _ in order.variables):
+            request = {"words": order.words, "expand": order.expand, "variables": order.variables, "environment": known}
+            try:
+                file = os.memfd_create("launch", os.MFD_CLOEXEC)
+            except OSError as problem:
+                raise NotNow(problem.strerror) from problem
+            os.write(file, json.dumps(request).encode("ascii"))
+            return [self.settings.python, "-I", "-S", f"{os.path.dirname(__file__)}/launcher.py"], file
+        words = list(order.words)
+        for name, kind, text in order.variables:
+            known[name] = substitute(text, known) if kind == "expand" else text
+            environment[os.fsencode(name)] = os.fsencode(known[name])
+        for index in order.expand:
+            words[index] = substitute(words[index], known)
+        return words, -1
+
+    def _spawn(
+        self, words: list[str], environment: dict[bytes, bytes], files: list[int], request: int
+    ) -> tuple[int, float, int]:
+        path = environment.get(b"PATH")
+        program = find_program(words[0], None if path is None else os.fsdecode(path))
+        # Descriptor 0 is the null device already; everything else of ours closes itself.
+        actions = [(os.POSIX_SPAWN_DUP2, files[0], 1), (os.POSIX_SPAWN_DUP2, files[1], 2)]
+        if request >= 0:
+            actions.append((os.POSIX_SPAWN_DUP2, request, 3))
+        if self._oom is not None:
+            os.pwrite(self._oom[0], self._oom[1], 0)
+        try:
+            ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * 100)
+            pid = os.posix_spawn(
+                program, words, environment, file_actions=actions, setsid=True, setsigdef=self._ignored, setsigmask=()
+            )
+            return pid, time.monotonic(), ticks
+        except OSError as problem:
+            if problem.errno in NOT_NOW:
+                raise NotNow(problem.strerror) from problem
+            raise start_problem(program, words, environment, problem) from problem
+        except ValueError as problem:
+            raise StartError("setup", f"program {words[0]!r}: {problem}") from problem
+        finally:
+            if self._oom is not None:
+                os.pwrite(self._oom[0], self._oom[2], 0)
+
+    # --- end -----------------------------------------------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        ended: list[Attempt] = []
+        has_children = True
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                has_children = False
+                break
+            if pid == 0:
+                break
+            attempt = self._running.pop(pid, None)
+            if attempt is None:
+                self._leftovers.forget(pid)
+                continue
+            peak = max(attempt.peak, usage.ru_maxrss * 1024)
+            attempt.usage = (time.monotonic() - attempt.started, usage.ru_utime + usage.ru_stime, peak)
+            attempt.status = status
+            ended.append(attempt)
+        if has_children and (ended or self._leftovers.any):
+            self._leftovers.adopt(self._running, ended)
+        for attempt in ended:
+            self._memory.forget(attempt)
+            left = self._leftovers.of(attempt)
+            if attempt.stop is None:
+                self.finish(attempt, left)
+                if left:
+                    self._leftovers.give_time(attempt)
+            elif not left:
+                self._leftovers.drop(attempt)
+                self.finish(attempt, False)
+            # Otherwise its end is told when `leftovers` has ended the rest of it.
+        self._fill_lanes()
+
+    def finish(self, attempt: Attempt, left: bool) -> None:
+        """Tell the end of an attempt. left: something of it lives, so nobody else may use its slot."""
+        order = attempt.order
+        assert attempt.status is not None and attempt.usage is not None
+        del self._live[order.nonce]
+        output = self._slots.settle(attempt.slot, order.nonce)
+        if left:
+            self._slots.retire(attempt.slot)
+        else:
+            self._slots.give_back(attempt.slot)
+        cause, detail = self._cause(attempt)
+        code = os.WEXITSTATUS(attempt.status) if os.WIFEXITED(attempt.status) else None
+        usage = [*attempt.usage, self._floor]
+        fact = ["ended", order.nonce, cause, code, detail, True, usage, output.out, output.err]
+        self._lane_end(order.lane, self._receipts.add(fact))
+
+    def _cause(self, attempt: Attempt) -> tuple[str | None, str | None]:
+        assert attempt.status is not None and attempt.usage is not None
+        failure = None
+        if attempt.failure >= 0:
+            said = json.loads(os.pread(attempt.failure, os.fstat(attempt.failure).st_size, 0) or b"null")
+            failure = said if isinstance(said, list) else None
+            os.close(attempt.failure)
+            attempt.failure = -1
+        if attempt.stop is not None:
+            return attempt.stop, None
+        if failure is not None:
+            return failure[0], failure[1]
+        limit, peak = attempt.order.memory, attempt.usage[2]
+        if limit is not None and peak > limit and peak > self._peak_floor(attempt):
+            return "memory", f"its peak of {peak} bytes is above its limit of {limit}"
+        return cause_of(attempt.status), None
+
+    def _peak_floor(self, attempt: Attempt) -> int:
+        now = time.monotonic()
+        if now - self._floor_at > FLOOR_AGE_SECONDS:
+            self._floor, self._floor_at = own_peak(), now
+        return max(self._floor, LAUNCHER_FLOOR) if attempt.order.variables else self._floor
+
+    def _lane_end(self, lane: int, sequence: int) -> None:
+        live = self._lane_live.get(lane, 0) - 1
+        if live > 0:
+            self._lane_live[lane] = live
+        else:
+            self._lane_live.pop(lane, None)
+        self._freed.append((lane, sequence))
+
+    def _fill_lanes(self) -> None:
+        """Each end starts the oldest ahead order of its lane; a start that fails is an end, too."""
+        if self._engine is None:
+            self._freed.clear()
+        while self._freed:
+            lane, sequence = self._freed.pop(0)
+            waiting = self._ahead.get(lane)
+            order = None
+            while waiting and (order is None or not order.ahead):
+                order = self._queued.get(waiting.popleft())
+            if order is not None and order.ahead:
+                self._begin(order)
+            else:
+                self._unclaimed.setdefault(lane, deque()).append(sequence)
+                self._unclaimed_order.append((sequence, lane))
+
+    # --- stop ----------------------------------------------------------------------------------------------------------
+
+    def _fire_timers(self, now: float) -> None:
+        while self._timers and self._timers[0][0] <= now:
+            _, nonce = heapq.heappop(self._timers)
+            self.stop(nonce, "timeout", kill=False)
+
+    def stop(self, nonce: int, cause: str, kill: bool) -> None:
+        """End a live attempt: TERM, grace, KILL; or KILL at once. One that is dead already keeps its own end."""
+        attempt = self._live.get(nonce)
+        if attempt is None:
+            return
+        now = time.monotonic()
+        if attempt.stop is None:
+            if attempt.status is None and _is_dead(attempt.pid):
+                return
+            attempt.stop = cause
+            attempt.kill_at = now if kill else now + self.settings.grace
+            self._leftovers.end(attempt, now)
+        elif kill and attempt.kill_at > now:
+            attempt.kill_at = now
+            self._leftovers.end(attempt, now)
+
+
+def _is_dead(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _unbegun(nonce: int, cause: str, detail: str | None, charged: bool) -> list[Any]:
+    """The end of an attempt that never began."""
+    return ["ended", nonce, cause, None, detail, charged, None, EMPTY, EMPTY]

@@ -1,0 +1,178 @@
+"""Where attempts write: pairs of files that are used again and again, and the pack file that small output moves to.
+
+Creating a file per attempt costs as much as starting one, so an attempt writes to the files of a *slot*. They cannot simply be
+shared region by region: `echo x > /dev/stderr` opens the file anew and truncates it. So when the attempt ends, what is small is
+copied to the pack, what is large is renamed to a file of its own (10 GB must not be copied), and the slot is empty again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import NamedTuple
+
+SMALL_OUTPUT = 64 << 10  # bytes a stream; up to here copying is cheaper than a new file
+FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+STREAMS = ("out", "err")
+
+Region = tuple[str, int, int]
+EMPTY: Region = ("", 0, 0)
+
+
+class Slot:
+    """A place for one live attempt: its two files and its scratch folder."""
+
+    __slots__ = ("files", "names", "number", "scratch")
+
+    def __init__(self, number: int, names: tuple[str, str], files: list[int], scratch: str):
+        self.number = number
+        self.names = names
+        self.files = files
+        self.scratch = scratch
+
+
+class Output(NamedTuple):
+    """Where the two streams of an ended attempt lie now."""
+
+    out: Region
+    err: Region
+
+
+class Slots:
+    """All slots of one supervisor. Folders exist already; `writer` keeps names of successive supervisors apart."""
+
+    def __init__(self, log_folder: str, scratch_folder: str, writer: str):
+        self._log_folder = log_folder
+        self._scratch_folder = scratch_folder
+        self._writer = writer
+        self._free: list[Slot] = []
+        self._made = 0
+        self._pack = -1
+        self._pack_name = f"output-{writer}.log"
+        self._pack_size = 0
+
+    def take(self) -> Slot:
+        """A slot with empty files. Raises OSError when one cannot be made."""
+        return self._free.pop() if self._free else self._make()
+
+    def _make(self) -> Slot:
+        number = self._made + 1
+        names = (f"slots/{self._writer}-{number}.out", f"slots/{self._writer}-{number}.err")
+        files = [self._open(names[0])]
+        try:
+            files.append(self._open(names[1]))
+            scratch = f"{self._scratch_folder}/{self._writer}-{number}"
+            os.mkdir(scratch, 0o700)
+        except OSError:
+            for file, name in zip(files, names, strict=False):
+                os.close(file)
+                os.unlink(f"{self._log_folder}/{name}")
+            raise
+        _mark_empty(scratch)
+        self._made = number
+        return Slot(number, names, files, scratch)
+
+    def _open(self, name: str) -> int:
+        return os.open(f"{self._log_folder}/{name}", FLAGS, 0o600)
+
+    def settle(self, slot: Slot, nonce: int) -> Output:
+        """Move the output of the attempt that has ended out of the slot's files."""
+        sizes = [os.fstat(file).st_size for file in slot.files]
+        if not any(sizes):
+            return Output(EMPTY, EMPTY)
+        return Output(self._settle(slot, 0, sizes[0], nonce), self._settle(slot, 1, sizes[1], nonce))
+
+    def _settle(self, slot: Slot, stream: int, size: int, nonce: int) -> Region:
+        if size == 0:
+            return EMPTY
+        if size <= SMALL_OUTPUT:
+            region = self._copy(slot.files[stream], size)
+            if region is not None:
+                return region
+        return self._rename(slot, stream, nonce)
+
+    def _copy(self, file: int, size: int) -> Region | None:
+        try:
+            data = os.pread(file, size, 0)
+            if self._pack < 0:
+                self._pack = self._open(self._pack_name)
+            offset = self._pack_size
+            written = os.write(self._pack, data)
+            self._pack_size += written
+            if written < len(data):
+                return None
+            os.ftruncate(file, 0)
+        except OSError:
+            return None
+        return (self._pack_name, offset, len(data))
+
+    def _rename(self, slot: Slot, stream: int, nonce: int) -> Region:
+        """The file itself becomes the attempt's, also when the disk has no room for a copy."""
+        name = f"{nonce:016x}.{STREAMS[stream]}"
+        size = os.fstat(slot.files[stream]).st_size
+        try:
+            os.rename(f"{self._log_folder}/{slot.names[stream]}", f"{self._log_folder}/{name}")
+        except OSError:
+            name = slot.names[stream]  # its owner removed it: the region says how much there was
+        os.close(slot.files[stream])
+        slot.files[stream] = -1
+        return (name, 0, size)
+
+    def give_back(self, slot: Slot) -> None:
+        """Let the next attempt use it. What the last one left behind is removed; files it removed are made anew."""
+        try:
+            for stream in (0, 1):
+                self._renew(slot, stream)
+            if os.stat(slot.scratch).st_mtime_ns != 0:
+                _empty(slot.scratch)
+        except OSError:
+            self.retire(slot)
+            return
+        self._free.append(slot)
+
+    def _renew(self, slot: Slot, stream: int) -> None:
+        file = slot.files[stream]
+        if file >= 0:
+            if os.fstat(file).st_nlink:
+                return
+            os.close(file)
+            slot.files[stream] = -1
+        slot.files[stream] = self._open(slot.names[stream])
+
+    def retire(self, slot: Slot) -> None:
+        """Never use it again: something may still write to its files."""
+        for stream, file in enumerate(slot.files):
+            if file >= 0:
+                os.close(file)
+                slot.files[stream] = -1
+                _remove_file(f"{self._log_folder}/{slot.names[stream]}")
+        shutil.rmtree(slot.scratch, ignore_errors=True)
+
+    def close(self) -> None:
+        """Remove the empty slots; what attempts wrote stays."""
+        for slot in self._free:
+            self.retire(slot)
+        self._free.clear()
+        if self._pack >= 0:
+            os.close(self._pack)
+            self._pack = -1
+
+
+def _mark_empty(folder: str) -> None:
+    # Any entry made later moves the folder's time away from zero: one stat tells whether there is something to remove.
+    os.utime(folder, ns=(0, 0))
+
+
+def _empty(folder: str) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder, 0o700, exist_ok=True)
+    for name in os.listdir(folder):
+        raise OSError(f"{folder}/{name} cannot be removed")
+    _mark_empty(folder)
+
+
+def _remove_file(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,97 @@
+"""Begin to supervise: own session, child subreaper, the run's lock, the socket's name, then the loop."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+import time
+
+from .loop import Settings, Supervisor
+
+PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+LOCK_WAIT_SECONDS = 5.0  # a predecessor that is about to exit holds the lock a moment longer
+CONNECTION = 3  # descriptor of the first engine's socket
+CHILD_BADNESS = 200  # added to the oom score of children, so that the kernel takes them first
+
+
+def main(arguments: list[str]) -> int:
+    """Supervise as the arguments (one JSON object) say, until nothing is left to do. Status 3: somebody else does."""
+    settings = Settings(**json.loads(arguments[0]))
+    os.umask(settings.umask)
+    close_inherited()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
+        signal.signal(number, signal.SIG_IGN)
+    become_subreaper()
+    folder = os.open(settings.run_folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    if not take_lock(folder):
+        print("another supervisor of this run is alive", file=sys.stderr)
+        return 3
+    supervisor = Supervisor(settings, listen(folder), oom_score())
+    supervisor.serve(socket.socket(fileno=CONNECTION))
+    try:
+        os.unlink("supervisor.sock", dir_fd=folder)
+    except FileNotFoundError:
+        pass
+    return 0
+
+
+def close_inherited() -> None:
+    """Children are to find 0, 1 and 2 only; whoever started weft may have left us more."""
+    os.set_inheritable(CONNECTION, False)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > CONNECTION:
+            try:
+                os.close(int(name))
+            except OSError:
+                pass  # the descriptor that listed the folder
+
+
+def become_subreaper() -> None:
+    """Orphans below this process become its children instead of init's, so that they are seen and reaped."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def take_lock(folder: int) -> bool:
+    """Hold `supervisor.lock` for life; False when another process does not let go of it."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    lock = os.open("supervisor.lock", flags, 0o600, dir_fd=folder)
+    limit = time.monotonic() + LOCK_WAIT_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > limit:
+                return False
+            time.sleep(0.02)
+
+
+def listen(folder: int) -> socket.socket:
+    """A socket named `supervisor.sock` in `folder`; by /proc, because a socket's path ends at 107 bytes."""
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        os.unlink("supervisor.sock", dir_fd=folder)
+    except FileNotFoundError:
+        pass
+    before = os.umask(0o177)
+    server.bind(f"/proc/self/fd/{folder}/supervisor.sock")
+    os.umask(before)
+    server.listen(8)
+    server.setblocking(False)
+    return server
+
+
+def oom_score() -> tuple[int, bytes, bytes] | None:
+    """(descriptor of our own score, score for children, our score); None where it cannot be changed."""
+    try:
+        file = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+        own = int(os.pread(file, 16, 0))
+    except (OSError, ValueError):
+        return None
+    return file, str(min(1000, own + CHILD_BADNESS)).encode(), str(own).encode()

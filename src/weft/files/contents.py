@@ -1,0 +1,180 @@
+"""Content digests of files and folders; size, mtime and inode decide whether a file must be hashed again.
+
+A file that was changed shortly before it was hashed may be changed once more without a new mtime (clocks of file systems tick in
+steps of up to two seconds). Such a digest is used once and not kept: the next look hashes again. This is git's rule for racy
+index entries (git, Documentation/technical/racy-git.txt).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+from weft.ports import FileRow
+
+CHUNK_BYTES: Final = 1 << 20
+RACY_NANOSECONDS: Final = 2_000_000_000  # the coarsest step of a common file system (FAT); finer ones are covered
+DIGEST_BYTES: Final = 16
+UNSETTLED: Final = (
+    -1
+)  # stands for the mtime of a file that was hashed while racy, and of a folder: never equal to a real one
+
+
+class UnreadableError(OSError):
+    """Content that cannot have a digest: a special file, or what the system refuses to read."""
+
+
+class ContentState(NamedTuple):
+    """What a path was like when its content was taken. mtime_ns: UNSETTLED when it says nothing about the content."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+    digest: str
+
+
+class Contents:
+    """Digests by absolute path. Not shared between threads.
+
+    known: gives the rows of earlier runs; asked once, at the first need. before_long: called before what may take long.
+    """
+
+    def __init__(
+        self,
+        known: Callable[[], Mapping[str, FileRow]],
+        before_long: Callable[[], None] = lambda: None,
+        now_ns: Callable[[], int] = time.time_ns,
+    ):
+        self._load = known
+        self._known: Mapping[str, FileRow] | None = None
+        self._taken: dict[str, FileRow] = {}
+        self._news: list[FileRow] = []
+        self._before_long = before_long
+        self._now_ns = now_ns
+
+    def take(self) -> list[FileRow]:
+        """Rows that are new since the last call, for the ledger."""
+        news, self._news = self._news, []
+        return news
+
+    def state(self, path: str) -> ContentState | None:
+        """State of the file or folder at `path` (links followed); None when nothing is there.
+
+        Raises UnreadableError.
+        """
+        try:
+            found = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            raise UnreadableError(f"cannot look at {path}: {error}") from error
+        if stat.S_ISDIR(found.st_mode):
+            try:
+                return ContentState(0, UNSETTLED, found.st_ino, self._folder_digest(path))
+            except FileNotFoundError as error:
+                raise UnreadableError(f"{path} changes while it is read: {error}") from error
+        return self.file_state(path, found)
+
+    def file_state(self, path: str, found: os.stat_result) -> ContentState | None:
+        """State of a file whose stat is at hand; None when it has vanished since."""
+        row = self._row(path)
+        size, mtime_ns, inode = found.st_size, found.st_mtime_ns, found.st_ino
+        if row is not None and row[1] == size and row[2] == mtime_ns and row[3] == inode:
+            return ContentState(size, mtime_ns, inode, row[4])
+        if not stat.S_ISREG(found.st_mode):
+            raise UnreadableError(f"{path} is neither a file nor a folder")
+        if size > CHUNK_BYTES:
+            self._before_long()
+        return self._hash(path)
+
+    def _row(self, path: str) -> FileRow | None:
+        row = self._taken.get(path)
+        if row is not None:
+            return row
+        if self._known is None:
+            self._known = self._load()
+        return self._known.get(path)
+
+    def _hash(self, path: str) -> ContentState | None:
+        started_ns = self._now_ns()
+        try:
+            digest, before, after = hash_file(path)
+        except FileNotFoundError:
+            return None
+        except UnreadableError:
+            raise
+        except OSError as error:
+            raise UnreadableError(f"cannot read {path}: {error.strerror or error}") from error
+        size, mtime_ns, inode = after.st_size, after.st_mtime_ns, after.st_ino
+        is_settled = (before.st_size, before.st_mtime_ns) == (
+            size,
+            mtime_ns,
+        ) and mtime_ns < started_ns - RACY_NANOSECONDS
+        if not is_settled:
+            return ContentState(size, UNSETTLED, inode, digest)
+        row = FileRow(path, size, mtime_ns, inode, digest)
+        self._taken[path] = row
+        self._news.append(row)
+        return ContentState(size, mtime_ns, inode, digest)
+
+    def _folder_digest(self, path: str) -> str:
+        """Digest over all names below `path` in sorted order, what they are and what they hold. Links count by their target."""
+        self._before_long()
+        digest = blake2b(digest_size=DIGEST_BYTES)
+        pending = [("", path)]
+        while pending:
+            name, place = pending.pop()
+            folders = []
+            for entry in self._entries(place):
+                inner = f"{name}/{entry.name}" if name else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    _feed(digest, b"d", inner, "")
+                    folders.append((inner, entry.path))
+                elif entry.is_symlink():
+                    _feed(digest, b"l", inner, os.readlink(entry.path))
+                else:
+                    state = self.file_state(entry.path, entry.stat(follow_symlinks=False))
+                    if state is not None:
+                        _feed(digest, b"f", inner, state.digest)
+            pending.extend(reversed(folders))
+        return digest.hexdigest()
+
+    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(folder) as entries:
+                return sorted(entries, key=lambda entry: entry.name)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise UnreadableError(f"cannot read {folder}: {error.strerror or error}") from error
+
+
+def hash_file(path: str) -> tuple[str, os.stat_result, os.stat_result]:
+    """Digest (hex) of a file's bytes, and its stat before and after reading. Raises OSError.
+
+    Memory: one chunk.
+    """
+    # Without O_NONBLOCK, opening a pipe that took the file's place would wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            raise UnreadableError(f"{path} is no regular file")
+        data = os.read(descriptor, CHUNK_BYTES)
+        digest = blake2b(data, digest_size=DIGEST_BYTES)
+        while data and not (len(data) < CHUNK_BYTES and before.st_size <= len(data)):
+            data = os.read(descriptor, CHUNK_BYTES)
+            digest.update(data)
+        return digest.hexdigest(), before, os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _feed(digest: blake2b, kind: bytes, name: str, content: str) -> None:
+    for part in (os.fsencode(name), os.fsencode(content)):
+        digest.update(kind + len(part).to_bytes(8, "little"))
+        digest.update(part)

@@ -1,0 +1,133 @@
+"""Slots of commands and scripts, and parameters that become arguments: what could not be filled is told before the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from weft.errors import cut, hint_nearest
+from weft.formats.mistakes import Mistakes
+from weft.spec.actions import Command, Script, Shell
+from weft.spec.mapping import MappingError, map_parameters
+from weft.spec.options import Option
+from weft.spec.slots import fill_shell, shell_slots_in, slots_in
+from weft.spec.tasks import Task
+
+PlaceOf = Callable[..., tuple[str, str]]
+"""From a task's index and the parts of a path in it to the file and the JSON pointer."""
+
+
+def bound_names(task: Task) -> set[str]:
+    """Parameters that the run gives: found files, items, products of dependencies."""
+    requires, foreach = task.requires, task.policy.foreach
+    names = {need.bind for need in (*requires.files, *requires.folders, *requires.match)}
+    names.update(edge.bind for edge in task.dependencies)
+    if foreach is not None:
+        names.add(foreach.bind)
+    return {name for name in names if name is not None}
+
+
+def check_slots(
+    tasks: Sequence[Task],
+    place_of: PlaceOf,
+    options: Mapping[str, Option],
+    values: Mapping[str, Any],
+    mistakes: Mistakes,
+) -> set[str]:
+    """Tell every slot without a value and every parameter that no argument can show; the names of all slots in use."""
+    used: set[str] = set()
+    for index, task in enumerate(tasks):
+        action = task.action
+        if type(action) is Command:
+            for position, word in enumerate(action.argv):
+                if type(word) is str and "{" in word:
+                    names = slots_in(word)
+                    used.update(names)
+                    _tell_unknown(names, task, options, partial(place_of, index), ("command", position), mistakes)
+            if task.policy.mapping is not None:
+                _check_mapping(task, partial(place_of, index), mistakes)
+        elif type(action) is Shell:
+            if "{" in action.script and (options or task.parameters or bound_names(task)):
+                names = shell_slots_in(action.script)
+                used.update(names)
+                _tell_unknown(names, task, options, partial(place_of, index), ("shell",), mistakes)
+                _check_quoting(names, action.script, task, values, partial(place_of, index), mistakes)
+        elif type(action) is Script:
+            _check_mapping(task, partial(place_of, index), mistakes)
+    return used
+
+
+def _tell_unknown(
+    names: Sequence[str],
+    task: Task,
+    options: Mapping[str, Option],
+    place_of: PlaceOf,
+    rest: tuple[str | int, ...],
+    mistakes: Mistakes,
+) -> None:
+    bound: set[str] | None = None
+    for name in names:
+        if name in task.parameters or name in options:
+            continue
+        bound = bound_names(task) if bound is None else bound
+        if name in bound:
+            continue
+        file, location = place_of(*rest)
+        known = [*task.parameters, *options, *sorted(bound)]
+        hint = hint_nearest(name, known) or f"write {{{{{cut(name)}}}}} for the text {{{cut(name)}}}"
+        message = f"task {cut(task.name)!r} has the slot {{{cut(name)}}}, which no parameter and no option fills"
+        mistakes.error("slot.unknown", message, file, location, hint)
+
+
+def _check_quoting(
+    names: Sequence[str],
+    script: str,
+    task: Task,
+    values: Mapping[str, Any],
+    place_of: PlaceOf,
+    mistakes: Mistakes,
+) -> None:
+    """Whether the shell offers a way to quote the values that are known now."""
+    from weft.spec.shelltext import ShellSlotError
+
+    known = {**values, **task.parameters}
+    if not names or any(name not in known for name in names):
+        return
+    try:
+        fill_shell(script, known)
+    except ShellSlotError as error:
+        file, location = place_of("shell")
+        mistakes.error("shape.value", f"task {cut(task.name)!r}: {error}", file, location)
+
+
+def _check_mapping(task: Task, place_of: PlaceOf, mistakes: Mistakes) -> None:
+    try:
+        map_parameters(task.parameters, task.policy.mapping)
+    except MappingError as error:
+        rest = ("parameter_mapping",) if error.parameter is None else ("parameters", error.parameter)
+        file, location = place_of(*rest)
+        mistakes.error(error.code, f"task {cut(task.name)!r}: {error}", file, location)
+
+
+def escape_script(script: str) -> str | None:
+    """The script as it must be written where slots are active, to mean what it means where they are not. None: impossible."""
+    from weft.spec.shelltext import scan
+
+    pieces: list[str] = []
+    position = 0
+    for piece in scan(script):
+        if piece.is_slot:
+            pieces.append(f"{{{{{piece.text}}}}}")
+            position += len(piece.text) + 2
+        elif piece.text in ("{", "}") and script.startswith(piece.text * 2, position):
+            pieces.append(piece.text * 4)
+            position += 2
+        else:
+            pieces.append(piece.text)
+            position += len(piece.text)
+    escaped = "".join(pieces)
+    try:
+        return escaped if fill_shell(escaped, {}) == script else None
+    except KeyError:
+        return None

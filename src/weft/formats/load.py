@@ -1,0 +1,229 @@
+"""From files to a plan: read -> parse -> detect -> shape -> normalise -> merge -> link (dialects.md 1.1).
+
+Each stage collects all its mistakes and goes on with what is sound; only at the end one PlanError tells them all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import NamedTuple
+
+from weft.errors import PlanError, Problem
+from weft.formats import positions
+from weft.formats.detect import DIALECTS, detect, is_python
+from weft.formats.draft import Draft
+from weft.formats.link import Linked, link
+from weft.formats.mistakes import NO_DATA, Document, Mistake, Mistakes, Place, to_problem
+from weft.formats.parse import collector_paused, parse
+from weft.formats.read import FORMAT_BY_SUFFIX, STANDARD_INPUT, SUFFIXES, Text, read_standard_input, read_text
+from weft.spec.plan import Plan
+
+DIGEST_BYTES = 32  # blake2b; as everywhere in weft
+
+
+class Loaded(NamedTuple):
+    """A plan, and what its user should know about it."""
+
+    plan: Plan
+    warnings: tuple[Problem, ...]
+
+
+class Settings(NamedTuple):
+    """What a caller may say beside the paths; see `load`."""
+
+    format: str | None
+    strict: bool
+    schema: str | None
+    shell_eval: bool
+    stdin: Callable[[], bytes] | None
+    cwd: str
+    as_json: Collection[str]
+
+
+def load(
+    paths: Sequence[str],
+    *,
+    format: str | None = None,
+    root: str | None = None,
+    options: Sequence[tuple[str, object]] = (),
+    strict: bool = False,
+    schema: str | None = None,
+    shell_eval: bool = True,
+    stdin: Callable[[], bytes] | None = None,
+    cwd: str | None = None,
+    as_json: Collection[str] = (),
+) -> Loaded:
+    """The plan that the files make together. Raises PlanError with every mistake, sorted by file and place.
+
+    paths: files; `-` is standard input. format: the dialect of all of them, None to detect it. root: overrides the documents'.
+    options: `-o` pairs: a plan's option, or `task.parameter`; texts are read by the option's type.
+    strict: warnings are errors. schema: a JSON Schema file for the raw documents. shell_eval: False refuses variables that
+    are the output of a command. cwd: what relative paths start from. as_json: those of `paths` that are JSON whatever their
+    suffix.
+    """
+    folder = os.path.abspath(cwd or os.getcwd())
+    settings = Settings(format, strict, schema, shell_eval, stdin, folder, as_json)
+    mistakes = Mistakes()
+    documents: list[Document] = []
+    with collector_paused():
+        drafts = _drafts(paths, settings, documents, mistakes)
+        linked = link(drafts, folder, root, options, mistakes)
+    return _finish(linked, documents, mistakes, strict, paths)
+
+
+def _finish(
+    linked: Linked, documents: Iterable[Document], mistakes: Mistakes, strict: bool, paths: Sequence[str]
+) -> Loaded:
+    errors = [*mistakes.errors, *mistakes.warnings] if strict else mistakes.errors
+    if errors or linked.plan is None:
+        raise PlanError(_problems(errors, documents, paths))
+    return Loaded(linked.plan, tuple(_problems(mistakes.warnings, documents, paths)))
+
+
+def _problems(mistakes: Sequence[Mistake], documents: Iterable[Document], paths: Sequence[str]) -> list[Problem]:
+    """The records, with lines and columns, sorted by file and place."""
+    wanted: dict[str, set[str]] = {}
+    for mistake in mistakes:
+        for file, location in ((mistake.file, mistake.location), *mistake.others):
+            if file is not None and location is not None:
+                wanted.setdefault(file, set()).add(location)
+    places: dict[str, dict[str, tuple[Place, Place]]] = {}
+    for document in documents:
+        if document.path in wanted:
+            locations = sorted(wanted[document.path])
+            places[document.path] = dict(positions.places(document.text, document.format, locations))
+    order = {path: index for index, path in enumerate(paths)}
+    problems = [to_problem(mistake, places) for mistake in mistakes]
+
+    def rank(problem: Problem) -> tuple[int, str, float, int]:
+        line = float("inf") if problem.line is None else problem.line
+        return order.get(problem.file or "", len(order)), problem.file or "", line, problem.column or 0
+
+    return sorted(problems, key=rank)
+
+
+def _drafts(paths: Sequence[str], settings: Settings, documents: list[Document], mistakes: Mistakes) -> list[Draft]:
+    drafts: list[Draft] = []
+    if not paths:
+        mistakes.error("read.missing", "no plan was named", hint="name a plan file, or - for standard input")
+    seen: dict[str, str] = {}
+    if settings.format is not None and settings.format not in DIALECTS:
+        known = ", ".join(DIALECTS)
+        mistakes.error("detect.unknown", f"there is no dialect {settings.format!r}", hint=f"dialects are {known}")
+        return drafts
+    for path in paths:
+        draft = _draft(path, settings, documents, seen, mistakes)
+        if draft is not None:
+            drafts.append(draft)
+    _load_late(drafts, mistakes)
+    if settings.schema is not None:
+        from weft.formats.user_schema import check_documents
+
+        check_documents(settings.schema, settings.cwd, documents, mistakes)
+    return drafts
+
+
+def _draft(
+    path: str, settings: Settings, documents: list[Document], seen: dict[str, str], mistakes: Mistakes
+) -> Draft | None:
+    is_json = path == STANDARD_INPUT or path in settings.as_json
+    if not is_json and is_python(path, settings.cwd):
+        return _by_dialect("python", None, path, settings, mistakes)
+    document = _document(path, settings, mistakes)
+    if document is None:
+        return None
+    if document.key in seen:
+        message = f"{path!r} is the same file as {seen[document.key]!r}"
+        mistakes.error("name.duplicate", message, path, hint="name each file once")
+        return None
+    seen[document.key] = path
+    documents.append(document)
+    dialect = settings.format or detect(document.data, path, mistakes)
+    return None if dialect is None else _by_dialect(dialect, document, path, settings, mistakes)
+
+
+def _load_native(document: Document, settings: Settings, mistakes: Mistakes) -> Draft:
+    from weft.formats.native import load_native
+
+    return load_native(document, mistakes, settings.shell_eval)
+
+
+def _load_tasklist(document: Document, _settings: Settings, mistakes: Mistakes) -> Draft:
+    from weft.formats.tasklist import load_tasklist
+
+    return load_tasklist(document, mistakes)
+
+
+_LOADERS: dict[str, Callable[[Document, Settings, Mistakes], Draft]] = {
+    "native": _load_native,
+    "tasklist": _load_tasklist,
+}
+"""The dialects that this version reads."""
+
+
+def _by_dialect(
+    dialect: str, document: Document | None, path: str, settings: Settings, mistakes: Mistakes
+) -> Draft | None:
+    loader = _LOADERS.get(dialect)
+    if loader is None or document is None:
+        what = "a Python plan" if dialect == "python" else f"a document of the dialect {dialect}"
+        hint = f"this version reads {' and '.join(_LOADERS)} documents"
+        mistakes.error("detect.unknown", f"{path!r} is {what}, which this version does not read yet", path, hint=hint)
+        return None
+    return loader(document, settings, mistakes)
+
+
+def _load_late(drafts: Sequence[Draft], mistakes: Mistakes) -> None:
+    """Native tasks are made when the templates of all files are known."""
+    native = [draft for draft in drafts if draft.dialect == "native"]
+    if not native:
+        return
+    from weft.formats.native import load_tasks
+
+    templates = {}
+    for draft in native:
+        for name, template in draft.templates.items():
+            templates.setdefault(name, dict(template.fields))
+    for draft in native:
+        load_tasks(draft, templates, mistakes)
+
+
+def _document(path: str, settings: Settings, mistakes: Mistakes) -> Document | None:
+    text = _read(path, settings, mistakes)
+    if text is None:
+        return None
+    suffix = os.path.splitext(path)[1].lower()
+    format = "json" if path in settings.as_json else FORMAT_BY_SUFFIX.get(suffix, "json")
+    data = parse(text.text, format, path, mistakes)
+    if data is NO_DATA:
+        return None
+    digest = hashlib.blake2b(text.raw, digest_size=DIGEST_BYTES).hexdigest()
+    if path == STANDARD_INPUT:
+        return Document(path, format, text.text, data, digest, settings.cwd, os.path.join(settings.cwd, f"-{digest}"))
+    absolute = os.path.join(settings.cwd, path)
+    folder = os.path.dirname(os.path.abspath(absolute))
+    return Document(path, format, text.text, data, digest, folder, os.path.realpath(absolute))
+
+
+def _read(path: str, settings: Settings, mistakes: Mistakes) -> Text | None:
+    if path == STANDARD_INPUT:
+        if settings.stdin is None:
+            mistakes.error("read.missing", "there is no standard input to read a plan from", path)
+            return None
+        return read_standard_input(settings.stdin, mistakes)
+    if "\0" in path:
+        mistakes.error("read.missing", f"a path may not hold a NUL character: {path!r}", path)
+        return None
+    absolute = os.path.join(settings.cwd, path)
+    suffix = os.path.splitext(path)[1].lower()
+    is_named = settings.format is not None or path in settings.as_json
+    if suffix not in SUFFIXES and not is_named and os.path.isfile(absolute):
+        hint = f"name it .json, .yaml or .toml, or say which dialect it is with --format; {FORMAT_NOTE}"
+        mistakes.error("read.suffix", f"{path!r} has the unknown suffix {suffix!r}", path, hint=hint)
+        return None
+    return read_text(absolute, path, mistakes)
+
+
+FORMAT_NOTE = "--input reads it as JSON"

@@ -1,0 +1,126 @@
+"""The mistakes and warnings of a load, collected without places; lines and columns are looked up once, at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from weft.errors import Problem, cut
+
+Place = tuple[int | None, int | None]
+
+
+class Mistake(NamedTuple):
+    """A problem in the making. at_key: the place is the key's, not the value's. others: (file, location) told in the message."""
+
+    code: str
+    message: str
+    file: str | None
+    location: str | None
+    hint: str | None = None
+    at_key: bool = False
+    line: int | None = None
+    column: int | None = None
+    others: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(slots=True)
+class Mistakes:
+    """Errors and warnings in the order in which they were found."""
+
+    errors: list[Mistake] = field(default_factory=list)
+    warnings: list[Mistake] = field(default_factory=list)
+
+    def error(
+        self,
+        code: str,
+        message: str,
+        file: str | None = None,
+        location: str | None = None,
+        hint: str | None = None,
+        **place: Any,
+    ) -> None:
+        """Add an error; `place`: the other fields of a `Mistake`."""
+        self.errors.append(Mistake(code, message, file, location, hint, **place))
+
+    def warn(
+        self, code: str, message: str, file: str | None, location: str | None, hint: str | None = None, **place: Any
+    ) -> None:
+        """Add a warning."""
+        self.warnings.append(Mistake(code, message, file, location, hint, **place))
+
+
+NO_DATA: Final = object()
+"""What a text gives that cannot be parsed; `None` is data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file that was read and parsed. path: as it was named. format: `json`, `yaml` or `toml`.
+
+    digest: blake2b (hex) of its bytes. folder: absolute; what a relative `root` is relative to. key: real path, or `-` and the digest for standard input.
+    """
+
+    path: str
+    format: str
+    text: str
+    data: Any
+    digest: str
+    folder: str
+    key: str
+
+
+def pointer(*parts: str | int) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in parts)
+
+
+def split_pointer(location: str) -> list[str]:
+    """The parts of a JSON pointer."""
+    return [part.replace("~1", "/").replace("~0", "~") for part in location.split("/")[1:]]
+
+
+def has_part(value: Any, part: object) -> bool:
+    """Whether `value[part]` is a member of an object or an item of a list."""
+    if isinstance(value, dict):
+        return part in value
+    return isinstance(value, list) and isinstance(part, int) and part < len(value)
+
+
+def show(value: object) -> str:
+    """A value for a message: as JSON would write it, on one line, cut."""
+    if isinstance(value, str):
+        return repr(cut(value))
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return "an empty object" if not value else f"an object with {cut(', '.join(map(repr, list(value)[:5])))}"
+    if isinstance(value, Sequence):
+        return "an empty list" if not value else f"a list of {len(value)}"
+    if isinstance(value, int) and abs(value) >= 10**80:
+        return f"a number of {value.bit_length() * 30103 // 100000 + 1} digits"
+    return cut(repr(value))
+
+
+def to_problem(mistake: Mistake, places: Mapping[str, Mapping[str, tuple[Place, Place]]]) -> Problem:
+    """The final record. places: by file, by location: (place of the key, place of the value)."""
+
+    def place_of(file: str | None, location: str | None, at_key: bool) -> Place:
+        found = places.get(file or "", {}).get(location or "")
+        return (None, None) if found is None else found[0 if at_key else 1]
+
+    line, column = mistake.line, mistake.column
+    if line is None:
+        line, column = place_of(mistake.file, mistake.location, mistake.at_key)
+    message = mistake.message
+    if mistake.others:
+        shown = []
+        for file, location in mistake.others:
+            other_line, other_column = place_of(file, location, True)
+            where = f", line {other_line}, column {other_column}" if other_line is not None else ""
+            shown.append(f"{file} {location}{where}")
+        message += " (" + "; ".join(shown) + ")"
+    return Problem(mistake.code, message, mistake.file, mistake.location, line, column, mistake.hint)

@@ -1,0 +1,197 @@
+"""The native dialect: a document in the normal form of design.md section 4."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from weft.errors import cut, hint_nearest
+from weft.formats.draft import Draft
+from weft.formats.mistakes import Document, Mistakes, pointer, show
+from weft.formats.native_tasks import ACTIONS, Fields, TaskMaker, merge, subject_of, without_nulls
+from weft.formats.shape import Place, check, validator
+from weft.spec.actions import Expand
+from weft.spec.environments import Environment, ShellValue, VariableValue
+from weft.spec.notes import Note
+from weft.spec.options import MISSING, Option
+from weft.spec.plan import Source, Template
+from weft.spec.tasks import name_problem
+from weft.spec.types import BUILTIN, Type
+
+
+def load_native(document: Document, mistakes: Mistakes, allow_shell: bool) -> Draft:
+    """The document's draft. allow_shell: whether variables may be the output of shell commands."""
+    draft = Draft(document, "native", ("tasks",))
+    file, raw = document.path, document.data
+    place = Place(file, (), "the plan")
+    if not isinstance(raw, dict):
+        mistakes.error("shape.type", f"a native plan is an object, not {show(raw)}", file, "")
+        return draft
+    fields, _ = check("PlanModel", raw, place, mistakes)
+    fields = without_nulls(fields or {})
+    draft.name, draft.description = fields.get("name"), fields.get("description")
+    draft.root, draft.order = fields.get("root"), fields.get("order")
+    draft.attributes = fields.get("attributes", {})
+    draft.sources = tuple(Source(item["path"], item["dialect"], item["digest"]) for item in fields.get("source", ()))
+    draft.options = dict(_options(_entries(raw, "options", "OptionModel", "option", file, mistakes)))
+    draft.types = dict(_types(_entries(raw, "types", "TypeModel", "type", file, mistakes), file, mistakes))
+    environments = _entries(raw, "environments", "EnvironmentModel", "environment", file, mistakes)
+    draft.environments = dict(_environments(environments, file, mistakes, allow_shell))
+    draft.notes = dict(_notes(_entries(raw, "notes", "NoteModel", "note", file, mistakes)))
+    templates = _templates(raw, file, mistakes)
+    draft.templates = {name: Template(name, MappingProxyType(fields)) for name, fields in templates.items()}
+    return draft
+
+
+def load_tasks(draft: Draft, all_templates: Mapping[str, Fields], mistakes: Mistakes) -> None:
+    """Make the draft's tasks. all_templates: of all documents, because a task may use another file's."""
+    raw, file = draft.document.data, draft.file
+    tasks = raw.get("tasks") if isinstance(raw, dict) else None
+    if not isinstance(tasks, dict):
+        return
+    defaults = _defaults(raw, file, mistakes)
+    based = {name: merge(defaults, fields) for name, fields in all_templates.items()} if defaults else all_templates
+    maker = TaskMaker(file, mistakes)
+    check_task = validator("TaskModel").validate_python
+    for name, body in tasks.items():
+        place = Place(file, ("tasks", name), subject_of(name))
+        problem = name_problem(name)
+        if problem:
+            mistakes.error("name.invalid", f"{place.subject}: {problem}", file, pointer("tasks", name), at_key=True)
+        try:
+            fields, is_sound = check_task(body), True
+        except ValueError:
+            fields, is_sound = check("TaskModel", body, place, mistakes)
+            if fields is None:
+                draft.broken[name] = name
+                continue
+        if None in fields.values():
+            fields = without_nulls(fields)
+        template = fields.get("template")
+        if template is not None:
+            below = based.get(template)
+            if below is None:
+                _tell_template(template, all_templates, place, mistakes)
+                is_sound = False
+            else:
+                fields = merge(below, fields)
+        elif defaults:
+            fields = merge(defaults, fields)
+        draft.tasks.append(maker.make(name, fields, place, is_sound))
+        draft.keys.append(name)
+
+
+def _tell_template(template: str, known: Mapping[str, Any], place: Place, mistakes: Mistakes) -> None:
+    message = f"{place.subject} uses the template {cut(template)!r}, which does not exist"
+    location = pointer(*place.base, "template")
+    mistakes.error("ref.template", message, place.file, location, hint_nearest(template, known))
+
+
+def _entries(
+    raw: Mapping[str, Any], section: str, model: str, word: str, file: str, mistakes: Mistakes
+) -> Iterator[tuple[str, Fields]]:
+    entries = raw.get(section)
+    if not isinstance(entries, dict):
+        return
+    for name, body in entries.items():
+        place = Place(file, (section, name), f"{word} {cut(name)!r}", section == "environments")
+        problem = name_problem(name)
+        if problem:
+            mistakes.error("name.invalid", f"{place.subject}: {problem}", file, pointer(section, name), at_key=True)
+        fields, _ = check(model, body, place, mistakes)
+        yield name, without_nulls(fields or {}) if section != "options" else fields or {}
+
+
+def _options(entries: Iterator[tuple[str, Fields]]) -> Iterator[tuple[str, Option]]:
+    for name, fields in entries:
+        yield name, Option(fields.get("type") or "any", fields.get("default", MISSING), fields.get("description"))
+
+
+def _types(entries: Iterator[tuple[str, Fields]], file: str, mistakes: Mistakes) -> Iterator[tuple[str, Type]]:
+    for name, fields in entries:
+        if name in BUILTIN:
+            message = f"type {name!r} is built in and cannot be defined again"
+            mistakes.error("name.duplicate", message, file, pointer("types", name), at_key=True)
+            continue
+        choices = fields.get("choices")
+        yield (
+            name,
+            Type(
+                name,
+                fields.get("parent"),
+                fields.get("minimum"),
+                fields.get("maximum"),
+                fields.get("pattern"),
+                None if choices is None else tuple(choices),
+                fields.get("description"),
+            ),
+        )
+
+
+def _environments(
+    entries: Iterator[tuple[str, Fields]], file: str, mistakes: Mistakes, allow_shell: bool
+) -> Iterator[tuple[str, Environment]]:
+    for name, fields in entries:
+        variables = []
+        for variable, value in (fields.get("variables") or {}).items():
+            made = make_variable(value)
+            if isinstance(made, ShellValue) and not allow_shell:
+                message = f"environment {cut(name)!r}: variable {cut(variable)!r} is the output of a shell command"
+                location = pointer("environments", name, "variables", variable)
+                mistakes.error("policy.refused", message, file, location, "--no-shell-eval forbids it")
+            variables.append((variable, made))
+        yield name, make_environment(fields, tuple(variables))
+
+
+def make_variable(value: Any) -> VariableValue:
+    """From a text, `{"expand": text}` or `{"shell": text}`."""
+    if isinstance(value, str):
+        return value
+    return Expand(value["expand"]) if "expand" in value else ShellValue(value["shell"])
+
+
+def make_environment(fields: Mapping[str, Any], variables: tuple[tuple[str, VariableValue], ...]) -> Environment:
+    """From checked fields."""
+    return Environment(
+        fields.get("python"),
+        tuple(fields.get("requirements") or ()),
+        fields.get("path"),
+        variables,
+        bool(fields.get("fingerprint")),
+    )
+
+
+def _notes(entries: Iterator[tuple[str, Fields]]) -> Iterator[tuple[str, Note]]:
+    for name, fields in entries:
+        arguments = {key: value for key, value in fields.items() if key not in ("kind", "conditions")}
+        conditions = tuple(fields.get("conditions") or ())
+        yield name, Note(fields.get("kind", ""), MappingProxyType(arguments), conditions)
+
+
+def _templates(raw: Mapping[str, Any], file: str, mistakes: Mistakes) -> dict[str, Fields]:
+    found: dict[str, Fields] = {}
+    for name, fields in _entries(raw, "templates", "TaskModel", "template", file, mistakes):
+        found[name] = _base_fields(fields, f"template {cut(name)!r}", ("templates", name), file, mistakes)
+    return found
+
+
+def _defaults(raw: Mapping[str, Any], file: str, mistakes: Mistakes) -> Fields:
+    body = raw.get("defaults")
+    if not isinstance(body, dict):
+        return {}
+    fields, _ = check("TaskModel", body, Place(file, ("defaults",), "the defaults"), mistakes)
+    return _base_fields(without_nulls(fields or {}), "the defaults", ("defaults",), file, mistakes)
+
+
+def _base_fields(fields: Fields, subject: str, base: tuple[str, ...], file: str, mistakes: Mistakes) -> Fields:
+    """What stands below tasks: no template of its own, at most one action."""
+    if "template" in fields:
+        mistakes.error(
+            "shape.unknown_key", f"{subject} may not use a template itself", file, pointer(*base, "template")
+        )
+        fields = {key: value for key, value in fields.items() if key != "template"}
+    given = [key for key in ACTIONS if key in fields]
+    if len(given) > 1:
+        mistakes.error("action.many", f"{subject} has {len(given)} actions: {', '.join(given)}", file, pointer(*base))
+    return fields

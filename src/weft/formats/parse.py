@@ -1,0 +1,208 @@
+"""From text to plain data: dicts, lists, texts, numbers, booleans, None. Mistakes that leave data behind do not stop it."""
+
+from __future__ import annotations
+
+import datetime
+import gc
+import json
+import math
+import re
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from weft.errors import cut
+from weft.formats import positions
+from weft.formats.mistakes import NO_DATA, Mistakes
+
+DEPTH_LIMIT = 200  # dialects.md 1.2
+
+_SURROGATE_ESCAPE = re.compile(r"\\[uU](?:0000)?[dD][89a-fA-F]")
+_TOML_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)|\(at end of document\)")
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """No cyclic garbage collection meanwhile: it would walk the growing plan again and again (performance.md 3)."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def parse(text: str, format: str, file: str, mistakes: Mistakes) -> Any:
+    """The document's data, NO_DATA when it cannot be had. format: `json`, `yaml`, `toml`."""
+    if not text.strip():
+        mistakes.error("parse.syntax", f"{file!r} is empty", file, hint='the smallest plan is {"tasks": []}')
+        return NO_DATA
+    if format == "yaml":
+        from weft.formats.parse_yaml import parse_yaml
+
+        data = parse_yaml(text, file, mistakes, DEPTH_LIMIT)
+    elif format == "toml":
+        data = _parse_toml(text, file, mistakes)
+    else:
+        data = _parse_json(text, file, mistakes)
+    if data is NO_DATA:
+        return data
+    return data if _is_sound(data, text, format, file, mistakes) else NO_DATA
+
+
+def _parse_json(text: str, file: str, mistakes: Mistakes) -> Any:
+    flaws: set[str] = set()
+
+    def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(members)
+        if len(made) != len(members):
+            flaws.add("duplicate")
+        return made
+
+    def number(token: str) -> float:
+        value = float(token)
+        if math.isinf(value):
+            flaws.add("number")
+            return 0.0
+        return value
+
+    def integer(token: str) -> int:
+        # int() of thousands of digits is quadratic, and refused by Python above 4,300.
+        if len(token) > positions.DIGIT_LIMIT:
+            flaws.add("number")
+            return 0
+        return int(token)
+
+    def constant(_token: str) -> None:
+        flaws.add("number")
+
+    # `parse_int` in Python costs 0.1 us for each integer; a text without long runs of digits does not need it.
+    long_digits = positions.LONG_DIGITS.search(text) is not None
+    try:
+        data = json.loads(
+            text,
+            object_pairs_hook=pairs,
+            parse_float=number,
+            parse_int=integer if long_digits else None,
+            parse_constant=constant,
+        )
+    except json.JSONDecodeError as error:
+        mistakes.error(
+            "parse.syntax", f"{file!r} is not JSON: {_json_reason(error)}", file, line=error.lineno, column=error.colno
+        )
+        return NO_DATA
+    except RecursionError:
+        _tell_depth(positions.json_depth_place(text, DEPTH_LIMIT), file, mistakes)
+        return NO_DATA
+    if "duplicate" in flaws:
+        for location, key, first, second in positions.json_duplicates(text):
+            _tell_duplicate(key, location, first, second, file, mistakes)
+    if "number" in flaws:
+        for token, (line, column) in positions.json_bad_numbers(text):
+            mistakes.error("parse.number", _number_message(token), file, line=line, column=column)
+        return NO_DATA
+    return data
+
+
+def _json_reason(error: json.JSONDecodeError) -> str:
+    reason = error.msg[0].lower() + error.msg[1:]
+    if error.msg == "Extra data":
+        return "text after its end"
+    return f"{reason}, found {cut(error.doc[error.pos : error.pos + 20])!r}" if error.pos < len(error.doc) else reason
+
+
+def _number_message(token: str) -> str:
+    if len(token) > 40:
+        return f"the number {token[:20]}… has {len(token)} characters, which is too long"
+    return f"{token} is not a number that a plan may hold"
+
+
+def _tell_depth(place: tuple[int, int] | None, file: str, mistakes: Mistakes) -> None:
+    line, column = place or (None, None)
+    message = f"{file!r} nests deeper than {DEPTH_LIMIT} levels"
+    mistakes.error("parse.depth", message, file, line=line, column=column)
+
+
+def _tell_duplicate(
+    key: str, location: str, first: tuple[int, int], second: tuple[int, int], file: str, mistakes: Mistakes
+) -> None:
+    message = (
+        f"key {cut(key)!r} stands twice in one object: line {first[0]}, column {first[1]} "
+        f"and line {second[0]}, column {second[1]}"
+    )
+    mistakes.error("parse.duplicate_key", message, file, location, line=second[0], column=second[1])
+
+
+def _parse_toml(text: str, file: str, mistakes: Mistakes) -> Any:
+    try:
+        return _plain(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+        found = _TOML_PLACE.search(message)
+        line, column = (int(found[1]), int(found[2])) if found and found[1] else (None, None)
+        reason = _TOML_PLACE.sub("", message).strip()
+        is_duplicate = reason.startswith(("Cannot overwrite", "Cannot declare", "Duplicate"))
+        code = "parse.duplicate_key" if is_duplicate else "parse.syntax"
+        reason = reason[:1].lower() + reason[1:]
+        mistakes.error(code, f"{file!r} is not TOML: {cut(reason)}", file, line=line, column=column)
+    except RecursionError:
+        _tell_depth(None, file, mistakes)
+    except ValueError as error:  # an integer with more digits than Python converts
+        mistakes.error("parse.number", f"{file!r} holds a number that is too long: {cut(str(error))}", file)
+    return NO_DATA
+
+
+def _plain(data: Any) -> Any:
+    """TOML's dates and times as the texts that JSON would hold, in place."""
+    containers = [data]
+    while containers:
+        container = containers.pop()
+        members = container.items() if isinstance(container, dict) else enumerate(container)
+        for key, value in list(members):
+            if isinstance(value, datetime.date | datetime.time):
+                container[key] = value.isoformat()
+            elif isinstance(value, dict | list):
+                containers.append(value)
+    return data
+
+
+def _is_sound(data: Any, text: str, format: str, file: str, mistakes: Mistakes) -> bool:
+    """Depth, and what only some formats' parsers let through: infinities, lone surrogates. Level by level, never recursive."""
+    look_closer = format != "json" or ("\\u" in text and _SURROGATE_ESCAPE.search(text) is not None)
+    level = [data] if isinstance(data, dict | list) else []
+    depth = 0
+    sound = True
+    while level:
+        depth += 1
+        if depth > DEPTH_LIMIT:
+            place = positions.json_depth_place(text, DEPTH_LIMIT) if format == "json" else None
+            _tell_depth(place, file, mistakes)
+            return False
+        if look_closer:
+            for container in level:
+                sound = _values_are_sound(container, file, mistakes) and sound
+        level = [
+            value
+            for container in level
+            for value in (container.values() if type(container) is dict else container)
+            if type(value) is dict or type(value) is list
+        ]
+    return sound
+
+
+def _values_are_sound(container: Any, file: str, mistakes: Mistakes) -> bool:
+    sound = True
+    values = [*container, *container.values()] if isinstance(container, dict) else container
+    for value in values:
+        if isinstance(value, float) and not math.isfinite(value):
+            mistakes.error("parse.number", _number_message(repr(value)), file)
+            sound = False
+        elif isinstance(value, str) and not value.isprintable():
+            try:
+                value.encode("utf-8")
+            except UnicodeEncodeError:
+                mistakes.error("parse.syntax", f"the text {cut(value)!r} holds half a surrogate pair", file)
+                sound = False
+    return sound

@@ -1,0 +1,266 @@
+"""A plan as compact bytes for the store, and back, exactly: also its key, root, values and sources.
+
+Rows instead of the long native form, because a million tasks are written before the first one starts. Policies and
+requirements that are equal are written once and shared again when read. Trusted: it comes from our own store.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from weft.formats import compile as compiled
+from weft.formats.native import make_environment, make_variable
+from weft.formats.native_tasks import make_action, make_dependency, make_requirements
+from weft.formats.parse import collector_paused
+from weft.spec.actions import Command, Shell, kind_of
+from weft.spec.graph import Graph
+from weft.spec.notes import Note
+from weft.spec.options import MISSING, Option
+from weft.spec.plan import Plan, Source, Template
+from weft.spec.products import Product
+from weft.spec.requirements import NO_REQUIREMENTS, Foreach, Requirements
+from weft.spec.resources import NO_CORES, ONE_CORE, Resources
+from weft.spec.retries import NO_RETRIES, Retries
+from weft.spec.tasks import DEFAULT_POLICY, NOTHING, Dependency, Policy, Task
+from weft.spec.types import Type
+
+VERSION: Final = 1
+_LEVEL: Final = 1  # zlib: four times smaller for a microsecond a task; higher levels cost more than they save
+_NO_REQUIREMENTS: Final = -1
+
+Fields = dict[str, Any]
+
+
+def snapshot(plan: Plan) -> bytes:
+    """The plan as bytes. A value that JSON cannot hold (of a plan made in Python) is written as its text."""
+    with collector_paused():
+        policies: dict[int, int] = {}
+        requirements: dict[int, int] = {}
+        policy_rows: list[Fields] = []
+        requirement_rows: list[Fields] = []
+        rows = []
+        for task in plan.graph.tasks:
+            policy = policies.get(id(task.policy))
+            if policy is None:
+                policy = policies[id(task.policy)] = len(policy_rows)
+                policy_rows.append(_policy_fields(task.policy))
+            needs = _NO_REQUIREMENTS
+            if task.requires is not NO_REQUIREMENTS:
+                found = requirements.get(id(task.requires))
+                if found is None:
+                    found = requirements[id(task.requires)] = len(requirement_rows)
+                    requirement_rows.append(compiled.requires_document(task.requires))
+                needs = found
+            rows.append(_row(task, policy, needs))
+        document = {
+            "weft-snapshot": VERSION,
+            "key": plan.key,
+            "root": plan.root,
+            "name": plan.name,
+            "description": plan.description,
+            "order": plan.order,
+            "sources": [[source.path, source.dialect, source.digest] for source in plan.sources],
+            "values": dict(plan.values),
+            "attributes": dict(plan.attributes),
+            "options": {name: _option_row(option) for name, option in plan.options.items()},
+            "types": {name: compiled.type_document(kind) for name, kind in plan.types.items()},
+            "environments": {name: compiled.environment_document(each) for name, each in plan.environments.items()},
+            "notes": {name: [note.kind, dict(note.arguments), note.conditions] for name, note in plan.notes.items()},
+            "templates": {name: dict(template.fields) for name, template in plan.templates.items()},
+            "policies": policy_rows,
+            "requirements": requirement_rows,
+            "tasks": rows,
+        }
+        text = json.dumps(document, separators=(",", ":"), default=_plain)
+        return zlib.compress(text.encode("ascii"), _LEVEL)
+
+
+def _plain(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def _row(task: Task, policy: int, needs: int) -> list[Any]:
+    """[name, kind, action, dependencies, policy, parameters, requirements, outputs]; what is empty at the end is left out."""
+    action = task.action
+    kind = kind_of(action)
+    value: Any
+    if type(action) is Command and {str}.issuperset(map(type, action.argv)):
+        value = action.argv
+    elif type(action) is Shell:
+        value = action.script
+    else:
+        value = compiled.action_fields(action)
+        kind = f"+{kind}"
+    edges = [
+        edge.name if edge.bind is None and not edge.each and not edge.gather else compiled.dependency_item(edge)
+        for edge in task.dependencies
+    ]
+    row: list[Any] = [task.name, kind, value, edges, policy]
+    if task.outputs:
+        return [*row, dict(task.parameters), needs, task.outputs]
+    if needs != _NO_REQUIREMENTS:
+        return [*row, dict(task.parameters), needs]
+    return [*row, dict(task.parameters)] if task.parameters else row
+
+
+def _policy_fields(policy: Policy) -> Fields:
+    """The fields that differ from a plain policy's, in spec's own units."""
+    fields: Fields = {}
+    for name in Policy.__dataclass_fields__:
+        value = getattr(policy, name)
+        if value != getattr(DEFAULT_POLICY, name):
+            fields[name] = value
+    if "resources" in fields:
+        fields["resources"] = fields["resources"].amounts
+    if "retries" in fields:
+        retries = policy.retries
+        scales = retries.scales
+        fields["retries"] = [
+            retries.max_attempts,
+            retries.delay,
+            retries.retry_on,
+            None if scales is None else [(name, str(by) if callable(by) else by) for name, by in scales],
+            retries.scale_on,
+            retries.fallback_queues,
+        ]
+    if policy.foreach is not None:
+        fields["foreach"] = [policy.foreach.files, policy.foreach.values, policy.foreach.stream, policy.foreach.bind]
+    if policy.product is not None:
+        fields["product"] = [policy.product.source, policy.product.type, policy.product.stream]
+    return fields
+
+
+def _option_row(option: Option) -> list[Any]:
+    row = [option.type, option.description]
+    return row if option.is_required else [*row, option.default]
+
+
+def restore(data: bytes) -> Plan:
+    """The plan that `snapshot` was given. Raises ValueError when the bytes are no snapshot of this version."""
+    with collector_paused():
+        try:
+            document = json.loads(zlib.decompress(data))
+        except (zlib.error, ValueError) as error:
+            raise ValueError(f"these bytes are no snapshot of a plan: {error}") from error
+        version = document.get("weft-snapshot") if isinstance(document, dict) else None
+        if version != VERSION:
+            raise ValueError(f"a snapshot of version {version!r}; this weft reads version {VERSION}")
+        return Plan(
+            graph=Graph(_tasks(document)),
+            root=document["root"],
+            key=document["key"],
+            name=document["name"],
+            description=document["description"],
+            sources=tuple(Source(*row) for row in document["sources"]),
+            options=_proxy(
+                {name: Option(row[0], *(row[2:] or [MISSING]), row[1]) for name, row in document["options"].items()}
+            ),
+            values=_proxy(document["values"]),
+            types=_proxy({name: _type(name, fields) for name, fields in document["types"].items()}),
+            environments=_proxy(
+                {
+                    name: make_environment(
+                        fields, tuple((key, make_variable(value)) for key, value in fields["variables"].items())
+                    )
+                    for name, fields in document["environments"].items()
+                }
+            ),
+            notes=_proxy(
+                {name: Note(row[0], _proxy(row[1]), tuple(row[2])) for name, row in document["notes"].items()}
+            ),
+            templates=_proxy({name: Template(name, _proxy(fields)) for name, fields in document["templates"].items()}),
+            attributes=_proxy(document["attributes"]),
+            order=document["order"],
+        )
+
+
+def _proxy(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
+    return MappingProxyType(dict(mapping)) if mapping else NOTHING
+
+
+def _type(name: str, fields: Fields) -> Type:
+    choices = fields.pop("choices")
+    return Type(name, choices=None if choices is None else tuple(choices), **fields)
+
+
+class _Edges(dict[str, Dependency]):
+    """Plain dependencies by name, each made once."""
+
+    def __missing__(self, name: str) -> Dependency:
+        made = self[name] = Dependency(name)
+        return made
+
+
+def _tasks(document: Fields) -> list[Task]:
+    policies = [_policy(fields) for fields in document["policies"]]
+    requirements = [make_requirements(fields) for fields in document["requirements"]]
+    requirements.append(NO_REQUIREMENTS)  # index -1
+    edge_of = _Edges().__getitem__
+    tasks = []
+    for name, kind, value, items, policy, *rest in document["tasks"]:
+        if kind == "command":
+            action: Any = Command(tuple(value))
+        elif kind == "shell":
+            action = Shell(value)
+        else:
+            action = make_action(kind.removeprefix("+"), value)
+        try:
+            edges = tuple(map(edge_of, items))
+        except TypeError:  # an item in the longer form cannot be looked up
+            edges = tuple([make_dependency(item) for item in items])
+        parameters = rest[0] if rest else None
+        needs: Requirements = requirements[rest[1]] if len(rest) > 1 else NO_REQUIREMENTS
+        outputs = tuple(rest[2]) if len(rest) > 2 else ()
+        tasks.append(
+            Task(
+                name,
+                action,
+                edges,
+                MappingProxyType(parameters) if parameters else NOTHING,
+                needs,
+                outputs,
+                policies[policy],
+            )
+        )
+    return tasks
+
+
+def _policy(fields: Fields) -> Policy:
+    if not fields:
+        return DEFAULT_POLICY
+    if "resources" in fields:
+        amounts = Resources(tuple((name, units) for name, units in fields["resources"]))
+        fields["resources"] = NO_CORES if amounts == NO_CORES else ONE_CORE if amounts == ONE_CORE else amounts
+    if "retries" in fields:
+        fields["retries"] = _retries(fields["retries"])
+    if "foreach" in fields:
+        files, values, stream, bind = fields["foreach"]
+        fields["foreach"] = Foreach(files, None if values is None else tuple(values), stream, bind)
+    if "product" in fields:
+        fields["product"] = Product(*fields["product"])
+    for name in ("notes", "tags"):
+        if name in fields:
+            fields[name] = tuple(fields[name])
+    for name in ("mapping", "roles", "attributes"):
+        if isinstance(fields.get(name), dict):
+            fields[name] = MappingProxyType(fields[name])
+    return Policy(**fields)
+
+
+def _retries(row: list[Any]) -> Retries:
+    max_attempts, delay, retry_on, scales, scale_on, fallback_queues = row
+    made = Retries(
+        max_attempts,
+        delay,
+        None if retry_on is None else tuple(retry_on),
+        None
+        if scales is None
+        else tuple((name, tuple(by) if isinstance(by, list) else by) for name, by in scales if not isinstance(by, str)),
+        scale_on,
+        tuple(fallback_queues),
+    )
+    return NO_RETRIES if made == NO_RETRIES else made

@@ -1,0 +1,105 @@
+"""The tasklist dialect: exec and eval tasks (dialects.md 3). Nothing but dependencies holds one back unless it says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from weft.errors import cut, hint_nearest
+from weft.formats.draft import Draft
+from weft.formats.mistakes import Document, Mistakes, pointer, show
+from weft.formats.native_tasks import TaskMaker, without_nulls
+from weft.formats.shape import Place, check, is_free, keys_of, validator
+from weft.spec.resources import NO_CORES
+from weft.spec.tasks import name_problem
+
+_ACTIONS = {"exec": "shell", "eval": "python"}
+_OWN_KEYS = frozenset({"name", "type", "arguments", "note"})
+_TOP_KEYS = ("tasks", "name")
+
+
+def load_tasklist(document: Document, mistakes: Mistakes) -> Draft:
+    """The draft of `{"tasks": [...]}` or of the list itself."""
+    raw, file = document.data, document.path
+    draft = Draft(document, "tasklist", () if isinstance(raw, list) else ("tasks",))
+    items = raw
+    if isinstance(raw, dict):
+        items = raw.get("tasks")
+        _tell_unknown(raw, _TOP_KEYS, "the document", (), file, mistakes)
+        name = raw.get("name")
+        if isinstance(name, str) and name_problem(name) is None:
+            draft.name = name
+        elif name is not None:
+            mistakes.error("shape.type", f"the document: name must be a text, not {show(name)}", file, "/name")
+        description = raw.get("description")
+        draft.description = description if isinstance(description, str) else None
+    if not isinstance(items, list):
+        if isinstance(raw, dict) and "tasks" not in raw:
+            mistakes.error("shape.missing", "the document has no 'tasks'", file, "")
+        else:
+            location = pointer(*draft.prefix)
+            mistakes.error("shape.type", f"the document: tasks must be a list, not {show(items)}", file, location)
+        return draft
+    _load_tasks(draft, items, mistakes)
+    return draft
+
+
+def _load_tasks(draft: Draft, items: list[Any], mistakes: Mistakes) -> None:
+    file = draft.file
+    maker = TaskMaker(file, mistakes, NO_CORES)
+    check_task = validator("TasklistModel").validate_python
+    known = keys_of("TasklistModel")
+    known_set = frozenset(known)
+    for index, body in enumerate(items):
+        place = Place(file, (*draft.prefix, index), _subject(body, index))
+        if isinstance(body, dict) and not body.keys() <= known_set:
+            _tell_unknown(body, known, place.subject, place.base, file, mistakes)
+            body = {key: value for key, value in body.items() if key in known_set}
+        try:
+            fields, is_sound = check_task(body), True
+        except ValueError:
+            fields, is_sound = check("TasklistModel", body, place, mistakes)
+            if fields is None:
+                fields = _salvage(body)
+        name = fields.get("name")
+        if not isinstance(name, str):
+            continue
+        native = {key: value for key, value in fields.items() if key not in _OWN_KEYS and value is not None}
+        if is_sound:
+            native[_ACTIONS[fields["type"]]] = fields["arguments"]
+            if fields.get("note"):
+                native["notes"] = fields["note"]
+        draft.tasks.append(maker.make(name, native, place, is_sound))
+        draft.keys.append(index)
+
+
+def _subject(body: Any, index: int) -> str:
+    name = body.get("name") if isinstance(body, dict) else None
+    return f"task {cut(name)!r}" if isinstance(name, str) and name else f"task number {index + 1}"
+
+
+def _salvage(body: Any) -> dict[str, Any]:
+    """What later stages may still look at in a task without all its required keys: its name and its dependencies."""
+    if not isinstance(body, dict):
+        return {}
+    fields: dict[str, Any] = {}
+    if isinstance(body.get("name"), str):
+        fields["name"] = body["name"]
+    dependencies = body.get("dependencies")
+    if isinstance(dependencies, list) and all(isinstance(name, str) for name in dependencies):
+        fields["dependencies"] = dependencies
+    return without_nulls(fields)
+
+
+def _tell_unknown(
+    body: dict[str, Any],
+    known: tuple[str, ...],
+    subject: str,
+    base: tuple[str | int, ...],
+    file: str,
+    mistakes: Mistakes,
+) -> None:
+    for key in body:
+        if key not in known and not is_free(key):
+            location, hint = pointer(*base, key), hint_nearest(key, known)
+            message = f"{subject} has a key that means nothing here: {cut(key)!r}"
+            mistakes.warn("shape.unknown_key", message, file, location, hint, at_key=True)

@@ -1,0 +1,99 @@
+"""The user's own JSON Schema, applied literally to the raw documents in addition to the built-in shape (dialects.md 3)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from weft.errors import PlanError, Problem, cut
+from weft.formats.mistakes import NO_DATA, Document, Mistakes, pointer, show
+from weft.formats.parse import parse
+from weft.formats.read import read_text
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+_SHOWN_ERRORS = 3  # of the branches of an `anyOf`, in the hint
+
+
+def check_documents(schema: str, cwd: str, documents: Sequence[Document], mistakes: Mistakes) -> None:
+    """Tell every violation of the schema in the file `schema`, or what is wrong with that file."""
+    data = _read_schema(schema, cwd, mistakes)
+    if data is NO_DATA:
+        return
+    validator = _validator(data, schema, mistakes)
+    if validator is None:
+        return
+    for document in documents:
+        _check(validator, schema, document, mistakes)
+
+
+def _read_schema(schema: str, cwd: str, mistakes: Mistakes) -> Any:
+    text = read_text(os.path.join(cwd, schema), schema, mistakes)
+    if text is None:
+        return NO_DATA
+    found = Mistakes()
+    suffix = os.path.splitext(schema)[1].lower()
+    format = {".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}.get(suffix, "json")
+    data = parse(text.text, format, schema, found)
+    for mistake in found.errors:
+        mistakes.errors.append(mistake)
+    return NO_DATA if found.errors else data
+
+
+def _validator(data: Any, schema: str, mistakes: Mistakes) -> Validator | None:
+    try:
+        import jsonschema
+        from jsonschema.validators import Draft202012Validator, validator_for
+        from referencing import Registry
+    except ImportError as error:
+        message = "checking a schema needs the package jsonschema"
+        raise PlanError([Problem("schema.invalid", message, schema, hint="pip install jsonschema")]) from error
+    if not isinstance(data, dict | bool):
+        mistakes.error("schema.invalid", f"a JSON Schema is an object, not {show(data)}", schema, "")
+        return None
+    named = data.get("$schema") if isinstance(data, dict) else None
+    chosen = validator_for(data, default=None) if named is not None else Draft202012Validator
+    if chosen is None:
+        message = f"the schema names the draft {show(named)}, which is unknown"
+        mistakes.error("schema.invalid", message, schema, "/$schema")
+        return None
+    try:
+        chosen.check_schema(data)
+    except jsonschema.SchemaError as error:
+        location = pointer(*error.absolute_path)
+        mistakes.error("schema.invalid", f"the schema is broken: {_message(error)}", schema, location)
+        return None
+    except RecursionError:
+        mistakes.error("schema.invalid", "the schema nests too deep", schema, "")
+        return None
+    # A registry of its own never fetches: jsonschema's default one would open remote `$ref`s.
+    validator: Validator = chosen(data, registry=Registry())
+    return validator
+
+
+def _check(validator: Validator, schema: str, document: Document, mistakes: Mistakes) -> None:
+    import re
+
+    from referencing.exceptions import Unresolvable
+
+    try:
+        for error in validator.iter_errors(document.data):
+            hint = f"by {schema} {pointer(*error.absolute_schema_path)}"
+            inner = [_message(branch) for branch in (error.context or ())[:_SHOWN_ERRORS]]
+            if inner:
+                hint += f"; {'; '.join(inner)}"
+            location = pointer(*error.absolute_path)
+            mistakes.error("schema.violation", _message(error), document.path, location, hint)
+    except Unresolvable as error:
+        message = f"the schema refers to {show(error.ref)}, which it does not hold"
+        mistakes.error("schema.invalid", message, schema, None, "references to other files are never fetched")
+    except re.error as error:
+        mistakes.error("schema.invalid", f"the schema has a pattern that is no regular expression: {error}", schema)
+    except RecursionError:
+        mistakes.error("schema.invalid", "the schema refers to itself without end", schema)
+
+
+def _message(error: Any) -> str:
+    return cut(error.message.replace("\n", " "), 200)

@@ -1,0 +1,393 @@
+"""The only loop: reports in, events to the scheduler, commands out, and nothing leaves before it is durable.
+
+One turn: take what the executors, the inspector, the timers and the user have to say; hand it to the scheduler as events;
+append the facts of its commands to the ledger; commit; only then send orders and tell the observers.
+
+Commits are grouped. A start that a free slot waits for is urgent: it commits at once. Everything else (ends while a queue of
+ahead orders keeps the slots busy) waits until `COMMIT_SECONDS` have passed since the last commit, so an idle writer commits at
+once and a busy one at most fifty times a second. There is no writer thread: while the loop waits for the disk, reports pile up
+and make the next group larger, which is all that a thread would buy.
+"""
+
+from __future__ import annotations
+
+import heapq
+import select
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from weft.errors import StoreError
+from weft.failpoints import hit
+from weft.ports import (
+    Began,
+    Clock,
+    Executor,
+    Finished,
+    Gauge,
+    Inspector,
+    Ledger,
+    Observer,
+    Order,
+    Remark,
+    Report,
+    RunEnding,
+    RunOpening,
+    Ticker,
+)
+from weft.runtime.interrupts import Interrupts
+from weft.runtime.orders import OrderError, OrderWriter
+from weft.runtime.products import ProductError, Products
+from weft.runtime.requests import Requests
+from weft.scheduling.commands import (
+    BeginAttempt,
+    CloseAttempt,
+    Command,
+    Inspect,
+    Record,
+    SetTimer,
+    SettleInstance,
+    SettleTask,
+    StartAttempt,
+    StopAttempt,
+    TakeItems,
+)
+from weft.scheduling.events import AttemptEnded, AttemptStarted, Event, Interrupted, TimerFired
+from weft.scheduling.keys import AttemptKey
+from weft.scheduling.outcomes import SETUP, Outcome, RunState
+from weft.scheduling.scheduler import Scheduler
+
+COMMIT_SECONDS: Final = 0.020
+"""Longest that a fact waits for its commit while the writer is busy (design.md 9)."""
+
+DISK_GRACE_SECONDS: Final = 60.0
+"""How long a full or failing disk may hold the run up before it ends with exit 3 (reliability.md R13)."""
+
+RUN_TIMER: Final = -1
+"""Timer of the run's own time limit; the scheduler's are not negative."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the engine works with. executors: by name; `default` runs tasks that name none."""
+
+    ledger: Ledger
+    executors: Mapping[str, Executor]
+    default: str
+    inspector: Inspector
+    orders: OrderWriter
+    products: Products
+    clock: Clock
+    interrupts: Interrupts
+    requests: Requests
+    observers: Sequence[Observer]
+
+
+class Engine:
+    """Runs one plan to its end."""
+
+    def __init__(self, scheduler: Scheduler, parts: Parts, *, timeout: float | None = None):
+        self._scheduler = scheduler
+        self._parts = parts
+        self._ledger = parts.ledger
+        self._default = parts.executors[parts.default]
+        self._named = {
+            task: parts.executors[item.policy.executor]
+            for task, item in enumerate(scheduler.plan.graph.tasks)
+            if item.policy.executor is not None and item.policy.executor in parts.executors
+        }
+        self._executors = tuple(parts.executors.values())
+        self._monotonic = parts.clock.monotonic
+        self._facts: list[StartAttempt | Record] = []
+        self._starts: list[StartAttempt] = []
+        self._is_urgent = False
+        self._offsets: dict[str, int] = {}
+        self._began: dict[int, Began] = {}
+        self._tell: list[Record] = []
+        self._last_commit = -COMMIT_SECONDS
+        self._timers: list[tuple[float, int]] = []
+        self._timeout = timeout
+        self._force = scheduler.options.force or not scheduler.options.use_cache
+        self._poller = select.poll()
+        self._polled: tuple[int, ...] = ()
+        self._tickers = tuple(observer for observer in parts.observers if hasattr(observer, "tick"))
+        self._next_tick: float | None = None
+
+    # --- the loop ------------------------------------------------------------------------------------------------------
+
+    def run(self, opening: RunOpening, first: Sequence[Event]) -> RunEnding:
+        """From the first events to the end of the run. Raises StoreError when the state cannot be kept."""
+        started = self._monotonic()
+        for observer in self._parts.observers:
+            observer.run_started(opening)
+        if self._timeout is not None:
+            heapq.heappush(self._timers, (started + self._timeout, RUN_TIMER))
+        scheduler = self._scheduler
+        events: list[Event] = list(first)
+        while True:
+            self._perform(scheduler.handle(events, self._monotonic()))
+            if scheduler.is_finished:
+                break
+            events = self._collect()
+            while not events:
+                self._wait()
+                events = self._collect()
+        self._finish_inspection()
+        self._commit()
+        return self._end(opening.run, self._monotonic() - started)
+
+    def gauge(self) -> Gauge:
+        """Present figures for a live view."""
+        return Gauge(self._scheduler.counts(), self._scheduler.held(), self._scheduler.live())
+
+    def _wait(self) -> None:
+        """Sleep until a bell rings, a timer is due, or waiting facts have to be committed."""
+        now = self._monotonic()
+        deadlines = [self._timers[0][0]] if self._timers else []
+        if self._facts:
+            deadlines.append(self._last_commit + COMMIT_SECONDS)
+        else:
+            self._tick(now)
+        if self._next_tick is not None:
+            deadlines.append(self._next_tick)
+        bells = self._bells()
+        if bells != self._polled:
+            self._poller = select.poll()
+            for bell in bells:
+                self._poller.register(bell, select.POLLIN)
+            self._polled = bells
+        limit = None if not deadlines else max(0.0, (min(deadlines) - now) * 1000)
+        self._poller.poll(limit)
+        now = self._monotonic()
+        if self._facts and now - self._last_commit >= COMMIT_SECONDS:
+            self._commit()
+        if self._next_tick is not None and now >= self._next_tick:
+            self._tick(now)
+
+    def _bells(self) -> tuple[int, ...]:
+        parts = self._parts
+        bells = [bell for executor in self._executors for bell in executor.bells()]
+        bells += parts.inspector.bells()
+        bells += parts.interrupts.bells()
+        bells += parts.requests.bells()
+        return tuple(bells)
+
+    def _tick(self, now: float) -> None:
+        wishes = [wish for ticker in self._tickers if (wish := _ticker(ticker).tick(not self._facts)) is not None]
+        self._next_tick = now + min(wishes) if wishes else None
+
+    # --- events in -----------------------------------------------------------------------------------------------------
+
+    def _collect(self) -> list[Event]:
+        events: list[Event] = []
+        for executor in self._executors:
+            reports, offsets = executor.poll()
+            if offsets:
+                self._offsets.update(offsets)
+            for report in reports:
+                self._read_report(report, events)
+        events.extend(self._parts.inspector.answers())
+        if self._timers:
+            self._fire_timers(events)
+        for level in self._parts.interrupts.take():
+            self._remark_interrupt(level)
+            events.append(Interrupted(level))
+        events.extend(self._parts.requests.take())
+        return events
+
+    def _read_report(self, report: Report, events: list[Event]) -> None:
+        match report:
+            case Finished(key, nonce, outcome):
+                if outcome.ok:
+                    outcome = self._check_work(key, outcome)
+                events.append(AttemptEnded(key, nonce, outcome))
+            case Began(key, nonce, started, _, stdout, stderr):
+                self._began[nonce] = report
+                events.append(AttemptStarted(key, nonce, started, stdout, stderr))
+            case Remark(text, about):
+                self._remark(text, about.task if about is not None else None)
+            case _:
+                assert_never(report)
+
+    def _check_work(self, key: AttemptKey, outcome: Outcome) -> Outcome:
+        """An attempt that exited well has not succeeded before its outputs are there and its product is what it should be."""
+        task = self._scheduler.plan.graph.tasks[key.task]
+        if task.policy.product is not None:
+            outcome = self._parts.products.accept(key.task, key.instance, outcome)
+        if outcome.ok and (task.outputs or task.is_cacheable):
+            missing = self._parts.inspector.finished(key.task, key.instance)
+            if missing is not None:
+                cause, detail = missing
+                return outcome._replace(ok=False, cause=cause, detail=detail, product=None)
+        return outcome
+
+    def _fire_timers(self, events: list[Event]) -> None:
+        now = self._monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            _, timer = heapq.heappop(self._timers)
+            if timer == RUN_TIMER:
+                self._remark(f"the run's time limit of {self._timeout:g} s is over: ending what runs", None)
+                events.append(Interrupted(2))
+            else:
+                events.append(TimerFired(timer))
+
+    # --- commands out --------------------------------------------------------------------------------------------------
+
+    def _perform(self, commands: Sequence[Command]) -> None:
+        facts = self._facts
+        for command in commands:
+            match command:
+                case StartAttempt():
+                    facts.append(command)
+                    self._starts.append(command)
+                    if not command.ahead:
+                        self._is_urgent = True
+                case BeginAttempt() | CloseAttempt() | SettleTask() | SettleInstance() | TakeItems():
+                    facts.append(command)
+                    self._tell.append(command)
+                case Inspect(task):
+                    self._parts.inspector.ask(task, self._force)
+                case SetTimer(timer, at):
+                    heapq.heappush(self._timers, (at, timer))
+                case StopAttempt(key, how, cause):
+                    self._commit()
+                    self._executor_of(key.task).stop((key,), how, cause)
+                case _:
+                    assert_never(command)
+        if facts and (self._is_urgent or self._monotonic() - self._last_commit >= COMMIT_SECONDS):
+            self._commit()
+
+    def _executor_of(self, task: int) -> Executor:
+        return self._named.get(task, self._default) if self._named else self._default
+
+    def _commit(self) -> None:
+        """Make all waiting facts durable, then let out what depended on it."""
+        if not self._facts and not self._offsets:
+            return
+        facts, self._facts = self._facts, []
+        offsets, self._offsets = self._offsets, {}
+        hit("engine.commit.before")
+        self._ledger.record(facts, offsets)
+        results, files = self._parts.inspector.take()
+        if results or files:
+            self._ledger.remember(results, files)
+        self._make_durable()
+        hit("engine.commit.after")
+        self._last_commit = self._monotonic()
+        self._is_urgent = False
+        if self._starts:
+            starts, self._starts = self._starts, []
+            self._submit(starts)
+        if self._tell:
+            told, self._tell = self._tell, []
+            self._inform(told)
+
+    def _make_durable(self) -> None:
+        """Commit; on a full or failing disk wait for it, because running attempts go on and their receipts pile up."""
+        deadline: float | None = None
+        while True:
+            try:
+                self._ledger.commit()
+                return
+            except StoreError as error:
+                now = self._monotonic()
+                if deadline is None:
+                    deadline = now + DISK_GRACE_SECONDS
+                    self._remark(f"nothing new starts: {error}", None)
+                if not error.is_passing or now >= deadline or self._parts.interrupts.level > 1:
+                    raise
+                select.select(self._parts.interrupts.bells(), (), (), 1.0)
+
+    def _submit(self, starts: Sequence[StartAttempt]) -> None:
+        """Send orders, each executor's in one batch. An order that cannot be written ends its attempt at once."""
+        batches: dict[int, tuple[Executor, list[Order]]] = {}
+        write = self._parts.orders.write
+        for start in starts:
+            executor = self._executor_of(start.key.task)
+            try:
+                order = write(start)
+            except OrderError as error:
+                self._refuse(start, error.cause, str(error))
+                continue
+            except ProductError as error:
+                self._refuse(start, SETUP, str(error))
+                continue
+            batch = batches.get(id(executor))
+            if batch is None:
+                batches[id(executor)] = (executor, [order])
+            else:
+                batch[1].append(order)
+        for executor, orders in batches.values():
+            executor.submit(orders)
+
+    def _refuse(self, start: StartAttempt, cause: str, detail: str) -> None:
+        outcome = Outcome(False, cause, detail=detail)
+        self._parts.requests.put(AttemptEnded(start.key, start.nonce, outcome))
+
+    def _inform(self, told: Sequence[Record]) -> None:
+        """Tell the observers what has become durable, in order."""
+        products = self._parts.products
+        observers = self._parts.observers
+        for record in told:
+            match record:
+                case BeginAttempt(key, nonce, _):
+                    began = self._began.pop(nonce, None)
+                    if began is not None:
+                        for observer in observers:
+                            observer.attempt_started(key, began)
+                case CloseAttempt(key, _, outcome, retry):
+                    for observer in observers:
+                        observer.attempt_ended(key, outcome, retry)
+                case SettleTask(task):
+                    products.ended(task)
+                    for observer in observers:
+                        observer.task_ended(record)
+                case TakeItems(task, items):
+                    products.take_items(task, items)
+                case SettleInstance():
+                    pass
+                case _:
+                    assert_never(record)
+
+    def _remark(self, text: str, task: int | None) -> None:
+        for observer in self._parts.observers:
+            observer.remarked(text, task)
+
+    def _remark_interrupt(self, level: int) -> None:
+        texts = {
+            1: "interrupted: starting nothing more, waiting for what runs (again: end it)",
+            2: "interrupted again: ending what runs, 5 s of grace (again: kill it)",
+            3: "interrupted three times: killing what runs",
+        }
+        self._remark(texts[level], None)
+
+    # --- the end -------------------------------------------------------------------------------------------------------
+
+    def _finish_inspection(self) -> None:
+        """Wait until the contents of the last outputs are known, so that a next run finds them."""
+        self._parts.inspector.drain()
+        results, files = self._parts.inspector.take()
+        if results or files:
+            self._ledger.remember(results, files)
+            self._make_durable()
+
+    def _end(self, run: str, seconds: float) -> RunEnding:
+        counts = self._scheduler.counts()
+        level_code = self._parts.interrupts.exit_code
+        bad = counts.get("failed", 0) + counts.get("skipped", 0) + counts.get("cancelled", 0)
+        state: RunState
+        if level_code is not None:
+            state, code = "interrupted", level_code
+        elif bad:
+            state, code = ("failed" if counts.get("failed") or counts.get("skipped") else "cancelled"), 1
+        else:
+            state, code = "ok", 0
+        self._ledger.finish(state, code, self._parts.clock.wall())
+        ending = RunEnding(run, state, code, seconds)
+        for observer in self._parts.observers:
+            observer.run_ended(ending)
+        return ending
+
+
+def _ticker(observer: object) -> Ticker:
+    return observer  # type: ignore[return-value]

@@ -1,0 +1,67 @@
+"""Signals to weft itself: Ctrl-C once, twice, three times; TERM, HUP and QUIT."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any, Literal
+
+Level = Literal[1, 2, 3]
+
+ASK_TWICE = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Signals that act like the second Ctrl-C (reliability.md 2)."""
+
+
+class Interrupts:
+    """Counts interrupts between `install` and `restore`. Without `install` (another thread, a test) nobody interrupts."""
+
+    def __init__(self) -> None:
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._pending: list[Level] = []
+        self._previous: dict[int, Any] = {}
+        self.level = 0
+        self.exit_code: int | None = None
+
+    def install(self) -> None:
+        """Listen to signals. Only the main thread may; elsewhere this does nothing."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGINT, *ASK_TWICE):
+            self._previous[number] = signal.signal(number, self._heard)
+
+    def restore(self) -> None:
+        """Give the signals back."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+        if self._bell >= 0:
+            os.close(self._bell)
+            self._bell = -1
+
+    def interrupt(self, level: Level, exit_code: int) -> None:
+        """Raise the level, as a signal would. Levels below the present one change nothing."""
+        if level <= self.level:
+            return
+        self.level = level
+        self.exit_code = self.exit_code or exit_code
+        self._pending.append(level)
+        os.eventfd_write(self._bell, 1)
+
+    def take(self) -> Sequence[Level]:
+        """Levels reached since the last call."""
+        if not self._pending:
+            return ()
+        os.eventfd_read(self._bell)
+        taken, self._pending = self._pending, []
+        return taken
+
+    def bells(self) -> Sequence[int]:
+        """File descriptors to wait on."""
+        return (self._bell,)
+
+    def _heard(self, number: int, _frame: FrameType | None) -> None:
+        wanted = self.level + 1 if number == signal.SIGINT else max(2, self.level)
+        self.interrupt(3 if wanted >= 3 else 2 if wanted == 2 else 1, 128 + number)

@@ -1,0 +1,567 @@
+"""Which ready unit starts next, and what it holds while it lives.
+
+The rule. Ready units are ordered once and for all: priority, then longest remaining path, then plan order (`workload` gives
+each its *item*, an int that sorts this way). Units of equal demand (amounts, executor, queue) are interchangeable as far as
+room is concerned, so they share a *lane*: a heap of items. A round looks at lanes in the order of their best items. If the
+best item fits, it starts; if not, no other of its lane would fit, and the lane is set aside for the round. So a round costs
+O(starts + lanes that do not fit), whatever the number of ready units, and a lane that does not fit blocks only itself.
+
+Why this order: list scheduling by longest remaining path is within (2 - 1/m) of the best makespan on m machines (Graham
+1966) and near it in practice; nothing better is known that costs O(log n) a start.
+
+The reservation. Small units could starve a large one for ever, since every bit of room they free is at once taken by other
+small ones. So the best unit that does not fit gets the only reservation of the round (EASY backfilling, Lifka 1995), and
+others may start before it only if that cannot delay it:
+- *soundly*, on amounts that it does not need: all that units started since the reservation hold, plus the candidate's
+  demand, leaves the reserved amounts within the capacity. Then the reserved unit fits at the latest when all attempts that
+  were live when the reservation was made have ended, however long anything takes; or
+- *by estimate*, when durations are declared: the candidate ends before the time at which the reserved unit is expected to
+  fit, or fits beside it at that time. Estimates err, so this happens at most `_patience` times per reservation.
+
+Whose reservation? That of the best rank, and rank is not fair: a unit of low rank could be passed over as long as better ones
+keep coming. So a lane counts the starts that went past it while there was a slot but no room; past `_patience` it is *overdue*,
+goes first whatever its rank, and keeps the reservation until it has started. So every unit that fits alone starts after a
+bounded number of other starts. While slots alone are short (`-j`), nothing is overdue: who comes is a question of rank only,
+and `-j 1` of a plan in file order starts in file order.
+
+Slots (`-j`) cap attempts that live; amounts are what they hold. Both are integers. `held + free = capacity` always; after the
+capacity fell `free` may be negative, and nothing starts that needs such an amount until it is not.
+
+Ahead orders. An attempt that ends is replaced only when its end has been told, recorded and answered: at 1 ms a command that
+costs a third of the machine. So while nobody else has a better claim, a lane whose attempts are short gets a few orders in
+advance. They hold nothing. When a live attempt of the lane ends, the executor begins the oldest of them by itself, and
+`release` hands the amounts, not freed in between, to the same one: both sides use the same queue, first in, first out.
+
+Rejected: one heap of all ready units (a large one at its head blocks all, or each round walks over thousands that do not
+fit); re-sorting with every change of measured durations (cost, and orders that nobody can foresee); reservations for all
+that wait (conservative backfilling: O(waiting x live) a round for little gain at unknown durations); draining the machine
+for a large unit (idle cores with certainty, against a delay that may not come).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from heapq import heapify, heappop, heappush
+from math import inf
+from typing import Final
+
+from weft.scheduling.keys import AttemptKey
+from weft.scheduling.lifecycle import AttemptState
+from weft.scheduling.outcomes import Request
+
+PATIENCE_STARTS: Final = 64
+PATIENCE_ROUNDS: Final = 4
+"""A lane is overdue after max(PATIENCE_STARTS, PATIENCE_ROUNDS x live attempts) starts of others: rare enough that keeping
+amounts free for it costs little, soon enough to be felt as fair."""
+
+SCAN_LIMIT: Final = 512
+"""Lanes without room that a round looks at, best first (Slurm's `bf_max_job_test`): bounds a round when every demand differs."""
+
+AHEAD_SECONDS: Final = 0.05
+"""Work that a lane's ahead orders cover: twice the longest group commit, so that a disk that is slow once starves nobody."""
+AHEAD_LONGEST: Final = 0.025
+"""Mean seconds of an attempt above which the time between two commits does not matter."""
+AHEAD_MOST: Final = 64
+MEAN_WEIGHT: Final = 0.1
+"""Weight of the newest duration in a lane's mean."""
+
+_NO_ITEM: Final = -1
+
+
+class Lane:
+    """Ready units of equal demand. needs: (resource number, units > 0). items: heap; may hold withdrawn ones.
+
+    posted: the item by which the lane stands among the heads. passed_since: count of all starts when its best item first
+    found no room, -1 if it has not. mean: of the seconds its attempts took, -1 while unknown.
+    """
+
+    __slots__ = (
+        "ahead",
+        "is_kept",
+        "items",
+        "key",
+        "lacking",
+        "live",
+        "mean",
+        "needs",
+        "number",
+        "passed_since",
+        "posted",
+        "touched",
+    )
+
+    def __init__(self, number: int, key: LaneKey, needs: tuple[tuple[int, int], ...]):
+        self.number = number
+        self.key = key
+        self.needs = needs
+        self.items: list[int] = []
+        self.ahead: deque[LiveAttempt] = deque()
+        self.live = 0
+        self.posted = _NO_ITEM
+        self.passed_since = -1
+        self.mean = -1.0
+        self.touched = False
+        self.lacking: str | None = None
+        self.is_kept = False
+
+
+LaneKey = tuple[tuple[tuple[str, int], ...], str | None, str | None, bool]
+"""Amounts, executor, queue, whether it is of adopted attempts."""
+
+
+class LiveAttempt:
+    """An attempt that has been ordered and has not ended. expected_end: monotonic seconds, infinite when unknown.
+
+    since: monotonic second of the order. started: wall clock second of the begin, for people; 0 until it has begun.
+    is_ahead: it holds nothing yet. reservation: number of the one that it was let past, 0 when none.
+    stop_level: 0, 1 to be withdrawn, 2 asked to end, 3 to be killed; `stop_cause`.
+    """
+
+    __slots__ = (
+        "expected_end",
+        "is_ahead",
+        "key",
+        "lane",
+        "nonce",
+        "request",
+        "reservation",
+        "since",
+        "started",
+        "state",
+        "stop_cause",
+        "stop_level",
+    )
+
+    def __init__(self, key: AttemptKey, nonce: int, request: Request, lane: Lane, since: float, expected_end: float):
+        self.key = key
+        self.nonce = nonce
+        self.request = request
+        self.lane = lane
+        self.since = since
+        self.expected_end = expected_end
+        self.state: AttemptState = "queued"
+        self.is_ahead = False
+        self.started = 0.0
+        self.reservation = 0
+        self.stop_level = 0
+        self.stop_cause: str | None = None
+
+
+class Reservation:
+    """The claim of the lane that does not fit. taken: units by resource number held by attempts started since.
+
+    estimated: how many starts it has been passed by on an estimate.
+    """
+
+    __slots__ = ("estimated", "lane", "number", "taken")
+
+    def __init__(self, number: int, lane: Lane, resources: int):
+        self.number = number
+        self.lane = lane
+        self.taken = [0] * resources
+        self.estimated = 0
+
+
+class Placement:
+    """Lanes, capacities, and what is held. unlimited: amounts are never short, only slots count.
+
+    first_lane: number of the first lane; apart from those of an earlier engine whose attempts the executor may still know.
+    """
+
+    def __init__(self, unlimited: bool, first_lane: int = 0):
+        self.unlimited = unlimited
+        self.names: list[str] = []
+        self.numbers: dict[str, int] = {}
+        self.given: Mapping[str, int] = {}
+        self.limits: dict[str, int] = {}
+        self.capacity: list[int | None] = []
+        self.held: list[int] = []
+        self.free: list[int] = []
+        self.slots: int | None = None
+        self.is_known = False
+        self.lanes: dict[LaneKey, Lane] = {}
+        self.lane_by_number: dict[int, Lane] = {}
+        self._next_lane = first_lane
+        self.heads: list[tuple[int, int]] = []
+        self._touched: list[Lane] = []
+        self.withdrawn: set[int] = set()
+        self.live: dict[int, LiveAttempt] = {}
+        self.holding = 0  # live attempts that are not ahead: what slots cap
+        self.starts = 0
+        self.overdue: Lane | None = None
+        self.reservation: Reservation | None = None
+        self._reservations = 0
+
+    # --- capacity -------------------------------------------------------------------------------------------------------
+
+    def set_capacity(self, amounts: Mapping[str, int], slots: int | None) -> None:
+        """What there is in all from now on."""
+        self.given = dict(amounts)
+        self.slots = slots
+        self.is_known = True
+        self._recount()
+
+    def set_limit(self, name: str, units: int | None) -> None:
+        """A capacity by request, which counts before the given one; None takes it back."""
+        if units is None:
+            self.limits.pop(name, None)
+        else:
+            self.limits[name] = units
+        self._recount()
+
+    def _recount(self) -> None:
+        for number, name in enumerate(self.names):
+            self.capacity[number] = capacity = self._capacity_of(name)
+            self.free[number] = (capacity or 0) - self.held[number]
+        for lane in self.lanes.values():
+            lane.lacking = self._lacking(lane)
+
+    def _capacity_of(self, name: str) -> int | None:
+        return self.limits.get(name, self.given.get(name))
+
+    def capacity_of(self, name: str) -> int | None:
+        """Units of a resource there are in all; None when nobody knows it, or when nothing is ever short."""
+        return None if self.unlimited or not self.is_known else self._capacity_of(name)
+
+    def _lacking(self, lane: Lane) -> str | None:
+        """The resource of which the lane can never get enough."""
+        for number, units in lane.needs:
+            capacity = self.capacity[number]
+            if capacity is None or capacity < units:
+                return self.names[number]
+        return None
+
+    # --- lanes ----------------------------------------------------------------------------------------------------------
+
+    def lane_for(self, request: Request, executor: str | None, adopted: bool = False) -> Lane:
+        """The lane of this demand; made when there is none yet.
+
+        adopted: of attempts of an earlier engine, which the executor knows by other numbers: their ends hand on nothing.
+        """
+        key = (request.amounts, executor, request.queue, adopted)
+        lane = self.lanes.get(key)
+        if lane is None:
+            amounts = () if self.unlimited else request.amounts
+            needs = tuple((self._number(name), units) for name, units in amounts if units)
+            lane = self.lanes[key] = Lane(self._next_lane, key, needs)
+            self.lane_by_number[self._next_lane] = lane
+            self._next_lane += 1
+            lane.lacking = self._lacking(lane) if self.is_known else None
+        return lane
+
+    def _number(self, name: str) -> int:
+        number = self.numbers.get(name)
+        if number is None:
+            number = self.numbers[name] = len(self.names)
+            self.names.append(name)
+            capacity = self._capacity_of(name)
+            self.capacity.append(capacity)
+            self.held.append(0)
+            self.free.append(capacity or 0)
+            if self.reservation is not None:
+                self.reservation.taken.append(0)
+        return number
+
+    def forget(self, lane: Lane) -> None:
+        """Drop a lane that nobody uses now; its demand may come again."""
+        if not (lane.is_kept or lane.items or lane.live or lane.ahead or lane.touched):
+            del self.lanes[lane.key]
+            del self.lane_by_number[lane.number]
+            self._clear_claims(lane)
+
+    def add(self, lane: Lane, item: int) -> None:
+        """A unit is ready."""
+        heappush(lane.items, item)
+        if not lane.touched:
+            lane.touched = True
+            self._touched.append(lane)
+
+    def add_all(self, lane: Lane, items: list[int]) -> None:
+        """Many units are ready at once."""
+        lane.items.extend(items)
+        heapify(lane.items)
+        if items and not lane.touched:
+            lane.touched = True
+            self._touched.append(lane)
+
+    def withdraw(self, item: int) -> None:
+        """A ready unit will not start. It leaves its heap when it comes to the top."""
+        self.withdrawn.add(item)
+
+    def ready_items(self, lane: Lane) -> list[int]:
+        """Items that stand in the lane, in no order."""
+        return [item for item in lane.items if item not in self.withdrawn]
+
+    def best(self, lane: Lane) -> int | None:
+        """The lane's best item that is not withdrawn."""
+        items, withdrawn = lane.items, self.withdrawn
+        while items and withdrawn and items[0] in withdrawn:
+            withdrawn.discard(heappop(items))
+        return items[0] if items else None
+
+    # --- what is held ---------------------------------------------------------------------------------------------------
+
+    def hold(self, live: LiveAttempt) -> None:
+        """The attempt holds its lane's amounts and a slot from now on."""
+        lane = live.lane
+        free, held = self.free, self.held
+        for number, units in lane.needs:
+            free[number] -= units
+            held[number] += units
+        lane.live += 1
+        self.holding += 1
+
+    def release(self, live: LiveAttempt) -> LiveAttempt | None:
+        """The attempt has ended. Its amounts are free, or go to the oldest ahead order of its lane, which is given back."""
+        lane = live.lane
+        if live.is_ahead:
+            lane.ahead.remove(live)
+            return None
+        reservation = self.reservation
+        if reservation is not None and live.reservation == reservation.number:
+            for number, units in lane.needs:
+                reservation.taken[number] -= units
+        if lane.ahead:
+            heir = lane.ahead.popleft()
+            heir.is_ahead = False
+            return heir
+        free, held = self.free, self.held
+        for number, units in lane.needs:
+            free[number] += units
+            held[number] -= units
+        lane.live -= 1
+        self.holding -= 1
+        return None
+
+    # --- a round --------------------------------------------------------------------------------------------------------
+
+    def place(self, now: float, limit: int, start: Starter, duration: DurationOf) -> int:
+        """Start what may start, at most `limit` units; how many did. start: makes the attempt; duration: of an item, expected.
+
+        Cost: O((starts + lanes without room) x log lanes), at most SCAN_LIMIT lanes; with a reservation and estimates also
+        O(live x log live) once.
+        """
+        self._post_touched()
+        slots = inf if self.slots is None else self.slots - self.holding
+        left = int(min(limit, max(slots, 0)))
+        wanted = left
+        aside: list[Lane] = []
+        if left and self.overdue is not None:
+            left = self._serve_overdue(left, start)
+        reserved = self.overdue
+        heads, free = self.heads, self.free
+        while heads and left:
+            item, number = heappop(heads)
+            lane = self.lane_by_number.get(number)
+            if lane is None or lane.posted != item:
+                continue
+            lane.posted = _NO_ITEM
+            if self.withdrawn and self.best(lane) != item:
+                self._post(lane)
+                continue
+            if lane is self.overdue:
+                aside.append(lane)
+                continue
+            if not _fits(lane, free):
+                aside.append(lane)
+                self._note_misfit(lane)
+                if reserved is None:
+                    reserved = lane
+                    self._reserve(lane)
+                if len(aside) >= SCAN_LIMIT:
+                    break
+                continue
+            if reserved is None:
+                left = self._start_run(lane, left, start)
+            elif self._may_pass(lane, item, now, duration):
+                self._start_past(lane, start)
+                left -= 1
+            else:
+                aside.append(lane)
+                self._note_misfit(lane)
+                continue
+            self._post(lane)
+        for lane in aside:
+            self._post(lane)
+        if reserved is None and left:
+            self.reservation = None
+        return wanted - left
+
+    def _start_run(self, lane: Lane, left: int, start: Starter) -> int:
+        """Start the lane's units as long as they fit and no other lane has a better one; how many more may start."""
+        items, free, needs = lane.items, self.free, lane.needs
+        held, withdrawn = self.held, self.withdrawn
+        next_best = self.heads[0][0] if self.heads else inf
+        begun = 0
+        self._clear_claims(lane)
+        while True:
+            start(heappop(items), lane)
+            begun += 1
+            for number, units in needs:
+                free[number] -= units
+                held[number] += units
+            if begun == left or not items or items[0] > next_best or withdrawn:
+                break
+            if needs and not _fits(lane, free):
+                break
+        lane.live += begun
+        self.holding += begun
+        self.starts += begun
+        lane.passed_since = -1
+        return left - begun
+
+    def _start_past(self, lane: Lane, start: Starter) -> None:
+        reservation = self.reservation
+        live = start(heappop(lane.items), lane)
+        self.hold(live)
+        self.starts += 1
+        lane.passed_since = -1
+        if reservation is not None:
+            live.reservation = reservation.number
+            for number, units in lane.needs:
+                reservation.taken[number] += units
+
+    def _serve_overdue(self, left: int, start: Starter) -> int:
+        lane = self.overdue
+        assert lane is not None
+        if self.best(lane) is None:
+            self._clear_claims(lane)
+        elif _fits(lane, self.free):
+            self.hold(start(heappop(lane.items), lane))
+            self.starts += 1
+            self._clear_claims(lane)
+            lane.passed_since = -1
+            self._post(lane)
+            return left - 1
+        else:
+            self._reserve(lane)
+        return left
+
+    def _clear_claims(self, lane: Lane) -> None:
+        if self.overdue is lane:
+            self.overdue = None
+        if self.reservation is not None and self.reservation.lane is lane:
+            self.reservation = None
+
+    def _patience(self) -> int:
+        return max(PATIENCE_STARTS, PATIENCE_ROUNDS * self.holding)
+
+    def _note_misfit(self, lane: Lane) -> None:
+        if lane.passed_since < 0:
+            lane.passed_since = self.starts
+        elif self.overdue is None and self.starts - lane.passed_since > self._patience():
+            self.overdue = lane
+
+    def _reserve(self, lane: Lane) -> None:
+        if self.reservation is None or self.reservation.lane is not lane:
+            self._reservations += 1
+            self.reservation = Reservation(self._reservations, lane, len(self.names))
+
+    def _may_pass(self, lane: Lane, item: int, now: float, duration: DurationOf) -> bool:
+        """Whether a unit of `lane`, for which there is room, may start before the reserved one."""
+        reservation = self.reservation
+        assert reservation is not None
+        reserved = dict(reservation.lane.needs)
+        if all(
+            number not in reserved
+            or reservation.taken[number] + units + reserved[number] <= (self.capacity[number] or 0)
+            for number, units in lane.needs
+        ):
+            return True
+        if reservation.estimated >= self._patience():
+            return False
+        seconds = duration(item)
+        if seconds == inf:
+            return False
+        opening, spare = self.opening(reservation.lane, now)
+        if now + seconds <= opening or all(spare.get(number, units) >= units for number, units in lane.needs):
+            reservation.estimated += opening < inf
+            return opening < inf
+        return False
+
+    def opening(self, lane: Lane, now: float) -> tuple[float, dict[int, int]]:
+        """When a unit of `lane` is expected to fit (infinite: unknown), and what will be spare then, by resource number."""
+        needs = lane.needs
+        spare = {number: self.free[number] - units for number, units in needs}
+        short = {number for number, units in spare.items() if units < 0}
+        if not short:
+            return now, spare
+        ends = sorted((max(live.expected_end, now), live.nonce) for live in self.live.values() if not live.is_ahead)
+        for end, nonce in ends:
+            if end == inf:
+                break
+            for number, units in self.live[nonce].lane.needs:
+                if number in spare:
+                    spare[number] += units
+                    if spare[number] >= 0:
+                        short.discard(number)
+            if not short:
+                return end, spare
+        return inf, spare
+
+    def _post(self, lane: Lane) -> None:
+        item = self.best(lane)
+        if item is not None and lane.posted != item:
+            lane.posted = item
+            heappush(self.heads, (item, lane.number))
+
+    def _post_touched(self) -> None:
+        for lane in self._touched:
+            lane.touched = False
+            self._post(lane)
+        self._touched.clear()
+
+    # --- ahead orders ---------------------------------------------------------------------------------------------------
+
+    def learn(self, lane: Lane, seconds: float) -> None:
+        """An attempt of the lane took this long."""
+        lane.mean = seconds if lane.mean < 0 else lane.mean + MEAN_WEIGHT * (seconds - lane.mean)
+
+    def place_ahead(self, start: Starter) -> None:
+        """Order ahead for the lane with the best claim, while it keeps it and its attempts are short."""
+        lane = self._leader()
+        if lane is None or not lane.live or not 0 <= lane.mean <= AHEAD_LONGEST or self._others_wait(lane):
+            return
+        depth = AHEAD_MOST
+        if lane.mean * AHEAD_MOST > AHEAD_SECONDS * lane.live:
+            depth = int(AHEAD_SECONDS * lane.live / lane.mean)
+        if len(lane.ahead) >= depth:
+            return
+        heappop(self.heads)
+        lane.posted = _NO_ITEM
+        rival = self._leader()
+        bound = inf if rival is None else rival.posted
+        while len(lane.ahead) < depth and (item := self.best(lane)) is not None and item < bound:
+            live = start(heappop(lane.items), lane)
+            live.is_ahead = True
+            lane.ahead.append(live)
+        self._post(lane)
+
+    def _others_wait(self, lane: Lane) -> bool:
+        """Whether another lane has a claim on amounts that a transfer within `lane` would keep from it."""
+        if self.overdue is not None:
+            return True
+        return self.reservation is not None and self.reservation.lane is not lane
+
+    def _leader(self) -> Lane | None:
+        """The lane with the best item."""
+        heads = self.heads
+        while heads:
+            item, number = heads[0]
+            lane = self.lane_by_number.get(number)
+            if lane is not None and lane.posted == item and self.best(lane) == item:
+                return lane
+            heappop(heads)
+            if lane is not None and lane.posted == item:
+                lane.posted = _NO_ITEM
+                self._post(lane)
+        return None
+
+
+Starter = Callable[[int, Lane], LiveAttempt]
+DurationOf = Callable[[int], float]
+
+
+def _fits(lane: Lane, free: list[int]) -> bool:
+    return all(free[number] >= units for number, units in lane.needs)

@@ -1,0 +1,22 @@
+"""Why something ran, waits, failed or need not run: values that CLI, web and JSON render alike."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Reason(NamedTuple):
+    """One reason. code: stable word. part: of the fingerprint, or what it is about.
+
+    before, after: short texts, None where unknown.
+    """
+
+    code: str
+    text: str
+    part: str | None = None
+    before: str | None = None
+    after: str | None = None
+
+    def as_json(self) -> dict[str, str]:
+        """`code` and `text`, and the others where known."""
+        return {name: value for name, value in zip(self._fields, self, strict=True) if value is not None}

@@ -1,0 +1,203 @@
+"""What was recorded, for everybody who looks: works beside a writer, and on a folder that cannot be written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+import apsw
+
+from weft.errors import StoreError, UsageError
+from weft.ports import AttemptRow, FileRow, ResultRow, RunRow, TaskRow
+from weft.scheduling.reasons import Reason
+from weft.store import codec, database, rows
+from weft.store.folder import unusable
+from weft.store.ownership import is_locked
+from weft.store.sql import statements
+from weft.store.tables import TASK_STATES, pack_digest, pack_text, unpack_text
+
+_READER_BUSY_MS: Final = 5000
+_SHORT: Final = 8  # characters of a run's id that messages show
+_SHOWN_RUNS: Final = 5
+
+
+class SqliteArchive:
+    """The reading side of a state folder; fulfils `ports.Archive`. Raises StoreError when there is no run here."""
+
+    def __init__(self, folder: str):
+        self.folder = os.path.abspath(folder)
+        self._path = database.path_of(self.folder)
+        self._copy: str | None = None
+        if not os.path.exists(self._path):
+            raise StoreError(
+                f"there is no run here: {self.folder}", self.folder, "start one with weft run PLAN, or name --state DIR"
+            )
+        try:
+            database.check_header(self._path)
+            self._connection = self._open()
+        except OSError as error:
+            raise unusable(self._path, error) from error
+
+    # -- the port
+
+    def runs(self, plan_key: str | None = None) -> list[RunRow]:
+        """See `ports.Archive.runs`."""
+        found = self._all("runs") if plan_key is None else self._all("runs_of_plan", plan_key)
+        return [rows.run_row(row) for row in found]
+
+    def tasks(self, run: str) -> list[TaskRow]:
+        """See `ports.Archive.tasks`; those that take part in the run."""
+        number = self._number(run)
+        with database.reworded(self._path):
+            return rows.task_rows(self._connection, number)
+
+    def attempts(self, run: str, task: int | None = None) -> list[AttemptRow]:
+        """See `ports.Archive.attempts`."""
+        number = self._number(run)
+        with database.reworded(self._path):
+            if task is None:
+                return rows.attempt_rows(self._connection, number, "attempts")
+            return rows.attempt_rows(self._connection, number, "attempts_of_task", task)
+
+    def items(self, run: str, task: int | None = None) -> Mapping[int, Sequence[tuple[str, str, str | None]]]:
+        """See `ports.Archive.items`."""
+        number = self._number(run)
+        return rows.item_rows(self._all("items", number) if task is None else self._all("items_of_task", number, task))
+
+    def snapshot(self, run: str) -> bytes:
+        """See `ports.Archive.snapshot`. Raises StoreError when its checksum is wrong."""
+        self._number(run)
+        ((digest, names, stored),) = self._all("snapshot", run)
+        snapshot = rows.unpack_snapshot(stored)
+        if rows.plan_digest(names, snapshot) != digest:
+            raise database.damaged(self._path, f"the recorded plan of run {run} fails its checksum")
+        return snapshot
+
+    def results(self, plan_key: str) -> Mapping[tuple[str, str], ResultRow]:
+        """See `ports.Archive.results`."""
+        found = [(plan_key, *row[:5]) for row in self._all("latest_results", plan_key)]
+        return {(row.name, row.instance): row for row in rows.load_results(found)}
+
+    # -- beyond the port
+
+    def reasons(self, run: str, task: int) -> tuple[Reason, ...]:
+        """Why the task had to run, or need not; empty when it was never looked at."""
+        found = self._all("reasons", self._number(run), task)
+        return codec.load_reasons(found[0][0]) if found else ()
+
+    def episodes(self, plan_key: str, name: str, limit: int) -> list[tuple[Any, ...]]:
+        """(run, started, state, cause, attempts, seconds, memory) of a task in each run of a plan, newest first."""
+        found = self._all("episodes", plan_key, pack_text(name), limit)
+        return [
+            (run, started, "pending" if state is None else TASK_STATES[state], unpack_text(cause), *rest)
+            for run, started, state, cause, *rest in found
+        ]
+
+    def by_fingerprint(self, fingerprints: Iterable[str], plan_key: str | None = None) -> dict[str, ResultRow]:
+        """The newest result of each fingerprint that has one, of any plan or of one."""
+        found: list[Any] = []
+        for fingerprint in fingerprints:
+            found += self._all("result_by_fingerprint", pack_digest(fingerprint), plan_key)
+        return {row.fingerprint: row for row in rows.load_results(found)}
+
+    def files(self, paths: Iterable[str] | None = None) -> dict[str, FileRow]:
+        """What is known of these files, or of all, by path."""
+        if paths is None:
+            found = self._all("files")
+        else:
+            found = [row for path in paths for row in self._all("file", pack_text(path))]
+        return {row.path: row for row in map(rows.load_file, found)}
+
+    def last_product(self, plan_key: str, name: str | bytes | None, but: str | None) -> tuple[Any, ...] | None:
+        """(run, product, log file, offset, length) of a task's last good attempt, in any run of the plan but one."""
+        found = self._all("last_product", plan_key, name, but)
+        return found[0] if found else None
+
+    def find(self, text: str = "last") -> RunRow:
+        """The run that a command line means: an id, a unique prefix, `last`, or a negative count. Raises UsageError."""
+        found = self.runs()
+        if not found:
+            raise StoreError(f"there is no run here: {self.folder}", self.folder, "start one with weft run PLAN")
+        if text == "last":
+            return found[-1]
+        if text.startswith("-") and text[1:].isdecimal() and text.isascii():
+            back = int(text)
+            if -len(found) <= back <= -1:
+                return found[back]
+            raise UsageError(f"there is no run {text}: {len(found)} are recorded here", "-1 is the last one", "ref.run")
+        exact = [row for row in found if row.run == text]
+        matching = exact or [row for row in found if text and row.run.startswith(text.lower())]
+        if len(matching) == 1:
+            return matching[0]
+        if matching:
+            raise UsageError(f"{len(matching)} runs begin with {text!r}", f"which one? {_listed(matching)}", "ref.run")
+        raise UsageError(f"there is no run {text!r} in {self.folder}", f"the latest are {_listed(found)}", "ref.run")
+
+    def is_owned(self, row: RunRow) -> bool:
+        """Whether an engine that owns this run's plan lives, as far as this machine can tell."""
+        return row.state == "running" and is_locked(self.folder, row.plan_key)
+
+    def close(self) -> None:
+        """Let go of the file. Safe to call twice."""
+        self._connection.close()
+        if self._copy is not None:
+            shutil.rmtree(self._copy, ignore_errors=True)
+
+    def __enter__(self) -> SqliteArchive:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- inside
+
+    def _all(self, name: str, *bindings: Any) -> list[tuple[Any, ...]]:
+        with database.reworded(self._path):
+            return self._connection.execute(statements("archive")[name], bindings).fetchall()
+
+    def _number(self, run: str) -> int:
+        found = self._all("run", run)
+        if not found:
+            raise StoreError(f"there is no run {run} in {self._path}", self._path, "weft status lists the runs")
+        return int(found[0][0])
+
+    def _open(self) -> apsw.Connection:
+        """Beside a writer, else of a folder that we cannot write: as a file that nobody changes, else from a copy."""
+        try:
+            return self._try(self._path)
+        except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError):
+            if os.path.exists(self._path + "-wal") and os.path.getsize(self._path + "-wal"):
+                return self._open_copy()
+            return self._try(f"file:{quote(self._path)}?immutable=1")
+        except apsw.Error as error:
+            raise database.reword(error, self._path) from error
+
+    def _try(self, name: str) -> apsw.Connection:
+        flags = apsw.SQLITE_OPEN_READONLY | (apsw.SQLITE_OPEN_URI if name.startswith("file:") else 0)
+        connection = apsw.Connection(name, flags)
+        try:
+            connection.set_busy_timeout(_READER_BUSY_MS)
+            database.refuse_version(connection, self._path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _open_copy(self) -> apsw.Connection:
+        """A WAL needs an index beside it: where none can be made, database and WAL are read from a private copy."""
+        self._copy = tempfile.mkdtemp(prefix="weft-")
+        for ending in ("", "-wal"):
+            shutil.copyfile(self._path + ending, os.path.join(self._copy, database.NAME + ending))
+        with database.reworded(self._path):
+            connection = apsw.Connection(os.path.join(self._copy, database.NAME))
+            database.refuse_version(connection, self._path)
+        return connection
+
+
+def _listed(found: Sequence[RunRow]) -> str:
+    shown = [row.run[:_SHORT] for row in reversed(found[-_SHOWN_RUNS:])]
+    return ", ".join(shown)

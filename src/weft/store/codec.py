@@ -1,0 +1,347 @@
+"""Facts as text and back: versioned, one letter per kind, defaults left out; old versions are read for ever.
+
+A payload is one JSON object: `{"v": 1, "n": base, "r": [requests], "f": [facts]}`. A fact is a list that begins with its
+letter. Nonces are kept as differences from `base` and requests as indexes into `r`, because both repeat. A request is
+`[[[name, amount], ...], timeout, queue]`. Trailing defaults are cut off:
+
+    s  StartAttempt    task, instance, attempt, nonce, request
+    b  BeginAttempt    task, instance, attempt, nonce, started, stdout, stderr
+    c  CloseAttempt    task, instance, attempt, nonce, ok, seconds, cause, exit code, detail, cpu seconds, memory, stdout,
+                       stderr, product, flags, retry
+    t  SettleTask      task, state, attempts, cause, detail, fingerprint, usage
+    i  SettleInstance  task, instance, state, cause, detail
+    m  TakeItems       task, items
+    r  ReopenTask      task, anew
+    w  ExplainTask     task, [[code, text, part, before, after]]
+    o  OwnRun          epoch, host, pid, since
+    p  ChangePlan      stretches of [old, new, count]
+    e  EndRun          state, exit code, ended
+    f  CountReceipts   {file: offset}
+
+stdout, stderr: `[file, offset, length]`, 0 for none. flags: 1 not charged, 2 alone. retry: `[reason, delay, request,
+change]`, 0 for none. Seconds are rounded to microseconds. How an attempt was placed (`lane`, `ahead`, `alone` of an
+intent) is not kept: it means nothing to a later engine. Text is ASCII with escapes, so lone surrogates (file names that
+are no UTF-8) survive.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from weft.errors import StoreError
+from weft.scheduling.commands import (
+    BeginAttempt,
+    CloseAttempt,
+    ExplainTask,
+    ReopenTask,
+    Retry,
+    SettleInstance,
+    SettleTask,
+    StartAttempt,
+    TakeItems,
+)
+from weft.scheduling.keys import AttemptKey
+from weft.scheduling.outcomes import NO_OUTPUT, NO_USAGE, LogRegion, Outcome, Request, Usage
+from weft.scheduling.reasons import Reason
+from weft.store.facts import ChangePlan, CountReceipts, EndRun, Fact, OwnRun
+
+VERSION: Final = 1
+SECONDS_DIGITS: Final = 6
+
+NOT_CHARGED: Final = 1
+ALONE: Final = 2
+
+_dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+class Unreadable(StoreError):
+    """A recorded fact cannot be read: it is damaged, or a later weft wrote it."""
+
+
+def checksum(number: int, epoch: int, payload: str) -> int:
+    """CRC-32 of a fact row: of its place in the run, too, so that no row can stand in for another."""
+    return zlib.crc32(f"{number}.{epoch}.{payload}".encode("ascii", "surrogatepass"))
+
+
+# --- requests ----------------------------------------------------------------------------------------------------------
+
+
+def dump_request(request: Request) -> str:
+    """A request as canonical JSON."""
+    return _dumps(request)
+
+
+def load_request(text: str) -> Request:
+    """A request from its JSON."""
+    return _request(json.loads(text))
+
+
+def _request(value: list[Any]) -> Request:
+    amounts, timeout, queue = value
+    return Request(tuple((name, amount) for name, amount in amounts), timeout, queue)
+
+
+def dump_retry(retry: Retry | None) -> str | None:
+    """A retry decision as JSON."""
+    return None if retry is None else _dumps(retry)
+
+
+def load_retry(text: str) -> Retry:
+    """A retry decision from its JSON."""
+    reason, delay, request, change = json.loads(text)
+    return Retry(reason, delay, _request(request), change)
+
+
+def dump_reasons(reasons: Sequence[Reason]) -> str:
+    """Reasons as JSON."""
+    return _dumps(reasons)
+
+
+def load_reasons(text: str) -> tuple[Reason, ...]:
+    """Reasons from their JSON."""
+    return tuple([Reason(*reason) for reason in json.loads(text)])
+
+
+def flags_of(outcome: Outcome) -> int:
+    """What is unusual about an end, as bits; 0 as a rule."""
+    return (0 if outcome.charged else NOT_CHARGED) | (ALONE if outcome.alone else 0)
+
+
+# --- writing -----------------------------------------------------------------------------------------------------------
+
+
+def encode(facts: Sequence[Fact]) -> str:
+    """The payload of one transaction."""
+    return _Encoder().encode(facts)
+
+
+class _Encoder:
+    """Facts to JSON. The three that every task costs are written out by hand where they say nothing unusual."""
+
+    def __init__(self) -> None:
+        self._base: int | None = None
+        self._requests: dict[Request, int] = {}
+        self._last: tuple[Request | None, int] = (None, 0)
+
+    def encode(self, facts: Sequence[Fact]) -> str:
+        coded = ",".join([_ENCODERS[type(fact)](self, fact) for fact in facts])
+        base = "" if self._base is None else f'"n":{self._base},'
+        requests = f'"r":{_dumps(list(self._requests))},' if self._requests else ""
+        return f'{{"v":{VERSION},{base}{requests}"f":[{coded}]}}'
+
+    def _nonce(self, nonce: int) -> int:
+        if self._base is None:
+            self._base = nonce
+        return nonce - self._base
+
+    def _index(self, request: Request) -> int:
+        last, index = self._last  # hashing nested tuples costs more than all the rest of an intent
+        if request is not last:
+            index = self._requests.setdefault(request, len(self._requests))
+            self._last = (request, index)
+        return index
+
+    def start(self, fact: StartAttempt) -> str:
+        task, instance, attempt = fact[0]
+        return f'["s",{task},{instance},{attempt},{self._nonce(fact[1])},{self._index(fact[2])}]'
+
+    def begin(self, fact: BeginAttempt) -> str:
+        coded = ["b", *fact.key, self._nonce(fact.nonce), round(fact.started, SECONDS_DIGITS)]
+        return _dumps(_trim([*coded, _region(fact.stdout), _region(fact.stderr)], 6))
+
+    def close(self, fact: CloseAttempt) -> str:
+        (task, instance, attempt), nonce, outcome, retry = fact
+        if outcome == PLAIN and retry is None:
+            return f'["c",{task},{instance},{attempt},{self._nonce(nonce)},1,0]'
+        ok, cause, exit_code, detail, usage, stdout, stderr, product, _, _ = outcome
+        seconds = round(usage.seconds, SECONDS_DIGITS)
+        coded = ["c", task, instance, attempt, self._nonce(nonce), 1 if ok else 0, seconds]
+        again = 0 if retry is None else [retry.reason, retry.delay, self._index(retry.request), retry.change]
+        rest = [cause, exit_code, detail, _seconds(usage.cpu_seconds), usage.memory, _region(stdout), _region(stderr)]
+        return _dumps(_trim([*coded, *rest, product, flags_of(outcome), again], 7))
+
+    def settle(self, fact: SettleTask) -> str:
+        task, state, cause, detail, attempts, fingerprint, usage = fact
+        if cause is None and detail is None and fingerprint is None and usage == NO_USAGE:
+            return f'["t",{task},"{state}",{attempts}]'
+        measured: Any = None
+        if usage != NO_USAGE:
+            measured = [round(usage.seconds, SECONDS_DIGITS), _seconds(usage.cpu_seconds), usage.memory]
+        return _dumps(_trim(["t", task, state, attempts, cause, detail, fingerprint, measured], 4))
+
+    def settle_instance(self, fact: SettleInstance) -> str:
+        return _dumps(_trim(["i", *fact], 4))
+
+    def take_items(self, fact: TakeItems) -> str:
+        return _dumps(["m", fact.task, fact.items])
+
+    def reopen(self, fact: ReopenTask) -> str:
+        return _dumps(["r", fact.task, 1] if fact.anew else ["r", fact.task])
+
+    def explain(self, fact: ExplainTask) -> str:
+        return _dumps(["w", fact.task, fact.reasons])
+
+    def own(self, fact: OwnRun) -> str:
+        return _dumps(["o", *fact])
+
+    def change_plan(self, fact: ChangePlan) -> str:
+        return _dumps(["p", _stretches(fact.moved)])
+
+    def end(self, fact: EndRun) -> str:
+        return _dumps(["e", *fact])
+
+    def count(self, fact: CountReceipts) -> str:
+        return _dumps(["f", dict(fact.offsets)])
+
+
+PLAIN: Final = Outcome(True)
+"""The end of an attempt of which there is nothing to say."""
+
+_ENCODERS: Final[dict[type, Callable[[_Encoder, Any], str]]] = {
+    StartAttempt: _Encoder.start,
+    BeginAttempt: _Encoder.begin,
+    CloseAttempt: _Encoder.close,
+    SettleTask: _Encoder.settle,
+    SettleInstance: _Encoder.settle_instance,
+    TakeItems: _Encoder.take_items,
+    ReopenTask: _Encoder.reopen,
+    ExplainTask: _Encoder.explain,
+    OwnRun: _Encoder.own,
+    ChangePlan: _Encoder.change_plan,
+    EndRun: _Encoder.end,
+    CountReceipts: _Encoder.count,
+}
+
+
+def _seconds(value: float | None) -> float | None:
+    return None if value is None else round(value, SECONDS_DIGITS)
+
+
+def _region(region: LogRegion) -> LogRegion | int:
+    return region if region.file else 0
+
+
+def _trim(coded: list[Any], least: int) -> list[Any]:
+    """Without the None and 0 at its end, down to `least` entries."""
+    end = len(coded)
+    while end > least and (coded[end - 1] is None or coded[end - 1] == 0):
+        end -= 1
+    return coded[:end]
+
+
+def _stretches(moved: Mapping[int, int]) -> list[list[int]]:
+    found: list[list[int]] = []
+    for old in sorted(moved):
+        new = moved[old]
+        if found and found[-1][0] + found[-1][2] == old and found[-1][1] + found[-1][2] == new:
+            found[-1][2] += 1
+        else:
+            found.append([old, new, 1])
+    return found
+
+
+# --- reading -----------------------------------------------------------------------------------------------------------
+
+
+def decode(payload: str) -> list[Fact]:
+    """The facts of one transaction. Raises Unreadable."""
+    try:
+        document = json.loads(payload)
+        version = document["v"]
+        if version != VERSION:
+            raise Unreadable(f"a fact was written in format {version}; this weft reads formats up to {VERSION}")
+        reading = _Decoder(document.get("n", 0), [_request(request) for request in document.get("r", [])])
+        return [_DECODERS[coded[0]](reading, coded[1:]) for coded in document["f"]]
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise Unreadable(f"a recorded fact makes no sense ({type(error).__name__}: {error})") from error
+
+
+class _Decoder:
+    def __init__(self, base: int, requests: list[Request]):
+        self._base = base
+        self._requests = requests
+
+    def start(self, coded: list[Any]) -> Fact:
+        task, instance, attempt, nonce, request = coded
+        return StartAttempt(AttemptKey(task, instance, attempt), self._base + nonce, self._requests[request], 0)
+
+    def begin(self, coded: list[Any]) -> Fact:
+        task, instance, attempt, nonce, started, stdout, stderr = _fill(coded, 7)
+        key = AttemptKey(task, instance, attempt)
+        return BeginAttempt(key, self._base + nonce, started, _load_region(stdout), _load_region(stderr))
+
+    def close(self, coded: list[Any]) -> Fact:
+        key, nonce, ok, seconds = AttemptKey(*coded[:3]), self._base + coded[3], bool(coded[4]), coded[5]
+        cause, exit_code, detail, cpu, memory, stdout, stderr, product, flags, again = _fill(coded[6:], 10)
+        outcome = Outcome(
+            ok=ok,
+            cause=cause,
+            exit_code=exit_code,
+            detail=detail,
+            usage=Usage(seconds, cpu, memory),
+            stdout=_load_region(stdout),
+            stderr=_load_region(stderr),
+            product=product,
+            charged=not (flags or 0) & NOT_CHARGED,
+            alone=bool((flags or 0) & ALONE),
+        )
+        retry = Retry(again[0], again[1], self._requests[again[2]], again[3]) if again else None
+        return CloseAttempt(key, nonce, outcome, retry)
+
+    def settle(self, coded: list[Any]) -> Fact:
+        task, state, attempts, cause, detail, fingerprint, usage = _fill(coded, 7)
+        measured = Usage(*usage) if usage else NO_USAGE
+        return SettleTask(task, state, cause, detail, attempts or 0, fingerprint, measured)
+
+    def settle_instance(self, coded: list[Any]) -> Fact:
+        task, instance, state, cause, detail = _fill(coded, 5)
+        return SettleInstance(task, instance, state, cause, detail)
+
+    def take_items(self, coded: list[Any]) -> Fact:
+        return TakeItems(coded[0], tuple(coded[1]))
+
+    def reopen(self, coded: list[Any]) -> Fact:
+        return ReopenTask(coded[0], len(coded) > 1 and bool(coded[1]))
+
+    def explain(self, coded: list[Any]) -> Fact:
+        return ExplainTask(coded[0], tuple([Reason(*reason) for reason in coded[1]]))
+
+    def own(self, coded: list[Any]) -> Fact:
+        return OwnRun(*coded)
+
+    def change_plan(self, coded: list[Any]) -> Fact:
+        moved = {old + step: new + step for old, new, count in coded[0] for step in range(count)}
+        return ChangePlan(moved)
+
+    def end(self, coded: list[Any]) -> Fact:
+        return EndRun(*coded)
+
+    def count(self, coded: list[Any]) -> Fact:
+        return CountReceipts(coded[0])
+
+
+_DECODERS: Final[dict[str, Callable[[_Decoder, list[Any]], Fact]]] = {
+    "s": _Decoder.start,
+    "b": _Decoder.begin,
+    "c": _Decoder.close,
+    "t": _Decoder.settle,
+    "i": _Decoder.settle_instance,
+    "m": _Decoder.take_items,
+    "r": _Decoder.reopen,
+    "w": _Decoder.explain,
+    "o": _Decoder.own,
+    "p": _Decoder.change_plan,
+    "e": _Decoder.end,
+    "f": _Decoder.count,
+}
+
+
+def _fill(coded: list[Any], length: int) -> list[Any]:
+    return coded + [None] * (length - len(coded))
+
+
+def _load_region(value: list[Any] | int | None) -> LogRegion:
+    return LogRegion(*value) if isinstance(value, list) else NO_OUTPUT

@@ -1,0 +1,207 @@
+"""What one owner of one run writes: gathered first, then one transaction.
+
+Until `commit` nothing is written. Then one `BEGIN IMMEDIATE` transaction checks the epoch, appends the facts as one row,
+changes the tables and ends. So the write lock is held shortly, several engines can share a folder, and a commit that
+failed for want of room leaves everything gathered: **calling `commit` again is the retry**. `StoreError.is_passing` says
+whether that makes sense (no room, a failed write, a lock that stayed): pause starts, call `commit` again from time to
+time, give up after 60 s. After a failed sync it is False and stays so: what the disk holds is unknown until it is opened
+and read anew, which is what `weft resume` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Protocol
+
+import apsw
+
+from weft.errors import InternalError, StoreError
+from weft.failpoints import declare, hit
+from weft.ports import FileRow, OpenRun, ResultRow
+from weft.scheduling.commands import Record, StartAttempt
+from weft.scheduling.outcomes import RunState
+from weft.store import codec, database, rows
+from weft.store.facts import ChangePlan, CountReceipts, EndRun, Fact
+from weft.store.ownership import PlanLock
+from weft.store.sql import statements
+from weft.store.tables import Tables
+
+COMMIT_BEFORE = declare("store.commit.before", "facts are gathered, nothing of them is written")
+COMMIT_WRITTEN = declare("store.commit.written", "the transaction is complete, its COMMIT not yet given")
+COMMIT_AFTER = declare("store.commit.after", "the facts are durable, nobody has been told")
+
+
+class Home(Protocol):
+    """What a ledger needs of its store."""
+
+    @property
+    def connection(self) -> apsw.Connection:
+        """The one that writes. Raises StoreError once it is closed."""
+
+    @property
+    def path(self) -> str:
+        """Of the database file."""
+
+    def abandon(self) -> None:
+        """Close the connection for good: a sync has failed."""
+
+    def check_place(self) -> None:
+        """Raise StoreError when the database is no longer where it was opened."""
+
+
+class SqliteLedger:
+    """What one owner of one run writes; fulfils `ports.Ledger`. Nothing is written before `commit`."""
+
+    def __init__(self, store: Home, lock: PlanLock, number: int, run: str, epoch: int, facts: int):
+        self.run = run
+        self.epoch = epoch
+        self._store = store
+        self._lock = lock
+        self._number = number
+        self._recorded = facts
+        self._tables = Tables(store.connection, number)
+        self._facts: list[Fact] = []
+        self._offsets: dict[str, int] = {}
+        self._results: list[ResultRow] = []
+        self._files: list[FileRow] = []
+        self._plan: tuple[bytes, Sequence[str], Sequence[int]] | None = None
+        self._failed: StoreError | None = None
+
+    def record(self, facts: Sequence[StartAttempt | Record], offsets: Mapping[str, int]) -> None:
+        """See `ports.Ledger.record`. A contradiction or a fenced epoch is found by `commit`."""
+        self._facts.extend(facts)
+        if offsets:
+            self._offsets.update(offsets)
+
+    def remember(self, results: Sequence[ResultRow], files: Sequence[FileRow]) -> None:
+        """See `ports.Ledger.remember`."""
+        self._results.extend(results)
+        self._files.extend(files)
+
+    def replan(self, snapshot: bytes, names: Sequence[str], selected: Sequence[int], moved: Mapping[int, int]) -> None:
+        """See `ports.Ledger.replan`. Facts recorded after it speak of the new indexes."""
+        self._plan = (snapshot, names, selected)
+        self._facts.append(ChangePlan(dict(moved)))
+
+    def finish(self, state: RunState, exit_code: int, ended: float) -> None:
+        """See `ports.Ledger.finish`."""
+        self._facts.append(EndRun(state, exit_code, ended))
+        self.commit()
+
+    def commit(self) -> None:
+        """See `ports.Ledger.commit`; after a StoreError that `is_passing`, call it again. Without news it costs a stat."""
+        if self._failed is not None:
+            raise self._failed
+        self._store.check_place()
+        if not (self._facts or self._offsets or self._results or self._files):
+            return
+        try:
+            with database.reworded(self._store.path):
+                hit(COMMIT_BEFORE)
+                self._write()
+        except StoreError as error:
+            self._tables.forget()
+            if not error.is_passing:
+                self._failed = error
+            if isinstance(error, database.Fsync):
+                self._store.abandon()
+            raise
+        self._facts, self._offsets, self._results, self._files = [], {}, [], []
+        self._plan = None
+        hit(COMMIT_AFTER)
+
+    def close(self) -> None:
+        """See `ports.Ledger.close`. What was not committed is dropped."""
+        self._failed = StoreError(f"the ledger of run {self.run} is closed", self._store.path)
+        self._lock.release()
+
+    def opened(self) -> OpenRun:
+        """The run as it is recorded now; commits first."""
+        self.commit()
+        with database.reworded(self._store.path):
+            return rows.open_run(self._store.connection, self._number)
+
+    def _write(self) -> None:
+        connection = self._store.connection
+        sql = statements("ledger")
+        facts = self._facts
+        if self._offsets:
+            facts = [*facts, CountReceipts(self._offsets)]
+        with Transaction(connection):
+            if connection.execute(sql["lease"], (self._lock.plan_key,)).get != self.epoch:
+                raise StoreError(
+                    f"another owner took over run {self.run}: nothing of this one counts any more",
+                    self._store.path,
+                    "weft status shows who runs it",
+                )
+            if self._plan is not None:
+                change_plan(connection, self._number, *self._plan)
+            if facts:
+                append_facts(connection, self._number, self.epoch, self._recorded, facts)
+                self._tables.apply(facts)
+            if self._results:
+                connection.executemany(sql["add_result"], [rows.dump_result(row) for row in self._results])
+            if self._files:
+                connection.executemany(sql["add_file"], [rows.dump_file(row) for row in self._files])
+        if facts:
+            self._recorded += 1
+
+    def append(self, facts: Sequence[Fact]) -> None:
+        """Add the first facts of an ownership, inside the transaction that takes it."""
+        append_facts(self._store.connection, self._number, self.epoch, self._recorded, facts)
+        self._tables.apply(facts)
+        self._recorded += 1
+
+
+def append_facts(connection: apsw.Connection, number: int, epoch: int, recorded: int, facts: Sequence[Fact]) -> None:
+    """Append one row of facts behind the `recorded` ones of a run."""
+    sql = statements("ledger")
+    payload = codec.encode(facts)
+    place = recorded + 1
+    connection.execute(sql["count_facts"], (place, number, recorded))
+    if connection.changes() != 1:
+        raise InternalError(f"run {number} has not the {recorded} fact rows that its owner wrote")
+    connection.execute(sql["add_facts"], (number, place, epoch, payload, codec.checksum(place, epoch, payload)))
+
+
+def add_plan(connection: apsw.Connection, snapshot: bytes, names: Sequence[str]) -> int:
+    """Record a plan, inside a transaction; its number. Content that is recorded already is not written again."""
+    sql = statements("ledger")
+    listed = rows.dump_names(names)
+    digest = rows.plan_digest(listed, snapshot)
+    found = connection.execute(sql["plan_number"], (digest,)).fetchone()
+    if found is not None:
+        return int(found[0])
+    connection.execute(sql["add_plan"], (digest, listed, rows.pack_snapshot(snapshot)))
+    return connection.last_insert_rowid()
+
+
+def change_plan(
+    connection: apsw.Connection, number: int, snapshot: bytes, names: Sequence[str], selected: Sequence[int]
+) -> None:
+    """Let a run show another plan, inside a transaction."""
+    plan = add_plan(connection, snapshot, names)
+    bindings = (plan, len(selected), rows.dump_selected(selected, len(names)), number)
+    connection.execute(statements("ledger")["change_plan"], bindings)
+
+
+class Transaction:
+    """`BEGIN IMMEDIATE` to `COMMIT`, or all undone."""
+
+    def __init__(self, connection: apsw.Connection):
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                hit(COMMIT_WRITTEN)
+                self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:  # SQLite itself has rolled back after some errors
+                self._connection.execute("ROLLBACK")

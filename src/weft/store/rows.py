@@ -1,0 +1,272 @@
+"""Rows of the tables as the values of the port."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Final
+
+import apsw
+
+from weft.errors import StoreError
+from weft.ports import AttemptRow, FileRow, OpenRun, ResultRow, RunRow, TaskRow
+from weft.scheduling.keys import AttemptKey
+from weft.scheduling.outcomes import NO_OUTPUT, LogRegion, Request, TaskState, Usage
+from weft.store import codec
+from weft.store.sql import statements
+from weft.store.tables import (
+    ATTEMPT_STATES,
+    TASK_STATES,
+    pack_digest,
+    pack_text,
+    unpack_digest,
+    unpack_text,
+    unwrap_nonce,
+)
+
+_COMPRESSED_BYTES: Final = 4096  # below that, a snapshot is kept as it is: easier to look at, nothing to gain
+_RAW, _DEFLATED = b"\x00", b"\x01"
+
+_dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+# --- plans ---------------------------------------------------------------------------------------------------------------
+
+
+def plan_digest(names: str, snapshot: bytes) -> bytes:
+    """Identity of a recorded plan, and its checksum."""
+    digest = blake2b(digest_size=16)
+    digest.update(len(names).to_bytes(8, "big"))
+    digest.update(names.encode("ascii"))
+    digest.update(snapshot)
+    return digest.digest()
+
+
+def dump_names(names: Sequence[str]) -> str:
+    """Names as JSON in ASCII."""
+    return _dumps(list(names))
+
+
+def dump_selected(selected: Sequence[int], count: int) -> str | None:
+    """Indexes as stretches `[[first, count], ...]`; None for all of them."""
+    if len(selected) == count:
+        return None
+    stretches: list[list[int]] = []
+    for index in sorted(selected):
+        if stretches and sum(stretches[-1]) == index:
+            stretches[-1][1] += 1
+        else:
+            stretches.append([index, 1])
+    return _dumps(stretches)
+
+
+def load_selected(text: str | None, count: int) -> Iterable[int]:
+    """What `dump_selected` was given, in order."""
+    if text is None:
+        return range(count)
+    return [index for first, length in json.loads(text) for index in range(first, first + length)]
+
+
+def pack_snapshot(snapshot: bytes) -> bytes:
+    """As it is stored: large ones deflated at the fastest level."""
+    if len(snapshot) < _COMPRESSED_BYTES:
+        return _RAW + snapshot
+    return _DEFLATED + zlib.compress(snapshot, 1)
+
+
+def unpack_snapshot(stored: bytes) -> bytes:
+    """What `pack_snapshot` was given. Raises StoreError."""
+    if stored[:1] == _RAW:
+        return bytes(stored[1:])
+    try:
+        return zlib.decompress(memoryview(stored)[1:])
+    except zlib.error as error:
+        raise StoreError(f"a recorded plan is damaged: {error}") from error
+
+
+# --- runs, tasks, attempts -------------------------------------------------------------------------------------------------
+
+
+def run_row(row: Sequence[Any]) -> RunRow:
+    """From the columns of `runs` in archive.sql."""
+    _, run, plan_key, plan_name, root, state, started, ended, exit_code, epoch, settings, tasks = row
+    return RunRow(
+        run=run,
+        plan_key=unpack_text(plan_key),
+        plan_name=unpack_text(plan_name),
+        root=unpack_text(root),
+        state=state,
+        started=started,
+        ended=ended,
+        exit_code=exit_code,
+        epoch=epoch,
+        settings=json.loads(settings),
+        tasks=tasks,
+    )
+
+
+def task_rows(connection: apsw.Connection, number: int) -> list[TaskRow]:
+    """The selected tasks of a run in plan order."""
+    sql = statements("archive")
+    found = connection.execute(sql["names"], (number,)).fetchone()
+    if found is None:
+        return []
+    names = json.loads(found[0])
+    selected = load_selected(found[1], len(names))
+    settled = {row[0]: row for row in connection.execute(sql["settled"], (number,))}
+    instances: dict[int, int] = dict(connection.execute(sql["instances"], (number,)))
+    tried: dict[int, tuple[int, int]] = {}
+    count = len(names) if found[1] is None else len(list(selected))
+    if len(settled) < count:
+        tried = {
+            task: (attempts, is_live) for task, attempts, is_live in connection.execute(sql["unsettled"], (number,))
+        }
+    rows: list[TaskRow] = []
+    for task in selected:
+        row = settled.get(task)
+        if row is None:
+            attempts, is_live = tried.get(task, (0, 0))
+            state: TaskState = "running" if is_live else "pending"
+            rows.append(
+                TaskRow(task, names[task], state, None, None, attempts, None, None, None, None, instances.get(task, 0))
+            )
+            continue
+        _, ended, cause, detail, attempts, seconds, memory, cpu_seconds, fingerprint = row
+        if cause.__class__ is bytes or detail.__class__ is bytes:
+            cause, detail = unpack_text(cause), unpack_text(detail)
+        if fingerprint.__class__ is bytes:
+            fingerprint = fingerprint.hex()
+        rows.append(
+            TaskRow(
+                task,
+                names[task],
+                TASK_STATES[ended],
+                cause,
+                detail,
+                attempts,
+                seconds,
+                memory,
+                cpu_seconds,
+                fingerprint,
+                instances.get(task, 0),
+            )
+        )
+    return rows
+
+
+def demands(connection: apsw.Connection, number: int) -> Mapping[int, Request]:
+    """The requests of a run by their number."""
+    rows = connection.execute(statements("ledger")["demands"], (number,))
+    return {demand: codec.load_request(body) for demand, body in rows}
+
+
+def attempt_rows(connection: apsw.Connection, number: int, which: str, *more: int) -> list[AttemptRow]:
+    """The attempts that a statement of archive.sql finds."""
+    requests = demands(connection, number)
+    rows = connection.execute(statements("archive")[which], (number, *more))
+    return [_attempt_row(row, requests) for row in rows]
+
+
+def _attempt_row(row: Sequence[Any], requests: Mapping[int, Request]) -> AttemptRow:
+    task, instance, attempt, nonce, state, cause, detail, exit_code, started = row[:9]
+    seconds, cpu_seconds, memory, demand, *regions, product, retry, flags = row[9:]
+    again = codec.load_retry(retry) if retry else None
+    return AttemptRow(
+        key=AttemptKey(task, instance, attempt),
+        nonce=unwrap_nonce(nonce),
+        state=ATTEMPT_STATES[state],
+        cause=unpack_text(cause),
+        detail=unpack_text(detail),
+        exit_code=exit_code,
+        started=started,
+        usage=Usage(seconds or 0.0, cpu_seconds, memory),
+        request=requests[demand],
+        stdout=_region(regions[:3]),
+        stderr=_region(regions[3:]),
+        product=unpack_text(product),
+        retry=None if again is None else again.change or again.reason,
+        charged=not (flags or 0) & codec.NOT_CHARGED,
+        next_request=None if again is None else again.request,
+    )
+
+
+def _region(columns: Sequence[Any]) -> LogRegion:
+    file, offset, length = columns
+    return NO_OUTPUT if file is None else LogRegion(unpack_text(file), offset, length)
+
+
+def item_rows(rows: Iterable[Sequence[Any]]) -> dict[int, list[tuple[str, str, str | None]]]:
+    """(task, item, state, cause) rows by task."""
+    found: dict[int, list[tuple[str, str, str | None]]] = {}
+    for task, item, state, cause in rows:
+        found.setdefault(task, []).append((unpack_text(item), TASK_STATES[state], unpack_text(cause)))
+    return found
+
+
+def offsets(connection: apsw.Connection, number: int) -> dict[str, int]:
+    """Bytes counted of each receipts file of a run."""
+    return {
+        unpack_text(file): offset for file, offset in connection.execute(statements("archive")["offsets"], (number,))
+    }
+
+
+def open_run(connection: apsw.Connection, number: int) -> OpenRun:
+    """All that is recorded of a run."""
+    sql = statements("archive")
+    return OpenRun(
+        row=run_row(connection.execute(sql["run_by_number"], (number,)).fetchall()[0]),
+        tasks=task_rows(connection, number),
+        items=item_rows(connection.execute(sql["items"], (number,))),
+        attempts=attempt_rows(connection, number, "attempts"),
+        offsets=offsets(connection, number),
+    )
+
+
+# --- results and files -----------------------------------------------------------------------------------------------------
+
+
+def dump_result(row: ResultRow) -> tuple[Any, ...]:
+    """Bindings of `add_result`."""
+    body = _dumps([dict(row.parts), row.outputs, row.product])
+    return (
+        pack_text(row.plan_key),
+        pack_text(row.name),
+        pack_text(row.instance),
+        pack_digest(row.fingerprint),
+        row.run,
+        body,
+    )
+
+
+def load_results(rows: Iterable[Sequence[Any]]) -> list[ResultRow]:
+    """From (plan key, name, instance, fingerprint, run, body) columns. The bodies are parsed in one go: half the time."""
+    found = list(rows)
+    bodies = json.loads(f"[{','.join([row[5] for row in found])}]")
+    return [
+        ResultRow(
+            plan_key=unpack_text(plan_key),
+            name=unpack_text(name),
+            instance=unpack_text(instance),
+            fingerprint=unpack_digest(fingerprint) or "",
+            parts=parts,
+            outputs=tuple([tuple(output) for output in outputs]),
+            product=product,
+            run=run,
+        )
+        for (plan_key, name, instance, fingerprint, run, _), (parts, outputs, product) in zip(
+            found, bodies, strict=True
+        )
+    ]
+
+
+def dump_file(row: FileRow) -> tuple[Any, ...]:
+    """Bindings of `add_file`."""
+    return (pack_text(row.path), row.size, row.mtime_ns, row.inode, pack_digest(row.digest))
+
+
+def load_file(row: Sequence[Any]) -> FileRow:
+    """From the columns of `file` in archive.sql."""
+    path, size, mtime_ns, inode, digest = row
+    return FileRow(unpack_text(path), size, mtime_ns, inode, unpack_digest(digest) or "")

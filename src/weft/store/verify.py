@@ -1,0 +1,120 @@
+"""Whether a run's facts are whole and its tables show them: the facts are replayed aside and the two are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Any, Final
+
+import apsw
+
+from weft.errors import InternalError, StoreError
+from weft.store import codec, rows
+from weft.store.database import damaged
+from weft.store.facts import Fact
+from weft.store.sql import statements
+from weft.store.tables import Tables
+
+SHOWN_TABLES: Final = ("tasks", "attempts", "items", "demands", "reasons", "offsets")
+_RUN_COLUMNS: Final = "state, ended, exit_code, epoch"
+
+
+def verify_run(connection: apsw.Connection, number: int, path: str) -> tuple[int, str | None]:
+    """Check one run inside the caller's transaction: (how many fact rows it has, what had to be repaired).
+
+    Damaged facts or a damaged plan raise StoreError; tables that disagree are made again. Cost: about 6 us a fact.
+    """
+    _check_plan(connection, number, path)
+    shown = _replay(connection, number, path)
+    try:
+        wrong = [
+            table
+            for table in SHOWN_TABLES
+            if _differs(connection, shown, _columns(connection, table), table, "run", number)
+        ]
+        if _differs(connection, shown, _RUN_COLUMNS, "runs", "number", number):
+            wrong.append("runs")
+        for table in wrong:
+            _restore(connection, shown, table, number)
+        count = connection.execute("SELECT facts FROM runs WHERE number = ?", (number,)).get
+    finally:
+        shown.close()
+    if not wrong:
+        return int(count), None
+    listed = ", ".join(wrong)
+    return int(count), f"the tables of this run did not show what its facts say and were made again from them: {listed}"
+
+
+def check_facts(connection: apsw.Connection, number: int, path: str) -> Iterator[list[Fact]]:
+    """The facts of a run by transaction, each verified. Raises StoreError."""
+    ((run, expected),) = connection.execute("SELECT run, facts FROM runs WHERE number = ?", (number,)).fetchall()
+    last = 0
+    for place, epoch, payload, crc in connection.execute(statements("ledger")["facts_of_run"], (number,)):
+        last += 1
+        if place != last or not isinstance(payload, str) or codec.checksum(place, epoch, payload) != crc:
+            raise damaged(path, f"record {last} of run {run} fails its checksum")
+        try:
+            yield codec.decode(payload)
+        except codec.Unreadable as error:
+            raise StoreError(
+                f"record {last} of run {run}: {error}: {path}", path, "was it written by a later weft?"
+            ) from error
+    if last != expected:
+        raise damaged(path, f"run {run} has {last} records of {expected}")
+
+
+def _check_plan(connection: apsw.Connection, number: int, path: str) -> None:
+    run = connection.execute("SELECT run FROM runs WHERE number = ?", (number,)).get
+    found = connection.execute(statements("archive")["snapshot"], (run,)).fetchone()
+    if found is None:
+        raise damaged(path, f"the plan of run {run} is missing")
+    digest, names, snapshot = found
+    if rows.plan_digest(names, rows.unpack_snapshot(snapshot)) != digest:
+        raise damaged(path, f"the recorded plan of run {run} fails its checksum")
+
+
+def _replay(connection: apsw.Connection, number: int, path: str) -> apsw.Connection:
+    """A database in memory with this run's tables as its facts make them."""
+    memory = apsw.Connection(":memory:")
+    try:
+        memory.execute(statements("schema")["schema"]).fetchall()
+        columns = _columns(connection, "runs")
+        (row,) = connection.execute(f"SELECT {columns} FROM runs WHERE number = ?", (number,)).fetchall()
+        memory.execute("BEGIN")
+        memory.execute(f"INSERT INTO runs ({columns}) VALUES ({', '.join('?' * len(row))})", row)
+        tables = Tables(memory, number)
+        for facts in check_facts(connection, number, path):
+            tables.apply(facts)
+        memory.execute("COMMIT")
+    except InternalError as error:
+        memory.close()
+        raise damaged(path, f"the facts of a run contradict each other ({error})") from error
+    except BaseException:
+        memory.close()
+        raise
+    return memory
+
+
+def _differs(
+    connection: apsw.Connection, shown: apsw.Connection, columns: str, table: str, key: str, number: int
+) -> bool:
+    query = f"SELECT {columns} FROM {table} WHERE {key} = ? ORDER BY 1, 2"  # along the key: equal content, equal order
+    pairs = zip_longest(connection.execute(query, (number,)), shown.execute(query, (number,)))
+    return any(left != right for left, right in pairs)
+
+
+def _restore(connection: apsw.Connection, shown: apsw.Connection, table: str, number: int) -> None:
+    if table == "runs":
+        row: Any = shown.execute(f"SELECT {_RUN_COLUMNS} FROM runs WHERE number = ?", (number,)).fetchone()
+        assigned = ", ".join(f"{column} = ?" for column in _RUN_COLUMNS.split(", "))
+        connection.execute(f"UPDATE runs SET {assigned} WHERE number = ?", (*row, number))
+        return
+    columns = _columns(connection, table)
+    found = shown.execute(f"SELECT {columns} FROM {table} WHERE run = ?", (number,)).fetchall()
+    connection.execute(f"DELETE FROM {table} WHERE run = ?", (number,))
+    marks = ", ".join("?" * len(columns.split(", ")))
+    connection.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", found)
+
+
+def _columns(connection: apsw.Connection, table: str) -> str:
+    return ", ".join(column for _, column, *_ in connection.execute(f"PRAGMA table_info({table})"))

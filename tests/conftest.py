@@ -1,0 +1,79 @@
+"""What all tiers share: nothing may be left behind, whatever a test does."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+LEAVE_LIMIT = 10.0  # seconds in which what a test started has to be gone
+HARMLESS = ("/dev/urandom", "/dev/random", "/dev/null")  # libraries open these once and keep them
+PROCESS_TIERS = ("acceptance", "integration", "contracts")
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that leaves threads, descriptors, child processes, or processes that work in its folder."""
+    threads, descriptors, children = set(threading.enumerate()), _descriptors(), _children()
+    yield
+    _gone("threads", lambda: [str(thread) for thread in threading.enumerate() if thread not in threads])
+    _gone("descriptors", lambda: [name for fd, name in _descriptors().items() if descriptors.get(fd) != name])
+    _gone("children", lambda: sorted(_children() - children))
+    if request.path.parent.name in PROCESS_TIERS and "tmp_path" in request.fixturenames:
+        folder = str(request.getfixturevalue("tmp_path"))
+        _gone("processes", lambda: _working_in(folder))
+
+
+def _gone(what: str, left: Callable[[], list[str]]) -> None:
+    """Wait until nothing is left; a loaded machine may need a moment to end what was told to end."""
+    if not left():
+        return
+    gc.collect()
+    deadline = time.monotonic() + LEAVE_LIMIT
+    while found := left():
+        if time.monotonic() > deadline:
+            pytest.fail(f"the test left {what}: {', '.join(found)}")
+        time.sleep(0.01)
+
+
+def _descriptors() -> dict[int, str]:
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:  # the listing's own
+            continue
+        if not target.startswith(HARMLESS):
+            found[int(name)] = target
+    return found
+
+
+def _children() -> set[str]:
+    found: set[str] = set()
+    for task in os.listdir("/proc/self/task"):
+        try:
+            found.update(Path(f"/proc/self/task/{task}/children").read_text().split())
+        except FileNotFoundError:  # the thread has ended meanwhile
+            continue
+    return found
+
+
+def _working_in(folder: str) -> list[str]:
+    """Processes with their working folder in `folder` or its path among their arguments."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        if int(pid) == os.getpid():
+            continue
+        try:
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            works_in = os.readlink(f"/proc/{pid}/cwd")
+        except OSError:  # ended meanwhile, or not ours to read
+            continue
+        if f"{works_in}/".startswith(f"{folder}/") or folder in arguments:
+            found.append(f"{pid} ({arguments.strip()[:200]})")
+    return found

@@ -1,0 +1,119 @@
+"""Orders: what a start command becomes for an executor."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from weft.ports import Code, Function, Process
+from weft.runtime.orders import NOTHING_BOUND, Bindings, OrderError, OrderWriter
+from weft.scheduling.commands import StartAttempt
+from weft.scheduling.keys import WHOLE, AttemptKey
+from weft.scheduling.outcomes import Request
+from weft.spec.actions import Action, Call, Command, Expand, Script, Shell, Snippet
+from weft.spec.environments import Environment
+from weft.spec.graph import Graph
+from weft.spec.plan import Plan
+from weft.spec.products import Product
+from weft.spec.requirements import Foreach
+from weft.spec.tasks import Policy, Task
+
+
+def write(
+    action: Action,
+    *,
+    request: Request = Request((("cores", 1000),)),
+    bound: Bindings = NOTHING_BOUND,
+    values: dict[str, Any] | None = None,
+    environments: dict[str, Environment] | None = None,
+    alone: bool = False,
+    instance: int = WHOLE,
+    **fields: Any,
+) -> Any:
+    plan = Plan(
+        Graph([Task("t", action, **fields)]), "/work", values=values or {}, environments=environments or {}
+    )
+    writer = OrderWriter(plan, "ab" * 16, bound=lambda *_: bound, interpreter=lambda _: (None, None))
+    return writer.write(StartAttempt(AttemptKey(0, instance, 1), 0xBEEF, request, lane=3, alone=alone))
+
+
+def test_a_value_with_blanks_stays_one_word() -> None:
+    order = write(Command(("echo", "{x}", "a{x}b")), parameters={"x": "two words; $(rm)"})
+    assert order.launch == Process(("echo", "two words; $(rm)", "atwo words; $(rm)b"))
+
+
+def test_words_to_expand_are_left_to_the_attempts_environment() -> None:
+    assert write(Command(("echo", Expand("$HOME"), "$HOME"))).launch == Process(("echo", "$HOME", "$HOME"), (1,))
+
+
+def test_a_shell_script_without_parameters_is_left_as_it_is() -> None:
+    assert write(Shell("awk '{print $1}' ${X}")).launch == Process(("/bin/sh", "-c", "awk '{print $1}' ${X}"))
+
+
+def test_a_shell_script_gets_parameters_quoted_and_as_variables() -> None:
+    order = write(Shell("echo {x}"), parameters={"x": "a'b"}, values={"option": 1})
+    assert order.launch.argv[2] == "echo 'a'\"'\"'b'"
+    assert order.environment == {"x": "a'b"}
+
+
+def test_plan_options_fill_slots_under_the_tasks_own_parameters() -> None:
+    order = write(Command(("{a}", "{b}")), parameters={"a": 1}, values={"a": 7, "b": 2})
+    assert order.launch == Process(("1", "2"))
+
+
+def test_a_script_gets_its_parameters_as_arguments() -> None:
+    order = write(Script("tool.py"), parameters={"k": [1, 2], "fast": True, "none": None})
+    assert order.launch.argv == (sys.executable, "/work/tool.py", "--k", "1", "--k", "2", "--fast")
+
+
+def test_a_command_gets_mapped_parameters_only_when_a_mapping_is_given() -> None:
+    assert write(Command(("p",)), parameters={"k": 1}).launch.argv == ("p",)
+    policy = Policy(mapping="--{key}={value}")
+    assert write(Command(("p",)), parameters={"k": 1}, policy=policy).launch.argv == ("p", "--k=1")
+
+
+def test_a_snippet_runs_in_a_thread_unless_it_needs_a_process_of_its_own() -> None:
+    assert write(Snippet("x = 1"), parameters={"k": 1}).launch == Code("x = 1", {"k": 1}, "<t>")
+    assert write(Snippet("x = 1")).isolation == "thread"
+    assert write(Snippet("x = 1"), alone=True).isolation == "process"
+    limited = Request((("cores", 0), ("memory", 1 << 20)))
+    order = write(Snippet("x = 1"), request=limited)
+    assert (order.isolation, order.memory_bytes) == ("process", 1 << 20)
+
+
+def test_a_function_gets_parameters_but_not_the_options_of_the_plan() -> None:
+    order = write(Call("mod:f"), parameters={"k": 1}, values={"other": 2})
+    assert order.launch == Function("mod:f", None, {"k": 1})
+    assert order.keeps == "return"
+
+
+def test_an_instance_receives_its_item() -> None:
+    policy = Policy(foreach=Foreach(values=("a", "b"), bind="item"))
+    bound = Bindings({"item": "b"}, item="b", file=None)
+    order = write(Command(("echo", "{item}")), policy=policy, bound=bound, instance=1)
+    assert (order.name, order.launch.argv) == ("t[b]", ("echo", "b"))
+
+
+def test_a_file_instance_finds_its_file_in_the_environment() -> None:
+    policy = Policy(foreach=Foreach(files=True))
+    order = write(Command(("cat",)), policy=policy, bound=Bindings({}, item="d/x", file="d/x"), instance=0)
+    assert order.environment["WEFT_FILE"] == "d/x"
+
+
+def test_environment_folder_and_variables_go_with_the_order() -> None:
+    environment = Environment(path="sub", variables=(("A", "1"), ("B", Expand("$A/x"))))
+    order = write(Command(("p",)), environments={"e": environment}, policy=Policy(environment="e"))
+    assert (order.folder, order.variables) == ("/work/sub", environment.variables)
+
+
+def test_what_becomes_the_product_is_kept() -> None:
+    assert write(Command(("p",)), policy=Policy(product=Product("json"))).keeps == "json"
+    assert write(Command(("p",)), policy=Policy(product=Product("outputs"))).keeps is None
+
+
+def test_values_that_no_mapping_can_show_end_the_attempt_with_setup() -> None:
+    with pytest.raises(OrderError) as caught:
+        write(Script("s.py"), parameters={"k": {"a": 1}})
+    assert caught.value.cause == "setup"
