@@ -19,13 +19,14 @@ PROCESS_TIERS = ("acceptance", "integration", "contracts")
 @pytest.fixture(autouse=True)
 def leaves_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fails a test that leaves threads, descriptors, child processes, or processes that work in its folder."""
+    uses_folder = request.path.parent.name in PROCESS_TIERS and "tmp_path" in request.fixturenames
+    folder = str(request.getfixturevalue("tmp_path")) if uses_folder else None
     threads, descriptors, children = set(threading.enumerate()), _descriptors(), _children()
     yield
     _gone("threads", lambda: [str(thread) for thread in threading.enumerate() if thread not in threads])
     _gone("descriptors", lambda: [name for fd, name in _descriptors().items() if descriptors.get(fd) != name])
     _gone("children", lambda: sorted(_children() - children))
-    if request.path.parent.name in PROCESS_TIERS and "tmp_path" in request.fixturenames:
-        folder = str(request.getfixturevalue("tmp_path"))
+    if folder is not None:
         _gone("processes", lambda: _working_in(folder))
 
 

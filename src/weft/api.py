@@ -18,6 +18,7 @@ from weft.spec.tasks import Task
 if TYPE_CHECKING:
     from weft.assemble import RunSettings
     from weft.ports import AttemptRow
+    from weft.store.archive import SqliteArchive
 
 
 def load(
@@ -224,7 +225,7 @@ class Run:
         """Tasks by state at this moment."""
         return self._gauge().counts if self._gauge is not None else {}
 
-    def archive(self) -> Any:
+    def archive(self) -> SqliteArchive:
         """The store, for reading."""
         from weft import assemble
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,29 +13,25 @@ from typing import Any
 
 import pytest
 
+from support.weft_process import clean_environment
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LIMIT = 120  # seconds; only so that nothing hangs
 
 
 @pytest.fixture
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A copy of the example that the test is about (its module name's last word is no matter; `example` marks it)."""
+    """A copy of the example that the test is about."""
     name = request.param
     shutil.copytree(EXAMPLES / name, tmp_path / name)
     return tmp_path / name
 
 
 def weft(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("WEFT_")}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    """The installed command, in the folder of the example."""
+    command = [str(Path(sys.executable).parent / "weft"), *arguments]
     return subprocess.run(
-        ["weft", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=LIMIT,
+        command, cwd=folder, env=clean_environment(), capture_output=True, encoding="utf-8", timeout=LIMIT, check=False
     )
 
 
@@ -134,3 +130,15 @@ def test_what_follows_a_failure_is_skipped_and_the_rest_goes_on(folder: Path) ->
         "unrelated": ("ok", None),
     }
     assert tasks["nor this"]["cause"] in ("dependency:broken", "dependency:raises")
+
+
+PAGES = [*sorted((EXAMPLES.parent / "docs" / "guide").glob("*.md")), EXAMPLES.parent / "README.md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_plan_that_a_page_shows_is_a_sound_one(page: Path, tmp_path: Path) -> None:
+    blocks = re.findall(r"^```json\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+    for number, block in enumerate(blocks):
+        (tmp_path / f"{number}.json").write_text(block, encoding="utf-8")
+        done = weft(tmp_path, "validate", f"{number}.json")
+        assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"

@@ -147,6 +147,7 @@ HOSTILE = "it's \"$HOME\" `id` \\ ; id"
         ("cat <<E\nno end {e}", "cat <<E\nno end ok"),
         ("cat <<E\n", "cat <<E\n"),
         ("cat <<<{e}", "cat <<<ok"),
+        ("cat <<{e}\n{e}\n", "cat <<{e}\n{e}\n"),
         ("(echo {e}) ; case {e} in ok) ;; esac", "(echo ok) ; case ok in ok) ;; esac"),
         ("echo '{", "echo '{"),
     ],
@@ -171,7 +172,6 @@ def test_a_value_is_quoted_for_the_place_where_its_slot_stands(script: str, fill
         'echo "$(case a in a) echo {a};; esac)"',
         "cat <<E\n$(echo {a})\nE\n",
         "cat <<E\n\\{a}\nE\n",
-        "cat <<{a}\nx\n",
         'echo "$\\\n(echo {a})"',
     ],
 )

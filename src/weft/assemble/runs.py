@@ -245,8 +245,6 @@ def _refuse_live_attempts(store: SqliteStore, plan: Plan) -> None:
     """Exit 4 while attempts of a dead engine live (design.md 9)."""
     for row, attempts in store.open_attempts(plan.key):
         living = living_attempts(row.run) if attempts else 0
-            os.path.join(store.folder, "runs", row.run), row.run, [attempt.nonce for attempt in attempts]
-        )
         if living:
             raise OwnedError(
                 f"run {row.run[:12]} has no engine any more, but {living} of its processes still live",

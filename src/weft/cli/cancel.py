@@ -28,11 +28,11 @@ def command(ctx: click.Context, words: tuple[str, ...], force: bool) -> int:
         session.give({"run": answer.run, "tasks": tasks, "live": answer.live})
         return 0
     run = f"run {answer.run[:12]}"
-    what = run if tasks is None else f"{len(tasks)} {'task' if len(tasks) == 1 else 'tasks'} of {run}"
+    number = None if tasks is None else f"{len(tasks)} {'task' if len(tasks) == 1 else 'tasks'}"
     if answer.live:
         session.say(
-            f"asked the engine of {run} to give up {'all of it' if tasks is None else what}; weft status shows when all has ended\n"
+            f"asked the engine of {run} to give up {number or 'all of it'}; weft status shows when it is done\n"
         )
     else:
-        session.say(f"cancelled {what}; weft retry takes up what was not done\n")
+        session.say(f"cancelled {f'{number} of {run}' if number else run}; weft retry takes up what was not done\n")
     return 0

@@ -1,7 +1,8 @@
 """Hosts of snippets, the engine's side: which host a snippet goes to, what its end means when the host is gone.
 
-A host is an attempt of the supervisor like any other, ordered by us under a nonce of its own; it connects back to `hosts.sock` and is
-spoken to directly. A snippet that was abandoned makes its host unfit: it takes nothing new and ends when the others are done.
+A host is an attempt of the supervisor like any other, ordered by us under a nonce of its own; it connects back to
+`hosts.sock` and is spoken to directly. A snippet that was abandoned makes its host unfit: it takes nothing new and ends
+when the others are done.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class Host:
 class HostPool:
     """All hosts of a run. `order` hands a WireOrder to the supervisor; `tell` takes facts in the shape of receipts."""
 
-    def __init__(self, place: Place, run_token: str, bell: select.epoll, order: Callable[[WireOrder], None], tell: Tell):
+    def __init__(
+        self, place: Place, run_token: str, bell: select.epoll, order: Callable[[WireOrder], None], tell: Tell
+    ):
         self._place = place
         self._run_token = run_token
         self._bell = bell
@@ -115,7 +118,7 @@ class HostPool:
                 nonce,
                 (-2, self._made, 1),
                 f"{self._run_token}:{name}",
-                [order.interpreter or sys.executable, f"{SUPERVISOR}/host.py", json.dumps(settings)],
+                [order.interpreter or sys.executable, SUPERVISOR, "host", json.dumps(settings)],
                 order.folder,
                 dict(environment),
                 wire_variables(order),

@@ -1,4 +1,5 @@
-"""Ahead orders of lanes whose attempts do not all belong to the supervisor: it cannot see the ends of snippets, so we hold the order.
+"""Ahead orders of lanes whose attempts do not all belong to the supervisor: it cannot see the ends of snippets, so we
+hold the order.
 
 The rule is that of `StartAttempt.ahead`: each end of a live attempt starts the oldest waiting one of its lane.
 """

@@ -17,7 +17,7 @@ from typing import Any
 from weft.errors import BackendError
 from weft.executors.supervisor.wire import message, take_answers
 
-SUPERVISOR = f"{os.path.dirname(__file__)}/supervisor"
+SUPERVISOR = f"{os.path.dirname(__file__)}/supervisor/__main__.py"
 FIRST_CONNECTION = 3  # descriptor that a started supervisor finds its engine at
 ANSWER_SECONDS = 10.0  # a supervisor that says nothing for so long is called "not answering"
 
@@ -129,7 +129,7 @@ def start(place: Place, writer: str, environment: Mapping[str, str], bell: selec
         "grace": place.grace,
         "stray_wait": place.stray_wait,
     }
-    words = [sys.executable, "-I", "-S", SUPERVISOR, json.dumps(settings)]
+    words = [sys.executable, "-I", "-S", SUPERVISOR, "start", json.dumps(settings)]
     kept = {name: environment[name] for name in ("PATH", "LD_LIBRARY_PATH", "WEFT_TOKEN") if name in environment}
     log = f"{place.run_folder}/supervisor.log"
     with theirs:

@@ -1,6 +1,7 @@
 """Attempts as local processes, owned by the run's supervisor; snippets and functions in hosts that it owns, too.
 
-The engine's side keeps nothing that matters: intents are in the store, facts in the receipts. What stands here only translates.
+The engine's side keeps nothing that matters: intents are in the store, facts in the receipts. What stands here only
+translates.
 """
 
 from __future__ import annotations
@@ -13,38 +14,48 @@ from typing import Any, Literal
 
 from weft.errors import BackendError, OwnedError
 from weft.executors import link
-from weft.executors.receipts import OutputReader, began, finished, read_past, remark
+from weft.executors.hosts import HostPool, wire_variables
+from weft.executors.lanes import MixedLanes
+from weft.executors.receipts import OutputReader, Past, began, finished, lost_fact, read_past, remark
+from weft.executors.singles import is_single, with_result, write_request
 from weft.executors.supervisor.receipts import ReceiptReader
 from weft.executors.supervisor.wire import WireOrder
 from weft.executors.sweep import sweep
-from weft.ports import Began, Finished, Order, Process, Remark, Report, Reports
+from weft.ports import Began, Code, Order, Process, Remark, Report, Reports
 from weft.scheduling.keys import AttemptKey
-from weft.scheduling.outcomes import LOST, Outcome
-from weft.spec.actions import Expand
-from weft.spec.environments import ShellValue, VariableValue
 
 GRACE_SECONDS = 5.0
 STRAY_SECONDS = 1.0
+NO_LANE = -(1 << 62)  # of adopted attempts: what was ahead of them is no longer known
 
 How = Literal["withdraw", "terminate", "kill"]
 
 
+Kind = Literal["process", "single", "thread"]
+
+
 class _Open:
-    """An attempt that was ordered and has not ended. charge: whether it began, so that its loss counts."""
+    """An attempt that was ordered and has not ended. has_begun: so that its loss counts. order: while we hold it back."""
 
-    __slots__ = ("began", "keeps", "key")
+    __slots__ = ("has_begun", "is_ahead", "keeps", "key", "kind", "lane", "order")
 
-    def __init__(self, key: AttemptKey, keeps: str | None, has_begun: bool = False):
+    def __init__(
+        self, key: AttemptKey, keeps: str | None, kind: Kind, lane: int, is_ahead: bool, has_begun: bool = False
+    ):
         self.key = key
         self.keeps = keeps
-        self.began = has_begun
+        self.kind = kind
+        self.lane = lane
+        self.is_ahead = is_ahead
+        self.has_begun = has_begun
+        self.order: Order | None = None
 
 
 class ProcessExecutor:
     """Fulfils `ports.Executor` on this machine.
 
-    run_folder: `runs/<run>`, its name is the run's id. log_folder: `logs/<run>`. run_token: part of every token of this run and of no
-    other. base_environment: what every attempt gets. Nothing starts before the first order, `prepare` or `reattach`.
+    run_folder: `runs/<run>`, its name is the run's id. log_folder: `logs/<run>`. run_token: part of every token of this run, and
+    of no other. base_environment: what every attempt gets. Nothing starts before the first order, `prepare` or `reattach`.
     """
 
     def __init__(
@@ -74,10 +85,13 @@ class ProcessExecutor:
         self._offsets: dict[str, int] = {}
         self._output = OutputReader(self._place.log_folder)
         self._waiting: list[Any] | None = None  # messages kept back while the remains of a dead supervisor are ended
-        self._swept = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._sweep_result: list[str] = []
+        self._sweeper: threading.Thread | None = None
+        self._unkillable: list[str] = []
         self._memory_method = "unknown"
-        self._bell.register(self._swept, select.EPOLLIN)
+        self._mixed = MixedLanes()
+        self._hosts = HostPool(self._place, run_token, self._bell, self._order_host, self._tell)
+        self._nudge = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._bell.register(self._nudge, select.EPOLLIN)
 
     # --- the port ------------------------------------------------------------------------------------------------------
 
@@ -91,16 +105,68 @@ class ProcessExecutor:
         what was polled counts as known to whoever made these orders (ahead orders rely on it)."""
         frames = []
         for order in orders:
-            self._open[order.nonce] = _Open(order.key, order.keeps)
+            kind = _kind(order)
+            attempt = self._open[order.nonce] = _Open(order.key, order.keeps, kind, order.lane, order.ahead)
             self._nonces[order.key] = order.nonce
-            frames.append(_wire(order))
-        self._say({"orders": frames, "seen": self._seen})
+            if kind == "thread" and order.lane not in self._mixed:
+                self._mix(order.lane, order.nonce)
+            if order.lane in self._mixed and not self._mixed.admit(order.lane, order.nonce, order.ahead):
+                attempt.order = order
+            elif kind == "thread":
+                attempt.is_ahead = False
+                self._hosts.start(order)
+            else:
+                wire = self._wire(order)
+                if order.lane in self._mixed:
+                    wire = wire._replace(ahead=False)
+                frames.append(wire)
+        if frames:
+            self._say({"orders": frames, "seen": self._seen})
+
+    def _mix(self, lane: int, newest: int) -> None:
+        """A snippet has joined a lane of processes: from now on we keep its order, for the supervisor does not see all ends."""
+        members = [
+            (nonce, attempt) for nonce, attempt in self._open.items() if attempt.lane == lane and nonce != newest
+        ]
+        waiting = [nonce for nonce, attempt in members if attempt.is_ahead and not attempt.has_begun]
+        self._mixed.mix(lane, len(members) - len(waiting), waiting)
+
+    def _pass_on(self, lane: int) -> None:
+        """A live attempt of a mixed lane has ended: the oldest that waits starts."""
+        nonce = self._mixed.end(lane)
+        attempt = self._open.get(nonce) if nonce is not None else None
+        if nonce is None or attempt is None:
+            return
+        order, attempt.order, attempt.is_ahead = attempt.order, None, False
+        if order is None:
+            self._say({"start": [nonce]})  # the supervisor has it; no harm if it has started it already
+        elif attempt.kind == "thread":
+            self._hosts.start(order)
+        else:
+            self._say({"orders": [self._wire(order)._replace(ahead=False)], "seen": self._seen})
 
     def stop(self, keys: Sequence[AttemptKey], how: How, cause: str) -> None:
         """See `ports.Executor`."""
-        nonces = [self._nonces[key] for key in keys if key in self._nonces]
+        nonces = []
+        for key in keys:
+            nonce = self._nonces.get(key)
+            if nonce is None:
+                continue
+            attempt = self._open[nonce]
+            if attempt.order is not None or (attempt.kind == "thread" and self._hosts.withdraw(nonce)):
+                self._withdraw(nonce, attempt, cause)
+            elif attempt.kind != "thread":
+                nonces.append(nonce)
+            elif how != "withdraw":
+                self._hosts.stop(nonce, cause)
         if nonces:
             self._say({"stop": nonces, "how": how, "cause": cause})
+
+    def _withdraw(self, nonce: int, attempt: _Open, cause: str) -> None:
+        if attempt.order is not None:
+            self._mixed.withdraw(attempt.lane, nonce)
+        self._tell(["ended", nonce, cause, None, None, False, None, ("", 0, 0), ("", 0, 0)])
+        os.eventfd_write(self._nudge, 1)
 
     def poll(self) -> Reports:
         """See `ports.Executor`. Raises OwnedError when a later engine has taken the supervisor over."""
@@ -108,9 +174,15 @@ class ProcessExecutor:
             self._link.turn()
             self._hear()
         self._read()
+        self._hosts.turn()
+        self._news += [Remark(text) for text in self._hosts.remarks]
+        self._hosts.remarks.clear()
+        self._offsets.update(self._hosts.offsets)
+        self._hosts.offsets.clear()
+        self._take_nudge()
         if self._link is not None and not self._link.is_open:
             self._part()
-        if self._waiting is not None:
+        if self._waiting is not None and self._sweeper is not None and not self._sweeper.is_alive():
             self._bury()
         reports, self._news = self._news, []
         offsets, self._offsets = self._offsets, {}
@@ -139,17 +211,19 @@ class ProcessExecutor:
         else:
             self._name_unkillable(sweep(self._run_token, self._place.grace))
         folder = f"{self._place.run_folder}/receipts"
-        past, started, remarks, readers = read_past(folder, self._place.run, wanted, offsets)
-        self._news += remarks
-        for file, reader in readers.items():
-            self._offsets[file] = max(reader.offset, offsets.get(file, 0))
-            if file == name:
-                self._adopt_reader(reader)
-            else:
-                reader.close()
-        if name is not None and self._reader is None:
-            raise BackendError(f"the receipts of the living supervisor cannot be read: {folder}/{name}")
-        return self._settle_past(wanted, live, past, started)
+        past = read_past(folder, self._place.run, wanted, offsets)
+        self._news += past.remarks
+        for file, reader in past.readers.items():
+            self._offsets[file] = reader.offset
+        if name is not None:
+            if name not in past.readers:
+                raise BackendError(f"the receipts of the living supervisor cannot be read: {folder}/{name}")
+            self._reader = past.release(name)
+            self._reader_path = self._reader.path
+            self._seen = self._reader.sequence
+        living = self._settle_past(wanted, live, past)
+        past.close()
+        return living
 
     def bells(self) -> Sequence[int]:
         """See `ports.Executor`: one descriptor that watches all others."""
@@ -164,10 +238,13 @@ class ProcessExecutor:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+        self._hosts.close()
         self._output.close()
-        if self._swept >= 0:
-            os.close(self._swept)
-            self._swept = -1
+        if self._sweeper is not None:
+            self._sweeper.join()
+        if self._nudge >= 0:
+            os.close(self._nudge)
+            self._nudge = -1
             self._bell.close()
 
     def limits(self) -> Mapping[str, str]:
@@ -182,7 +259,9 @@ class ProcessExecutor:
     def _start(self) -> None:
         link.make_folders(self._place)
         folder = f"{self._place.run_folder}/receipts"
-        numbers = [int(name[11:-4]) for name in os.listdir(folder) if name[11:-4].isdigit() and name[:11] == "supervisor-"]
+        numbers = [
+            int(name[11:-4]) for name in os.listdir(folder) if name[11:-4].isdigit() and name[:11] == "supervisor-"
+        ]
         writer = str(max(numbers, default=0) + 1)
         self._link = link.start(self._place, writer, self._base, self._bell)
         self._link.send(self._greeting())
@@ -206,10 +285,6 @@ class ProcessExecutor:
             self._memory_method = reply["limits"]["memory"]
         self._link.answers.clear()
 
-    def _adopt_reader(self, reader: ReceiptReader) -> None:
-        self._reader = reader
-        self._reader_path = reader.path
-
     def _read(self) -> None:
         if self._reader is None:
             if not self._reader_path or not os.path.exists(self._reader_path):
@@ -227,19 +302,42 @@ class ProcessExecutor:
         for sequence, fact in facts:
             kind = fact[0]
             if kind == "ended":
-                attempt = self._open.pop(fact[1], None)
-                if attempt is not None:
-                    self._nonces.pop(attempt.key, None)
-                    news.append(finished(attempt.key, fact, attempt.keeps, self._output.product))
+                if not self._hosts.gone(fact):
+                    self._tell(fact)
             elif kind == "started":
-                attempt = self._open.get(fact[1])
-                if attempt is not None:
-                    attempt.began = True
-                    news.append(began(attempt.key, fact))
+                self._tell(fact)
             elif kind in ("remark", "strays"):
                 news.append(remark(fact))
             self._seen = sequence
         self._offsets[os.path.basename(self._reader_path)] = self._reader.offset
+
+    def _tell(self, fact: list[Any]) -> None:
+        """A fact about an attempt becomes a report; one about an attempt that is not open changes nothing."""
+        nonce = fact[1]
+        attempt = self._open.get(nonce)
+        if attempt is None:
+            return
+        if fact[0] == "started":
+            attempt.has_begun = True
+            attempt.is_ahead = False
+            self._news.append(began(attempt.key, fact))
+            return
+        del self._open[nonce]
+        del self._nonces[attempt.key]
+        if attempt.kind == "single":
+            fact = with_result(self._place, fact)
+        self._news.append(finished(attempt.key, fact, attempt.keeps, self._output.product))
+        if attempt.lane in self._mixed and not attempt.is_ahead:
+            self._pass_on(attempt.lane)
+
+    def _order_host(self, order: WireOrder) -> None:
+        self._say({"orders": [order], "seen": self._seen})
+
+    def _take_nudge(self) -> None:
+        try:
+            os.eventfd_read(self._nudge)
+        except BlockingIOError:
+            pass
 
     def _part(self) -> None:
         """The connection ended: the supervisor is dead, or obeys a later engine."""
@@ -256,87 +354,89 @@ class ProcessExecutor:
         self._reader_path = ""
         self._link = None
         self._waiting = []
-        threading.Thread(target=self._sweep, name="weft-sweep", daemon=True).start()
+        self._sweeper = threading.Thread(target=self._sweep, name="weft-sweep", daemon=True)
+        self._sweeper.start()
 
     def _sweep(self) -> None:
-        self._sweep_result = sweep(self._run_token, self._place.grace)
-        os.eventfd_write(self._swept, 1)
+        self._unkillable = sweep(self._run_token, self._place.grace)
+        os.eventfd_write(self._nudge, 1)
 
     def _bury(self) -> None:
-        """Once nothing of the dead supervisor's attempts lives: tell their loss, and let waiting orders go to a new one."""
-        try:
-            os.eventfd_read(self._swept)
-        except BlockingIOError:
-            return
-        waiting, self._waiting = self._waiting, None
+        """Nothing of the dead supervisor's attempts lives: tell their loss; what was ordered meanwhile goes to a new one."""
+        waiting, self._waiting, self._sweeper = self._waiting, None, None
         assert waiting is not None
-        self._name_unkillable(self._sweep_result)
+        self._name_unkillable(self._unkillable)
+        held = self._hosts.clear()
         kept = {frame[0] for value in waiting if "orders" in value for frame in value["orders"]}
-        lost = [nonce for nonce in self._open if nonce not in kept]
+        kept |= {order.nonce for order in held}
+        lost = [nonce for nonce, attempt in self._open.items() if nonce not in kept and attempt.order is None]
         if lost:
-            self._news.append(Remark("the supervisor died; what it had started was ended, and will be run again"))
-        for nonce in lost:
-            attempt = self._open.pop(nonce)
-            self._nonces.pop(attempt.key, None)
-            self._news.append(_lost(attempt.key, nonce, attempt.began))
+            self._news.append(Remark("the supervisor died; what it had started was ended"))
         self._seen = 0
         for value in waiting:
             self._say({**value, "seen": 0} if "orders" in value else value)
+        for order in held:
+            self._hosts.start(order)
+        for nonce in lost:
+            self._tell(lost_fact(nonce, self._open[nonce].has_begun))
 
     def _name_unkillable(self, names: Sequence[str]) -> None:
         if names:
             self._news.append(Remark(f"cannot be ended, not even by SIGKILL: {', '.join(names)}"))
 
     def _settle_past(
-        self, wanted: Mapping[int, AttemptKey], live: set[int], past: Mapping[int, list[Any]], started: Mapping[int, list[Any]]
-    ) -> Mapping[AttemptKey, Began | None]:
+        self, wanted: Mapping[int, AttemptKey], live: set[int], past: Past
+    ) -> dict[AttemptKey, Began | None]:
         living: dict[AttemptKey, Began | None] = {}
+        hosted = self._adopt_hosts(wanted, live, past)
         for nonce, key in wanted.items():
-            fact = past.get(nonce)
-            if fact is not None and fact[0] == "ended":
-                self._news.append(finished(key, fact, None, self._output.product))
-            elif nonce in live and nonce in started:
-                self._open[nonce] = _Open(key, None, True)
-                self._nonces[key] = nonce
-                living[key] = began(key, started[nonce])
-            else:
-                self._news.append(_lost(key, nonce, nonce in started))
+            started, ended = past.started.get(nonce), past.ended.get(nonce)
+            kind: Kind = "thread" if nonce in hosted else "single" if is_single(self._place, nonce) else "process"
+            if ended is None and started is not None and (nonce in live or nonce in hosted):
+                living[key] = began(key, started)
+            attempt = self._open[nonce] = _Open(key, None, kind, NO_LANE, False, started is not None)
+            self._nonces[key] = nonce
+            if key not in living:
+                self._tell(ended or lost_fact(nonce, attempt.has_begun))
         return living
 
+    def _adopt_hosts(self, wanted: Mapping[int, AttemptKey], live: set[int], past: Past) -> set[int]:
+        """Snippets of an earlier engine that are in flight in hosts that live."""
+        hosted: set[int] = set()
+        for name, reader in past.readers.items():
+            nonce = reader.header.get("host")
+            if nonce not in live:
+                continue
+            mine = {}
+            for begun in past.by_file.get(name, ()):
+                if begun in wanted and begun not in past.ended:
+                    mine[begun] = (wanted[begun].task, wanted[begun].instance)
+            self._hosts.adopt(nonce, past.release(name), mine)
+            hosted |= mine.keys()
+        return hosted
 
-def _lost(key: AttemptKey, nonce: int, has_begun: bool) -> Finished:
-    detail = "its process is gone and left no receipt" if has_begun else "it was never started"
-    return Finished(key, nonce, Outcome(False, LOST, detail=detail, charged=has_begun))
+    def _wire(self, order: Order) -> WireOrder:
+        launch = order.launch
+        words = list(launch.argv) if isinstance(launch, Process) else write_request(self._place, order)
+        return WireOrder(
+            order.nonce,
+            order.key,
+            order.token,
+            words,
+            order.folder,
+            {**order.environment, "WEFT_TASK": order.name, "WEFT_ATTEMPT": str(order.key.attempt)},
+            wire_variables(order) if order.variables else [],
+            list(launch.expand) if isinstance(launch, Process) else [],
+            order.timeout,
+            order.memory_bytes,
+            order.niceness,
+            order.lane,
+            order.ahead,
+        )
 
 
-def _wire(order: Order) -> WireOrder:
-    launch = order.launch
-    assert isinstance(launch, Process)
-    environment = {
-        **order.environment,
-        "WEFT_TASK": order.name,
-        "WEFT_ATTEMPT": str(order.key.attempt),
-    }
-    return WireOrder(
-        order.nonce,
-        order.key,
-        order.token,
-        list(launch.argv),
-        order.folder,
-        environment,
-        [(name, *_variable(value)) for name, value in order.variables] if order.variables else [],
-        list(launch.expand),
-        order.timeout,
-        order.memory_bytes,
-        order.niceness,
-        order.lane,
-        order.ahead,
-    )
-
-
-def _variable(value: VariableValue) -> tuple[str, str]:
-    if isinstance(value, Expand):
-        return "expand", value.text
-    if isinstance(value, ShellValue):
-        return "shell", value.command
-    return "text", value
+def _kind(order: Order) -> Kind:
+    if isinstance(order.launch, Process):
+        return "process"
+    shares = isinstance(order.launch, Code) and order.isolation == "thread" and order.memory_bytes is None
+    return "thread" if shares else "single"

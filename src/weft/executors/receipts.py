@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from weft.executors.supervisor.receipts import ReceiptReader
 from weft.ports import Began, Finished, Remark, Report
 from weft.scheduling.keys import AttemptKey
-from weft.scheduling.outcomes import NO_OUTPUT, NO_USAGE, LogRegion, Outcome, Usage
+from weft.scheduling.outcomes import LOST, NO_OUTPUT, NO_USAGE, LogRegion, Outcome, Usage
 
 PRODUCT_LIMIT = 64 << 10  # bytes of a product that travel with the outcome; a larger one is read from the log
 
@@ -81,37 +81,64 @@ def remark(fact: list[Any]) -> Remark:
     return Remark(fact[3], None if key is None else AttemptKey(*key))
 
 
-class Past(dict[int, list[Any]]):
-    """What receipts say of attempts: nonce -> last fact (`started` or `ended`)."""
+def lost_fact(nonce: int, has_begun: bool) -> list[Any]:
+    """The end of an attempt that nothing is left of; charged if it had begun."""
+    detail = "its process is gone and left no receipt" if has_begun else "it was never started"
+    return ["ended", nonce, LOST, None, detail, has_begun, None, ("", 0, 0), ("", 0, 0)]
 
 
-def read_past(folder: str, run: str, wanted: Mapping[int, AttemptKey], offsets: Mapping[str, int]) -> tuple[
-    Past, dict[int, list[Any]], list[Report], dict[str, ReceiptReader]
-]:
-    """All receipts of a run: (last facts of `wanted`, their `started` facts, reports on the files, readers at their ends)."""
+class Past:
+    """What receipts say of some attempts.
+
+    started, ended: nonce -> fact. by_file: nonces begun, by file. readers: at the ends of their files.
+    """
+
+    def __init__(self) -> None:
+        self.started: dict[int, list[Any]] = {}
+        self.ended: dict[int, list[Any]] = {}
+        self.by_file: dict[str, list[int]] = {}
+        self.readers: dict[str, ReceiptReader] = {}
+        self.remarks: list[Report] = []
+
+    def release(self, name: str) -> ReceiptReader:
+        """Hand the reader of a file over to whoever reads on."""
+        return self.readers.pop(name)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for reader in self.readers.values():
+            reader.close()
+
+    def take(self, name: str, fact: list[Any]) -> None:
+        """Note a fact of the file `name`; the first end of an attempt is its end."""
+        if fact[0] == "started":
+            self.started[fact[1]] = fact
+            self.by_file.setdefault(name, []).append(fact[1])
+        elif fact[0] == "ended":
+            self.ended.setdefault(fact[1], fact)
+
+
+def read_past(folder: str, run: str, wanted: Container[int], offsets: Mapping[str, int]) -> Past:
+    """All receipts of a run, as far as they concern the attempts `wanted`. offsets: what was counted already."""
     past = Past()
-    started: dict[int, list[Any]] = {}
-    remarks: list[Report] = []
-    readers: dict[str, ReceiptReader] = {}
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     for name in names:
         if not name.endswith(".log"):
             continue
-        reader = ReceiptReader(f"{folder}/{name}", run, 0)
+        reader = ReceiptReader(f"{folder}/{name}", run)
         if reader.refusal is not None:
-            remarks.append(Remark(f"receipts file {folder}/{name} is left aside: {reader.refusal}"))
+            past.remarks.append(Remark(f"receipts file {folder}/{name} is left aside: {reader.refusal}"))
             reader.close()
             continue
         facts, damages = reader.read()
-        remarks += [Remark(f"receipts file {folder}/{name}: {text}") for text in damages]
+        past.remarks += [Remark(f"receipts file {folder}/{name}: {text}") for text in damages]
         if offsets.get(name, 0) > reader.offset:
-            remarks.append(
-                Remark(f"receipts file {folder}/{name} has {reader.offset} bytes, {offsets[name]} were counted already")
-            )
+            text = f"has {reader.offset} bytes, but {offsets[name]} were counted already"
+            past.remarks.append(Remark(f"receipts file {folder}/{name} {text}"))
         for _, fact in facts:
-            if fact[0] in ("started", "ended") and fact[1] in wanted:
-                past[fact[1]] = fact
-                if fact[0] == "started":
-                    started[fact[1]] = fact
-        readers[name] = reader
-    return past, started, remarks, readers
+            if fact[1] in wanted:
+                past.take(name, fact)
+        past.readers[name] = reader
+    for name in sorted(offsets.keys() - set(names)):
+        past.remarks.append(Remark(f"receipts file {folder}/{name} is gone, {offsets[name]} bytes of it were counted"))
+    return past

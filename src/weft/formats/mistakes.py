@@ -59,7 +59,8 @@ NO_DATA: Final = object()
 class Document:
     """A file that was read and parsed. path: as it was named. format: `json`, `yaml` or `toml`.
 
-    digest: blake2b (hex) of its bytes. folder: absolute; what a relative `root` is relative to. key: real path, or `-` and the digest for standard input.
+    digest: blake2b (hex) of its bytes. folder: absolute; what a relative `root` is relative to. key: real path, or `-` and the
+    digest for standard input.
     """
 
     path: str

@@ -43,10 +43,10 @@ from weft.scheduling.commands import (
     BeginAttempt,
     CloseAttempt,
     Command,
+    ExplainTask,
     Inspect,
     Record,
     SetTimer,
-    SettleInstance,
     SettleTask,
     StartAttempt,
     StopAttempt,
@@ -138,7 +138,11 @@ class Engine:
 
     def gauge(self) -> Gauge:
         """Present figures for a live view."""
-        return Gauge(self._scheduler.counts(), self._scheduler.held(), self._scheduler.live())
+        return Gauge(
+            {str(state): count for state, count in self._scheduler.counts().items()},
+            self._scheduler.held(),
+            self._scheduler.live(),
+        )
 
     def _wait(self) -> None:
         """Sleep until a bell rings, a timer is due, or waiting facts have to be committed."""
@@ -186,7 +190,10 @@ class Engine:
                 self._offsets.update(offsets)
             for report in reports:
                 self._read_report(report, events)
-        events.extend(self._parts.inspector.answers())
+        for answer in self._parts.inspector.answers():
+            if answer.reasons and not answer.fresh:
+                self._facts.append(ExplainTask(answer.task, answer.reasons))
+            events.append(answer)
         if self._timers:
             self._fire_timers(events)
         for level in self._parts.interrupts.take():
@@ -242,9 +249,6 @@ class Engine:
                     self._starts.append(command)
                     if not command.ahead:
                         self._is_urgent = True
-                case BeginAttempt() | CloseAttempt() | SettleTask() | SettleInstance() | TakeItems():
-                    facts.append(command)
-                    self._tell.append(command)
                 case Inspect(task):
                     self._parts.inspector.ask(task, self._force)
                 case SetTimer(timer, at):
@@ -253,7 +257,8 @@ class Engine:
                     self._commit()
                     self._executor_of(key.task).stop((key,), how, cause)
                 case _:
-                    assert_never(command)
+                    facts.append(command)
+                    self._tell.append(command)
         if facts and (self._is_urgent or self._monotonic() - self._last_commit >= COMMIT_SECONDS):
             self._commit()
 
@@ -303,6 +308,8 @@ class Engine:
         batches: dict[int, tuple[Executor, list[Order]]] = {}
         write = self._parts.orders.write
         for start in starts:
+            if start.ahead and not self._scheduler.is_ahead(start.nonce):
+                start = start._replace(ahead=False)  # an attempt of its lane ended while its intent was not durable yet
             executor = self._executor_of(start.key.task)
             try:
                 order = write(start)
@@ -344,10 +351,8 @@ class Engine:
                         observer.task_ended(record)
                 case TakeItems(task, items):
                     products.take_items(task, items)
-                case SettleInstance():
-                    pass
                 case _:
-                    assert_never(record)
+                    pass  # of interest to the store alone
 
     def _remark(self, text: str, task: int | None) -> None:
         for observer in self._parts.observers:

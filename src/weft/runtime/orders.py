@@ -115,8 +115,8 @@ class OrderWriter:
                 text = slots.fill_shell(script, values) if values else script
                 return Process(("/bin/sh", "-c", text))
             case Script(path):
-                arguments = self._mapped(task, values, optional=False)
-                return Process((interpreter or sys.executable, os.path.join(self._plan.root, path), *arguments))
+                words = self._mapped(task, values, optional=False)
+                return Process((interpreter or sys.executable, os.path.join(self._plan.root, path), *words))
             case Snippet(source):
                 return Code(source, values, f"<{task.name}>")
             case Call(function):

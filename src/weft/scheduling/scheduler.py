@@ -146,6 +146,16 @@ class Scheduler:
         return not self.board.remaining and not self.placement.live
 
     @property
+    def has_turn(self) -> bool:
+        """Whether the last batch was full, so that a timer which is due at once will ask for more starts."""
+        return self._turn_timer is not None
+
+    def is_ahead(self, nonce: int) -> bool:
+        """Whether the attempt still waits for one of its lane to end; False once it holds amounts, or is gone."""
+        live = self.placement.live.get(nonce)
+        return live is not None and live.is_ahead
+
+    @property
     def ignored(self) -> int:
         """Reports and requests that changed nothing: late, doubled, foreign."""
         return self.board.ignored
@@ -475,7 +485,7 @@ class Scheduler:
         looks = self.workload.traits[task] & REQUIRES
         if instance >= 0:
             (mapping.look_again if looks else mapping.offer_instance)(self.board, task, instance)
-        elif looks or not self.board.attempts[task]:
+        elif looks or task << SHIFT in self.board.waits:
             self._inspect(task)
         else:
             self._offer(task)

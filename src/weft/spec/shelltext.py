@@ -189,8 +189,6 @@ class _Scanner:
 
     def _expect(self, token: re.Match[str]) -> None:
         word = token["delimiter"]
-        if re.search(_SLOT, word):
-            self._is_unsure = True
         delimiter = re.sub(r"\\(.)|['\"]", r"\1", word)
         self._here.append(_Here(delimiter, delimiter != word, token["dash"] == "-"))
 

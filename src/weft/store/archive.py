@@ -141,6 +141,11 @@ class SqliteArchive:
         """Whether an engine that owns this run's plan lives, as far as this machine can tell."""
         return row.state == "running" and is_locked(self.folder, row.plan_key)
 
+    @property
+    def connection(self) -> apsw.Connection:
+        """The one that reads."""
+        return self._connection
+
     def close(self) -> None:
         """Let go of the file. Safe to call twice."""
         self._connection.close()

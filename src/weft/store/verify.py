@@ -24,7 +24,7 @@ def verify_run(connection: apsw.Connection, number: int, path: str) -> tuple[int
 
     Damaged facts or a damaged plan raise StoreError; tables that disagree are made again. Cost: about 6 us a fact.
     """
-    _check_plan(connection, number, path)
+    check_plan(connection, number, path)
     shown = _replay(connection, number, path)
     try:
         wrong = [
@@ -63,7 +63,8 @@ def check_facts(connection: apsw.Connection, number: int, path: str) -> Iterator
         raise damaged(path, f"run {run} has {last} records of {expected}")
 
 
-def _check_plan(connection: apsw.Connection, number: int, path: str) -> None:
+def check_plan(connection: apsw.Connection, number: int, path: str) -> None:
+    """Verify the recorded plan of a run. Raises StoreError."""
     run = connection.execute("SELECT run FROM runs WHERE number = ?", (number,)).get
     found = connection.execute(statements("archive")["snapshot"], (run,)).fetchone()
     if found is None:

@@ -47,14 +47,14 @@ class HostTracker:
         """All there is: millicores, bytes. A name that cannot be read is left out."""
         found = {CORES: self.millicores(), MEMORY: self.memory_bytes()}
         found[DISK] = _disk_bytes(self._folder, is_free=False)
-        found[SHARED_MEMORY] = _disk_bytes(self._shared, is_free=False)
+        found[SHARED_MEMORY] = self._shared_bytes(is_free=False)
         return {name: amount for name, amount in found.items() if amount is not None}
 
     def available(self) -> Mapping[str, int]:
         """What is measured free now. cores: since the last call, at first by the load average."""
         found = {CORES: self._free_millicores(), MEMORY: self._free_memory()}
         found[DISK] = _disk_bytes(self._folder, is_free=True)
-        found[SHARED_MEMORY] = _disk_bytes(self._shared, is_free=True)
+        found[SHARED_MEMORY] = self._shared_bytes(is_free=True)
         return {name: amount for name, amount in found.items() if amount is not None}
 
     def millicores(self) -> int:
@@ -89,6 +89,9 @@ class HostTracker:
             bounds.append(Ceiling(room - SPARED_PROCESSES, f"{room} more processes of the control group (pids.max)"))
         tightest = min(bounds, key=lambda bound: bound.processes, default=Ceiling(1 << 20, "no limit is known"))
         return tightest._replace(processes=max(1, tightest.processes))
+
+    def _shared_bytes(self, is_free: bool) -> int | None:
+        return _disk_bytes(self._shared, is_free) if os.path.isdir(self._shared) else None
 
     def _free_memory(self) -> int | None:
         available = _meminfo(self._proc).get("MemAvailable")
@@ -236,8 +239,12 @@ def _running_threads(proc: str) -> int:
 
 
 def _disk_bytes(folder: str, is_free: bool) -> int | None:
+    """Of the disk that `folder` lies on, or will lie on once it is made."""
+    place = os.path.abspath(folder)
+    while not os.path.exists(place) and place != "/":
+        place = os.path.dirname(place)
     try:
-        found = os.statvfs(folder)
+        found = os.statvfs(place)
     except OSError:
         return None
     return (found.f_bavail if is_free else found.f_blocks) * found.f_frsize

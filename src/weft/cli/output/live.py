@@ -94,7 +94,7 @@ class LiveView:
             self._printer.call(lambda _: follower.begin(key, began))
 
     def attempt_ended(self, key: AttemptKey, outcome: Outcome, retry: Retry | None) -> None:
-        self._progress.end(key, self._clock(), retry.request if retry is not None else None)
+        self._progress.end(key, self._clock())
         follower = self._follower
         if follower is not None:
             self._printer.call(lambda _: follower.end(key, outcome))

@@ -9,7 +9,6 @@ from typing import Final
 from weft.ports import RunOpening
 from weft.scheduling.commands import SettleTask
 from weft.scheduling.keys import AttemptKey
-from weft.scheduling.outcomes import Request
 from weft.spec.resources import CORES
 from weft.spec.tasks import Task
 
@@ -59,12 +58,8 @@ class Progress:
         self.opening = opening
         self.started = now
         self.live: dict[AttemptKey, float] = {}  # oldest first
-        self.held: dict[str, int] = {}
-        self._tasks = opening.plan.graph.tasks
-        self._requests: dict[AttemptKey, Iterable[tuple[str, int]]] = {}
-        self._amounts: dict[AttemptKey, Iterable[tuple[str, int]]] = {}
         self._busy = 0.0
-        self.kinds, self._kind_by_task = _group(self._tasks, opening.selected)
+        self.kinds, self._kind_by_task = _group(opening.plan.graph.tasks, opening.selected)
 
     @property
     def total(self) -> int:
@@ -79,22 +74,14 @@ class Progress:
     def begin(self, key: AttemptKey, now: float) -> None:
         """An attempt has begun."""
         self.live[key] = now
-        amounts = self._requests.pop(key, None) or self._tasks[key.task].policy.resources.amounts
-        self._amounts[key] = amounts
-        for name, units in amounts:
-            self.held[name] = self.held.get(name, 0) + units
         self._kind(key.task).running += 1
 
-    def end(self, key: AttemptKey, now: float, following: Request | None) -> None:
-        """An attempt has ended; `following` is the request of the attempt that comes after it."""
+    def end(self, key: AttemptKey, now: float) -> None:
+        """An attempt has ended."""
         began = self.live.pop(key, None)
         if began is not None:
             self._busy += now - began
             self._kind(key.task).running -= 1
-            for name, units in self._amounts.pop(key):
-                self.held[name] -= units
-        if following is not None:
-            self._requests[key._replace(attempt=key.attempt + 1)] = following.amounts
 
     def settle(self, settled: SettleTask) -> None:
         """A task has ended."""
@@ -136,7 +123,7 @@ class Progress:
 
     def cores(self) -> tuple[int, int | None]:
         """Millicores held, and the budget."""
-        return self.held.get(CORES, 0), self.opening.capacity.get(CORES)
+        return self.opening.gauge().held.get(CORES, 0), self.opening.capacity.get(CORES)
 
     def _kind(self, task: int) -> Kind:
         return self.kinds[self._kind_by_task[task]]

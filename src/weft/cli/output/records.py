@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weft.ports import AttemptRow, RunRow, TaskRow
 from weft.scheduling.keys import WHOLE
@@ -12,6 +12,9 @@ from weft.scheduling.outcomes import CACHED, LogRegion, Request
 from weft.spec.actions import Action, Call, Command, Expand, Script, Serialized, Shell, Snippet, kind_of
 from weft.spec.resources import from_units
 from weft.spec.tasks import Task
+
+if TYPE_CHECKING:
+    from weft.assemble import Explanation, PlannedTask
 
 
 def moment(seconds: float | None) -> str | None:
@@ -188,23 +191,13 @@ def _group_entry(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return group
 
 
-def reason_entry(reason: Any) -> dict[str, Any]:
-    """A `Reason`: code and text, and the part that changed where there is one."""
-    entry = {"code": reason.code, "text": reason.text}
-    for name in ("part", "before", "after"):
-        value = getattr(reason, name, None)
-        if value is not None:
-            entry[name] = value
-    return entry
+def planned_entry(planned: PlannedTask) -> dict[str, Any]:
+    """What would happen to a task, and why."""
+    return {"action": planned.action, "reasons": [reason.as_json() for reason in planned.reasons]}
 
 
-def planned_entry(planned: Any) -> dict[str, Any]:
-    """A `PlannedTask`: what would happen, and why."""
-    return {"action": planned.action, "reasons": [reason_entry(reason) for reason in planned.reasons]}
-
-
-def explanation(found: Any) -> dict[str, Any]:
-    """`weft explain`: an `Explanation` of a task in a run."""
+def explanation(found: Explanation) -> dict[str, Any]:
+    """`weft explain`: what happened to a task in a run, why, and how it fared in earlier runs."""
     return {
         "run": found.run,
         "task": found.task,
@@ -212,14 +205,6 @@ def explanation(found: Any) -> dict[str, Any]:
         "state": found.state,
         "cause": found.cause,
         "detail": found.detail,
-        "reasons": [reason_entry(reason) for reason in found.reasons],
-        "history": [_history_entry(entry) for entry in found.history],
+        "reasons": [reason.as_json() for reason in found.reasons],
+        "history": [{**episode._asdict(), "started": moment(episode.started)} for episode in found.history],
     }
-
-
-def _history_entry(entry: Any) -> Any:
-    if isinstance(entry, AttemptRow):
-        return attempt_entry(entry)
-    if hasattr(entry, "_asdict"):
-        return {name: plain(value) for name, value in entry._asdict().items()}
-    return plain(entry)

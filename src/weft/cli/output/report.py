@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from weft.cli.output.tally import Ended, Tally
-from weft.cli.output.terminal import Place, label, styled
+from weft.cli.output.terminal import Place, harmless, label, styled
 from weft.errors import cut
 from weft.units import show_seconds
 
@@ -63,7 +63,15 @@ def command(verb: str, state_folder: str, *words: str) -> str:
         parts += ["--state", state_folder]
     if any(word.startswith("-") and word != "--failed" for word in words):
         parts.append("--")
-    return shlex.join([*parts, *words])
+    return " ".join(_shell_word(word) for word in (*parts, *words))
+
+
+def _shell_word(word: str) -> str:
+    """A word as a shell reads it back; what a terminal would obey as `$'…'` (bash, zsh, ksh; POSIX 2024)."""
+    shown = harmless(word.replace("\\", "\\\\"))
+    if shown == word.replace("\\", "\\\\"):
+        return shlex.quote(word)
+    return "$'" + shown.replace("'", "\\'") + "'"
 
 
 def advice(tally: Tally, run: str, state: str) -> list[str]:

@@ -184,6 +184,8 @@ def explain_text(record: Mapping[str, Any], place: Place) -> str:
     """`weft explain`: state, reasons, then what happened before."""
     lines = [f"{styled(label(record['task']), 'bold', place.has_colour)}  {_state(record, place)}"]
     lines += [f"  {_reason_text(reason)}" for reason in record["reasons"]]
+    if record["detail"] and not any(record["detail"] in reason["text"] for reason in record["reasons"]):
+        lines.append(f"  {label(record['detail'])}")
     if record["history"]:
         lines.append("history:")
         lines += [f"  {_history_text(entry)}" for entry in record["history"]]
@@ -198,15 +200,14 @@ def _reason_text(reason: Mapping[str, Any]) -> str:
     return f"{text}\n      before: {label(str(before or '-'))}\n      now:    {label(str(after or '-'))}"
 
 
-def _history_text(entry: Any) -> str:
-    if not isinstance(entry, Mapping):
-        return label(str(entry))
-    if "attempt" in entry and "state" in entry:
-        cause = f" ({entry['cause']})" if entry.get("cause") else ""
-        retry = f"; tried again: {entry['retry']}" if entry.get("retry") else ""
-        text = f"attempt {entry['attempt']}: {entry['state']}{cause}, {seconds_text(entry.get('seconds'))}{retry}"
-        return label(text)
-    return label(", ".join(f"{name} {value}" for name, value in entry.items() if value is not None))
+def _history_text(episode: Mapping[str, Any]) -> str:
+    cause = f" ({episode['cause']})" if episode["cause"] else ""
+    text = f"{episode['started']}  run {episode['run'][:12]}  {episode['state']}{cause}"
+    if episode["attempts"] and episode["attempts"] > 1:
+        text += f", {episode['attempts']} attempts"
+    if episode["seconds"] is not None and episode["cause"] != "cached":
+        text += f", {show_seconds(episode['seconds'])}"
+    return label(text)
 
 
 def doctor_text(settings: Sequence[tuple[str, str, str]], findings: Sequence[Finding], place: Place) -> str:

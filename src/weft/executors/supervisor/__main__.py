@@ -1,4 +1,5 @@
-"""Start the supervisor: `python -I -S <this folder> <arguments>`; isolated mode leaves no import path to find it by."""
+"""Start one of our processes: `python …/supervisor/__main__.py ROLE ARGUMENT`. There is no import path to find us by:
+isolated mode has none, and a host's interpreter may know nothing of weft."""
 
 from __future__ import annotations
 
@@ -6,6 +7,11 @@ import importlib
 import os
 import sys
 
+ROLES = ("start", "launcher", "host", "single")
+
 if __name__ == "__main__":
-    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    sys.exit(importlib.import_module("supervisor.start").main(sys.argv[1:]))
+    _folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sys.path.insert(0, _folder)
+    _role = importlib.import_module(f"supervisor.{ROLES[ROLES.index(sys.argv[1])]}")
+    sys.path.remove(_folder)
+    sys.exit(_role.main(*sys.argv[2:]))

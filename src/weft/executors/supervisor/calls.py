@@ -1,13 +1,15 @@
-"""Run Python text or call a Python function for an attempt, and say how it went. Python 3.8 or later: an environment chooses it."""
+"""Run Python text or call a Python function for an attempt, and say how it went. Python 3.8 or later."""
 
 from __future__ import annotations
 
+import base64
 import builtins
 import importlib
 import importlib.util
 import json
 import linecache
 import os
+import pickle
 import sys
 import threading
 import traceback
@@ -110,18 +112,18 @@ def _from_file(path: str) -> Any:
 
 
 def _unpickled(data: str) -> Any:
-    import base64
-
     try:
-        import cloudpickle  # noqa: F401 - what it wrote refers to it by name
-        import pickle
+        importlib.import_module("cloudpickle")  # what it wrote refers to it by name
     except ImportError as problem:
         raise Refused("setup", f"Python {sys.version.split()[0]} ({sys.executable}) has no cloudpickle") from problem
     try:
         found = pickle.loads(base64.b64decode(data, validate=True))
-    except Exception as problem:  # noqa: BLE001 - a pickle of another Python fails in any way it likes
+    except Exception as problem:
+        # A pickle of another Python fails in any way it likes.
         text = one_line(f"{type(problem).__name__}: {problem}")
-        raise Refused("setup", f"the serialised function cannot be read by Python {sys.version.split()[0]}: {text}") from problem
+        raise Refused(
+            "setup", f"the serialised function cannot be read by Python {sys.version.split()[0]}: {text}"
+        ) from problem
     if not callable(found):
         raise Refused("setup", "what was serialised is no function")
     return found

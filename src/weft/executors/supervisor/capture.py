@@ -1,7 +1,7 @@
 """Keep apart what concurrent snippets print: `sys.stdout` and `sys.stderr` of a host ask whose thread is writing.
 
-A thread that a snippet starts through `threading` writes for that snippet. Output stays in memory while it is short and the snippet
-young, so that most snippets never make a file; then it goes to a file of its own.
+A thread that a snippet starts through `threading` writes for that snippet. Output stays in memory while it is short and
+the snippet young, so that most snippets never make a file; then it goes to a file of its own.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Stream:
                 return
             self._parts.append(data)
             self._held += len(data)
-            if self._held > SMALL_OUTPUT or self._file >= 0 and self._held > 4096:
+            if self._held > SMALL_OUTPUT or (self._file >= 0 and self._held > 4096):
                 self._spill()
 
     def spill(self) -> None:

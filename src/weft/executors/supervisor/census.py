@@ -1,7 +1,8 @@
 """What lives on this machine: descent, sessions, tokens, memory, read from /proc; and signals that reach nobody else.
 
-A process is identified by pid and start ticks (and the machine's boot id, which a reader of receipts compares); a signal to one that
-is not our own unreaped child goes through a pidfd after its start ticks were compared, so a pid that came back is never hit.
+A process is identified by pid and start ticks (and the machine's boot id, which a reader of receipts compares); a
+signal to one that is not our own unreaped child goes through a pidfd after its start ticks were compared, so a pid that
+came back is never hit.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A host of snippets: one process, a thread for each, receipts of its own: `python host.py SETTINGS`.
+"""A host of snippets: one process, a thread for each, receipts of its own: role `host`.
 
-The main thread alone talks and writes receipts (save `os._exit`, whose caller must be known before the process is gone). Without an
-engine it goes on until its snippets are done, looking for the next engine meanwhile, and then exits.
+The main thread alone talks and writes receipts (save `os._exit`, whose caller must be known before the process is
+gone). Without an engine it goes on until its snippets are done, looking for the next engine meanwhile, and then exits.
 """
 
 from __future__ import annotations
@@ -18,22 +18,11 @@ import types
 from collections import deque
 from typing import Any
 
-if __name__ == "__main__":
-    _folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    sys.path.insert(0, _folder)
-    from supervisor.calls import Result, run_source
-    from supervisor.capture import Capture, Owners, Text, inherit_owner
-    from supervisor.census import boot_id
-    from supervisor.receipts import ReceiptWriter
-    from supervisor.wire import message, take_messages
-
-    sys.path.remove(_folder)
-else:
-    from .calls import Result, run_source
-    from .capture import Capture, Owners, Text, inherit_owner
-    from .census import boot_id
-    from .receipts import ReceiptWriter
-    from .wire import message, take_messages
+from .calls import Result, run_source
+from .capture import Capture, Owners, Text, inherit_owner
+from .census import boot_id
+from .receipts import ReceiptWriter
+from .wire import message, take_messages
 
 SPILL_SECONDS = 0.25  # output of a snippet that is older than this becomes visible
 RECONNECT_SECONDS = 0.2
@@ -115,7 +104,7 @@ class Host:
 
     def _pause(self) -> float | None:
         if not self._calls:
-            return None
+            return RECONNECT_SECONDS if self._receipts.has_pending else None
         due = [self._spill_at]
         if self._timers:
             due.append(self._timers[0][0])
@@ -204,7 +193,9 @@ class Host:
             code = int(result.cause[5:]) if result.cause is not None and result.cause.startswith("exit:") else None
             charged = result.cause != "lost"
             detail = result.detail
-            self._receipts.add(["ended", call.nonce, result.cause, code, detail, charged, usage, *regions, result.product])
+            self._receipts.add(
+                ["ended", call.nonce, result.cause, code, detail, charged, usage, *regions, result.product]
+            )
 
     def _settle(self, stream: Any) -> tuple[str, int, int]:
         try:
@@ -245,8 +236,9 @@ class Host:
         self._exit(status)
 
 
-def main(settings: dict[str, Any]) -> None:
-    """Serve as the settings say."""
+def main(argument: str) -> None:
+    """Serve as the settings (JSON) say."""
+    settings = json.loads(argument)
     for name in [name for name in sys.modules if name.partition(".")[0] == "supervisor"]:
         del sys.modules[name]
     sys.path[0] = ""
@@ -256,7 +248,3 @@ def main(settings: dict[str, Any]) -> None:
     sys.modules["__main__"] = types.ModuleType("__main__")
     host.serve()
     host._exit(0)
-
-
-if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))

@@ -1,7 +1,7 @@
-"""Evaluate an attempt's variables where it runs, then become its program: `python -I -S launcher.py`, request on descriptor 3.
+"""Evaluate an attempt's variables where it runs, then become its program: role `launcher`, request on descriptor 3.
 
-Only attempts with backticked variables pay for this process. Descriptor 3 is a memory file: it holds the request, and takes the
-failure, if there is one, back to the supervisor.
+Only attempts with backticked variables pay for this process. Descriptor 3 is a memory file: it holds the request, and
+takes the failure, if there is one, back to the supervisor.
 """
 
 from __future__ import annotations
@@ -10,16 +10,10 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from typing import Any
 
-if __name__ == "__main__":
-    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    from supervisor.spawning import StartError, find_program, start_problem
-    from supervisor.substitution import substitute
-else:
-    from .spawning import StartError, find_program, start_problem
-    from .substitution import substitute
+from .spawning import StartError, find_program, start_problem
+from .substitution import substitute
 
 REQUEST = 3  # descriptor
 OUTPUT_LIMIT = 1 << 20  # bytes of a variable's value; dialects.md 5.2
@@ -42,7 +36,11 @@ def evaluate(variables: list[list[str]], environment: dict[str, str]) -> dict[st
 def shell_output(name: str, command: str, environment: dict[str, str]) -> str:
     """What `command` prints, without white space around it. Its stderr is the attempt's. Raises StartError."""
     process = subprocess.Popen(
-        ["/bin/sh", "-c", command], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, restore_signals=True
+        ["/bin/sh", "-c", command],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        restore_signals=True,
     )
     assert process.stdout is not None
     data = process.stdout.read(OUTPUT_LIMIT + 1)
@@ -85,7 +83,3 @@ def main() -> int:
         os.ftruncate(REQUEST, 0)
         os.pwrite(REQUEST, json.dumps([problem.cause, problem.detail]).encode("ascii"), 0)
     return FAILURE_STATUS
-
-
-if __name__ == "__main__":
-    sys.exit(main())

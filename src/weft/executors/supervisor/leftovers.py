@@ -1,7 +1,8 @@
 """What remains of an attempt beside its main process: found by group, session, descent and token, and ended.
 
-Two cases. An attempt that ended by itself may leave *strays*: its end is told at once, they get a moment, then TERM, grace, KILL, and
-a receipt names them. An attempt that is being stopped takes all of its processes with it: its end is told when none is left.
+Two cases. An attempt that ended by itself may leave *strays*: its end is told at once, they get a moment, then TERM,
+grace, KILL, and a receipt names them. An attempt that is being stopped takes all of its processes with it: its end is
+told when none is left.
 """
 
 from __future__ import annotations

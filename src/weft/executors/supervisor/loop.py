@@ -1,15 +1,17 @@
 """The supervisor: owns the local attempts of one run, and outlives the engine that ordered them.
 
-One thread, one loop. A round waits for something to happen, reaps every child that has ended, hears the engine, looks at timers, and
-only then writes the receipts of the round with one system call and rings the bell. Reaping comes before timers, so that an attempt
-that ended in time is never called late, however long this process was kept from running.
+One thread, one loop. A round waits for something to happen, reaps every child that has ended, hears the engine, looks
+at timers, and only then writes the receipts of the round with one system call and rings the bell. Reaping comes before
+timers, so that an attempt that ended in time is never called late, however long this process was kept from running.
 
 Theory, in four rules:
 1. Facts are in the receipts file; the socket only rings. A lost connection loses nothing.
-2. An attempt has begun when its process exists, and has ended when that process is reaped. What it leaves behind (`leftovers`) is a
-   matter of its own, unless the attempt was being stopped: then its end is told when nothing of it lives.
-3. Orders that are *ahead* wait in order, lane by lane. Each end in a lane starts the oldest of them. An end that finds none, and that the
-   engine had not read when it ordered, is owed one start: the order was already on its way (`_unclaimed`).
+2. An attempt has begun when its process exists, and has ended when that process is reaped. What it leaves behind
+   (`leftovers`) is a matter of its own, unless the attempt was being stopped: then its end is told when nothing of it
+   lives.
+3. Orders that are *ahead* wait in order, lane by lane. Each end in a lane starts the oldest of them. An end that finds
+   none, and that the engine had not read when it ordered, is owed one start: the order was already on its way
+   (`_unclaimed`).
 4. Without an engine nothing new starts; when nothing lives either, the supervisor exits.
 """
 
@@ -320,7 +322,9 @@ class Supervisor:
             if order.nonce in self._live or order.nonce in self._queued:
                 continue
             if self._ending:
-                self._receipts.add(_unbegun(order.nonce, "interrupted", "the supervisor was asked to end", charged=False))
+                self._receipts.add(
+                    _unbegun(order.nonce, "interrupted", "the supervisor was asked to end", charged=False)
+                )
                 continue
             self._queued[order.nonce] = order
             if not order.ahead or not self._lane_live.get(order.lane) or self._claim(order.lane):
@@ -459,7 +463,7 @@ class Supervisor:
             except OSError as problem:
                 raise NotNow(problem.strerror) from problem
             os.write(file, json.dumps(request).encode("ascii"))
-            return [self.settings.python, "-I", "-S", f"{os.path.dirname(__file__)}/launcher.py"], file
+            return [self.settings.python, "-I", "-S", f"{os.path.dirname(__file__)}/__main__.py", "launcher"], file
         words = list(order.words)
         for name, kind, text in order.variables:
             known[name] = substitute(text, known) if kind == "expand" else text

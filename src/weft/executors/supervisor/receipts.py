@@ -1,7 +1,8 @@
 """Receipts: append-only files of framed facts, one writer each (reliability.md 2).
 
-A frame is magic (4 bytes), version and flags (2 + 2), payload length (4), sequence number (8), payload (JSON), and the CRC-32 of
-everything before it (4); little-endian. A reader stops at a torn tail; behind a damaged frame it looks for the next sound one.
+A frame is magic (4 bytes), version and flags (2 + 2), payload length (4), sequence number (8), payload (JSON), and the
+CRC-32 of everything before it (4); little-endian. A reader stops at a torn tail; behind a damaged frame it looks for
+the next sound one.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ class ReceiptReader:
         self.header: dict[str, Any] = {}
         self.refusal: str | None = None
         self._run = run
-        self._sequence: int | None = None
+        self._sequence: int | None = None  # None until something was read
         self._file = -1
         self._open()
         if self.refusal is None:
@@ -204,6 +205,11 @@ class ReceiptReader:
                 remarks.append(f"{sequence - self._sequence - 1} receipts before number {sequence} are missing")
             self._sequence = sequence
         return facts, remarks
+
+    @property
+    def sequence(self) -> int:
+        """Number of the last fact read, 0 before the first."""
+        return self._sequence or 0
 
     def close(self) -> None:
         """Let go of the file."""

@@ -1,7 +1,7 @@
-"""One snippet or function in a process of its own: `python single.py REQUEST`. The supervisor treats it as any program.
+"""One snippet or function in a process of its own: role `single`. The supervisor treats it as any program.
 
-REQUEST is a JSON file; the result goes to a file beside it, by rename. No result means that the process died in the user's code, and
-its status tells how: `os._exit(0)` is a failure, too. stdout and stderr are the attempt's own.
+Its argument is a JSON file; the result goes to a file beside it, by rename. No result means that the process died in
+the user's code, and its status tells how: `os._exit(0)` is a failure, too. stdout and stderr are the attempt's own.
 """
 
 from __future__ import annotations
@@ -11,24 +11,21 @@ import os
 import sys
 import types
 
-if __name__ == "__main__":
-    _folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    sys.path.insert(0, _folder)
-    from supervisor.calls import call, run_source
-
-    sys.path.remove(_folder)
+from .calls import call, run_source
 
 
 def main(path: str) -> int:
     """Run the request in `path`; the status of the process."""
     with open(path, encoding="utf-8") as file:
         request = json.load(file)
-    os.unlink(path)
+    os.rename(path, path.replace(".call", ".taken"))  # values are not kept longer than needed, but that it began is
+    os.truncate(path.replace(".call", ".taken"), 0)
     for name in [name for name in sys.modules if name.partition(".")[0] == "supervisor"]:
         del sys.modules[name]
     sys.path[0] = ""
     sys.argv = [""]
     sys.modules["__main__"] = types.ModuleType("__main__")
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     pid = os.getpid()
     if "source" in request:
         result = run_source(request["source"], request["file"], request["values"])
@@ -47,7 +44,3 @@ def main(path: str) -> int:
         json.dump([result.cause, result.detail, result.product], file)
     os.rename(answer + ".new", answer)
     return 0 if result.cause is None else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))

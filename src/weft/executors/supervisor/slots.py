@@ -1,8 +1,9 @@
 """Where attempts write: pairs of files that are used again and again, and the pack file that small output moves to.
 
-Creating a file per attempt costs as much as starting one, so an attempt writes to the files of a *slot*. They cannot simply be
-shared region by region: `echo x > /dev/stderr` opens the file anew and truncates it. So when the attempt ends, what is small is
-copied to the pack, what is large is renamed to a file of its own (10 GB must not be copied), and the slot is empty again.
+Creating a file per attempt costs as much as starting one, so an attempt writes to the files of a *slot*. They cannot
+simply be shared region by region: `echo x > /dev/stderr` opens the file anew and truncates it. So when the attempt
+ends, what is small is copied to the pack, what is large is renamed to a file of its own (10 GB must not be copied), and
+the slot is empty again.
 """
 
 from __future__ import annotations

@@ -60,7 +60,9 @@ def find_program(word: str, path: str | None) -> str:
     raise StartError("not_found", f"program {word!r} is not in PATH: {os.strerror(errno.ENOENT)}")
 
 
-def start_problem(program: str, words: Sequence[str], environment: Mapping[bytes, bytes], problem: OSError) -> StartError:
+def start_problem(
+    program: str, words: Sequence[str], environment: Mapping[bytes, bytes], problem: OSError
+) -> StartError:
     """Why the system refused to start `program`, in its own words and with what it did not say."""
     text = problem.strerror or str(problem)
     if problem.errno == errno.E2BIG:
@@ -72,7 +74,15 @@ def start_problem(program: str, words: Sequence[str], environment: Mapping[bytes
             f"{text}: arguments take {arguments} bytes (the longest {longest}), the environment {variables}; "
             "hand large values over in a file",
         )
-    if problem.errno in (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENOEXEC, errno.ELOOP, errno.EISDIR, errno.EPERM):
+    if problem.errno in (
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EACCES,
+        errno.ENOEXEC,
+        errno.ELOOP,
+        errno.EISDIR,
+        errno.EPERM,
+    ):
         return StartError("not_found", f"program {program!r}: {_explained(program, problem.errno, text)}")
     if problem.errno == errno.ENAMETOOLONG:
         return StartError("not_found", f"program {program[:80]!r}…: {text}")

@@ -19,9 +19,9 @@ CONNECTION = 3  # descriptor of the first engine's socket
 CHILD_BADNESS = 200  # added to the oom score of children, so that the kernel takes them first
 
 
-def main(arguments: list[str]) -> int:
-    """Supervise as the arguments (one JSON object) say, until nothing is left to do. Status 3: somebody else does."""
-    settings = Settings(**json.loads(arguments[0]))
+def main(argument: str) -> int:
+    """Supervise as the argument (JSON) says, until nothing is left to do. Status 3: somebody else does."""
+    settings = Settings(**json.loads(argument))
     os.umask(settings.umask)
     close_inherited()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

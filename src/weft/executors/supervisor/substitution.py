@@ -1,4 +1,5 @@
-"""Replace `$NAME`, `${NAME}` and `$$` from an environment: one pass, values that come in are not looked at again (dialects.md 5.2)."""
+"""Replace `$NAME`, `${NAME}` and `$$` from an environment: one pass, values that come in are not looked at again
+(dialects.md 5.2)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""What the engine and the supervisor say to each other over the socket: frames of JSON one way, bells and answers back.
+"""What the engine and the supervisor say to each other over the socket: frames of JSON one way, bells and answers
+back.
 
-To the supervisor: length (4 bytes, little-endian) and a JSON object. Back: one byte `BELL` (look at the receipts), or `ANSWER`, length, JSON.
+To the supervisor: length (4 bytes, little-endian) and a JSON object. Back: one byte `BELL` (look at the receipts), or
+`ANSWER`, length, JSON.
 """
 
 from __future__ import annotations
