@@ -7,6 +7,7 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
 WORKERS ?= auto
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := .venvs/peers/.installed
 PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS)
 FAST := tests/test_architecture.py tests/unit tests/scenarios
 
@@ -26,6 +27,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "weft needs Python 3.11 or newer (none of python3.13 ... python3 is)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	$(BIN)/python -m compileall -q src
 	@touch $(STAMP)
 
 demo: $(STAMP)
@@ -57,9 +59,14 @@ bench: $(STAMP)
 bench-full: $(STAMP)
 	$(BIN)/python -m benchmarks --full
 
-bench-peers: $(STAMP)
-	$(BIN)/python -m benchmarks --peers commands graph uptodate
+bench-peers: $(STAMP) $(PEERS)
+	$(BIN)/python -m benchmarks --peers commands
+
+$(PEERS):
+	$(PYTHON) -m venv $(dir $(PEERS))
+	$(dir $(PEERS))bin/python -m pip install -q --disable-pip-version-check hyperqueue
+	@touch $(PEERS)
 
 clean:
 	rm -rf build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/results
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venvs

@@ -5,21 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from benchmarks.harness import HERE, PYTHON, WEFT, Contender, Goal, compare, fresh, report, write_plan
+from benchmarks.harness import HERE, PEERS, PYTHON, WEFT, Contender, Goal, compare, fresh, report, write_plan
 
 COUNT = 2_000
 JOBS = 2
-
-HQ = """
-set -e
-export HQ_SERVER_DIR="$PWD/hq"
-hq server start >/dev/null 2>&1 &
-until hq server info >/dev/null 2>&1; do sleep 0.05; done
-hq worker start --cpus {jobs} >/dev/null 2>&1 &
-hq submit --array 1-{count} --wait --stdout none --stderr none /bin/true >/dev/null
-hq server stop >/dev/null
-wait
-"""
 
 
 def contenders(folder: Path, peers: bool) -> list[Contender]:
@@ -47,13 +36,16 @@ def contenders(folder: Path, peers: bool) -> list[Contender]:
         "make": ["make", "-s", f"-j{JOBS}"],
         "ninja": ["ninja", "--quiet", f"-j{JOBS}"],
         "xargs": ["xargs", "-a", "numbers", f"-P{JOBS}", "-n1", "/bin/true"],
-        "hq": ["/bin/sh", "-c", HQ.format(count=COUNT, jobs=JOBS)],
     }
     if peers:
         others["parallel"] = ["parallel", "-a", "numbers", f"-j{JOBS}", "/bin/true"]
-    leftovers = fresh(folder, ".ninja_log", ".ninja_deps", "hq")
+    if peers and PEERS.exists():
+        others["hyperqueue"] = [str(PEERS), str(HERE / "contenders.py"), "hyperqueue", str(COUNT), str(JOBS)]
+    leftovers = fresh(folder, ".ninja_log", ".ninja_deps")
     found += [
-        Contender(name, command, COUNT, folder, leftovers) for name, command in others.items() if shutil.which(name)
+        Contender(name, command, COUNT, folder, leftovers)
+        for name, command in others.items()
+        if shutil.which(command[0])
     ]
     return found
 
@@ -64,7 +56,13 @@ def measure(folder: Path, runs: int, full: bool, peers: bool) -> bool:
     ours = results.get(f"weft -j {JOBS}")
     if ours is not None:
         wall = ours.median("wall")
-        for name, limit in (("posix_spawn + wait4", 0.75), ("ninja", 1.0), ("xargs", 1.0), ("make", 0.75), ("hq", 5.0)):
+        for name, limit in (
+            ("posix_spawn + wait4", 0.75),
+            ("ninja", 1.0),
+            ("xargs", 1.0),
+            ("make", 0.75),
+            ("hyperqueue", 1.0),
+        ):
             if name in results:
                 goals.append(Goal(f"rate beside {name}", results[name].median("wall") / wall, limit, at_least=True))
         if "weft -j 8" in results:

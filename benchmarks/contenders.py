@@ -53,7 +53,27 @@ def stat(count: str) -> None:
         assert os.stat(f"in/{number}").st_mtime_ns <= os.stat(f"out/{number}").st_mtime_ns
 
 
-CONTENDERS: dict[str, Callable[..., None]] = {"spawn": spawn, "kahn": kahn, "parse": parse, "stat": stat}
+def hyperqueue(count: str, jobs: str) -> None:
+    """One HyperQueue job of `count` commands on a local cluster with `jobs` cores."""
+    from hyperqueue import Job, LocalCluster
+    from hyperqueue.cluster import WorkerConfig
+
+    with LocalCluster() as cluster:
+        cluster.start_worker(WorkerConfig(cores=int(jobs)))
+        client = cluster.client()
+        job = Job()
+        for _ in range(int(count)):
+            job.program(["/bin/true"], stdout=None, stderr=None)
+        client.wait_for_jobs([client.submit(job)])
+
+
+CONTENDERS: dict[str, Callable[..., None]] = {
+    "spawn": spawn,
+    "kahn": kahn,
+    "parse": parse,
+    "stat": stat,
+    "hyperqueue": hyperqueue,
+}
 
 if __name__ == "__main__":
     CONTENDERS[sys.argv[1]](*sys.argv[2:])

@@ -19,8 +19,11 @@ from typing import Any
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+SOURCE = HERE.parent / "src" / "weft"
 WEFT = str(Path(sys.executable).parent / "weft")
 PYTHON = sys.executable
+PEERS = HERE.parent / ".venvs" / "peers" / "bin" / "python"
+"""The interpreter that has the peers written in Python; `make bench-peers` makes it."""
 WARM_UPS = 1
 LIMIT = 600.0  # seconds for one command
 
@@ -87,7 +90,7 @@ def weft_environment() -> dict[str, str]:
 
 
 def run_once(contender: Contender) -> dict[str, float]:
-    """One round: wall and cpu in seconds, peak in bytes, and the contender's own figures. Raises Failed."""
+    """One round: wall and cpu in seconds, peak and resident in bytes, and the contender's own figures. Raises Failed."""
     if contender.prepare is not None:
         contender.prepare()
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
@@ -114,10 +117,10 @@ def run_once(contender: Contender) -> dict[str, float]:
     return {name: float(value) for name, value in figures.items()}
 
 
-def compare(contenders: Sequence[Contender], runs: int) -> dict[str, Result]:
-    """All contenders in turn, `runs` rounds after a warm-up; those that fail are told and left out."""
+def compare(contenders: Sequence[Contender], runs: int, warm_ups: int = WARM_UPS) -> dict[str, Result]:
+    """All contenders in turn, `runs` rounds after the warm-ups; those that fail are told and left out."""
     results = {contender.name: Result(contender) for contender in contenders}
-    for round_number in range(-WARM_UPS, runs):
+    for round_number in range(-warm_ups, runs):
         for contender in contenders:
             if contender.name not in results:
                 continue
@@ -137,7 +140,7 @@ def report(name: str, title: str, results: Mapping[str, Result], goals: Sequence
     """Print the table and the goals, keep the JSON; whether all goals are reached."""
     print(f"\n## {name}: {title}")
     print(
-        f"{'contender':<34} {'units':>9} {'wall s':>8} {'min':>8} {'max':>8} {'units/s':>10} {'cpu us/unit':>11} {'peak MB':>8}"
+        f"{'contender':<34} {'units':>9} {'wall s':>8} {'min':>8} {'max':>8} {'units/s':>10} {'cpu us/unit':>11} {'MB':>8}"
     )
     for label, result in results.items():
         wall = result.figures["wall"]
@@ -147,7 +150,11 @@ def report(name: str, title: str, results: Mapping[str, Result], goals: Sequence
             f"{units / result.median('wall'):>10,.0f} {1e6 * result.median('cpu') / units:>11,.1f} "
             f"{result.median('peak') / 1e6:>8,.1f}"
         )
-        own = {figure: result.median(figure) for figure in result.figures if figure not in ("wall", "cpu", "peak")}
+        own = {
+            figure: result.median(figure)
+            for figure in result.figures
+            if figure not in ("wall", "cpu", "peak", "resident")
+        }
         if own:
             print(f"{'':<34} " + ", ".join(f"{figure} {value:,.3f}" for figure, value in own.items()))
     for goal in goals:
@@ -189,7 +196,7 @@ def machine() -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """weft, Python, and those contenders that can be asked."""
     found = {"weft": metadata.version("weft"), "python": platform.python_version()}
-    for tool in ("make", "ninja", "hq", "parallel", "xargs"):
+    for tool in ("make", "ninja", "parallel", "xargs"):
         if shutil.which(tool):
             asked = subprocess.run([tool, "--version"], capture_output=True, text=True, timeout=20)
             found[tool] = (asked.stdout.splitlines() or ["?"])[0]

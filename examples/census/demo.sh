@@ -14,7 +14,9 @@ say 'weft run census.json'
 weft run census.json
 say 'weft run census.json, once more: nothing changed, so nothing runs'
 weft run census.json
-say 'weft explain analyse-json: why?'
+say 'weft run census.json -o top=8: only what shows the option runs again'
+weft run census.json -o top=8 --output quiet
+weft explain chart
 weft explain analyse-json
 weft graph census.json --as svg --run last > graph.svg
 say 'The results'

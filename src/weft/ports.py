@@ -160,6 +160,31 @@ class Tracker(Protocol):
         """What is measured free now, by resource name, in integer units."""
 
 
+class Installed(NamedTuple):
+    """An environment that attempts can use (`python`, `bin_folder`; both None is weft's own), or why there is none."""
+
+    name: str
+    python: str | None
+    bin_folder: str | None
+    failure: str | None = None
+
+
+class Installer(Protocol):
+    """Builds the environments of a plan beside the loop, each once."""
+
+    def ask(self, name: str) -> None:
+        """Begin to prepare an environment; asking again does nothing."""
+
+    def answers(self) -> Sequence[Installed]:
+        """What is there, or has failed, since the last call; never waits."""
+
+    def bells(self) -> Sequence[int]:
+        """File descriptors to wait on."""
+
+    def close(self) -> None:
+        """End what is being built."""
+
+
 # --- state -------------------------------------------------------------------------------------------------------------
 
 
@@ -272,13 +297,20 @@ class Ledger(Protocol):
     """The writing side of the store for one owner of one run. Everything between two commits is one transaction."""
 
     def record(self, facts: Sequence[StartAttempt | Record], offsets: Mapping[str, int]) -> None:
-        """Append facts and change the tables that show them. Compare-and-set on nonce and epoch: a fenced owner raises."""
+        """Append facts and change the tables that show them. Compare-and-set on nonce and epoch.
+
+        A contradiction (InternalError) or a fenced owner (StoreError) is told by `commit` at the latest; then nothing of
+        the transaction counts. A task that has ended can end again only after its `ReopenTask`.
+        """
 
     def remember(self, results: Sequence[ResultRow], files: Sequence[FileRow]) -> None:
         """Keep results and digests for later runs, in the same transaction."""
 
     def commit(self) -> None:
-        """Make it durable. Raises StoreError when that is impossible, after what the store could try."""
+        """Make it durable. Raises StoreError when that is impossible, after what the store could try.
+
+        When the error `is_passing`, everything is kept: call it again once there may be room.
+        """
 
     def replan(self, snapshot: bytes, names: Sequence[str], selected: Sequence[int], moved: Mapping[int, int]) -> None:
         """Resume with a changed plan: new snapshot and tasks; `moved` gives the new index of each old task that stays."""

@@ -340,8 +340,10 @@ def _show(name: str, value: Any) -> str:
         return ",".join(f"{key}={from_units(key, units)}" for key, units in value.items()) or "-"
     if name == "queues":
         return ", ".join(value) or "-"
-    text = str(value)
-    if name == "store" and "://" in text and "@" in text:
-        scheme, _, rest = text.partition("://")
-        return f"{scheme}://…@{rest.rpartition('@')[2]}"
-    return text
+    return without_credentials(str(value)) if name == "store" else str(value)
+
+
+def without_credentials(address: str) -> str:
+    """A store's address as it may be shown."""
+    scheme, sign, rest = address.partition("://")
+    return f"{scheme}://…@{rest.rpartition('@')[2]}" if sign and "@" in rest else address

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from weft.errors import InternalError
+from weft.files import contents
+from weft.files.contents import hash_file
 from weft.files.inspector import FileInspector, History
 from weft.ports import FileRow, ResultRow
 from weft.scheduling.events import Inspected
@@ -161,11 +164,55 @@ def test_an_unmet_requirement_is_the_answer(world: World) -> None:
 
 def test_a_failure_of_ours_reaches_the_loop(world: World) -> None:
     world.write("in")
-    inspector = world.inspector(copy())
-    inspector._history = History(lambda: 1 // 0, dict)  # type: ignore[return-value, arg-type]
+    broken = History(lambda: 1 // 0, dict)  # type: ignore[return-value, arg-type]
+    inspector = FileInspector(Plan(Graph([copy()]), str(world.root)), None, broken, "run")
+    world.opened.append(inspector)
     inspector.ask(0, False)
     with pytest.raises(InternalError, match="ZeroDivisionError"):
         answers(inspector, 1)
+    with pytest.raises(InternalError, match="ZeroDivisionError"):
+        inspector.drain(LIMIT)
+
+
+def test_nobody_waits_behind_a_long_search(world: World) -> None:
+    world.write("a" * 60)
+    world.write("in")
+    stuck = Task("stuck", Command(("x",)), requires=Requirements(match=(MatchNeed("(a+)+b"),)))
+    inspector = world.inspector(stuck, *(copy(f"t{number}", target=f"o{number}") for number in range(5)))
+    for index in range(6):
+        inspector.ask(index, False)
+    assert [answer.task for answer in answers(inspector, 5)] == [1, 2, 3, 4, 5]
+
+
+def test_nobody_waits_behind_a_large_file_and_it_is_read_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_read = Event()
+    read = []
+
+    def slow(path: str, is_stopped: Callable[[], bool]) -> Any:
+        if path.endswith("large"):
+            read.append(path)
+            assert may_read.wait(LIMIT)
+        return hash_file(path, is_stopped)
+
+    monkeypatch.setattr(contents, "hash_file", slow)
+    monkeypatch.setattr(contents, "LARGE_BYTES", 3)
+    world.write("large", "12345")
+    world.write("in")
+    inspector = world.inspector(copy("a", "large"), copy("b"), copy("c", "large"), copy("d"))
+    for index in range(4):
+        inspector.ask(index, False)
+    assert [answer.task for answer in answers(inspector, 2)] == [1, 3]
+    may_read.set()
+    assert sorted(answer.task for answer in answers(inspector, 2)) == [0, 2]
+    assert len(read) == 1
+
+
+def test_draining_waits_for_what_is_read_aside(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "LARGE_BYTES", 3)
+    world.write("in", "12345")
+    world.write("out", "12345")
+    assert not world.run(copy())["copy"].fresh
+    assert list(world.results) == [("copy", "")]
 
 
 # --- finished work -------------------------------------------------------------------------------------------------------
@@ -372,6 +419,7 @@ def test_a_required_parameter_may_be_a_product_or_a_key_of_it(world: World) -> N
         "parameter:x",
     ]
     assert unmet("a", Handed()) == "parameter:a"
+    assert unmet("a.k", Handed({0: "aa"}, {0: "no JSON"})) == "parameter:a.k"
 
 
 # --- mapped tasks --------------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ def test_a_file_that_looks_unchanged_is_not_hashed_again(tmp_path: Path) -> None
     path = write(tmp_path / "a", b"one")
     first = contents()
     before = first.state(path)
-    (row,) = first.take()
+    (row,) = first.news
     inode = os.stat(path).st_ino
     Path(path).write_bytes(b"two")
     os.utime(path, ns=(OLD, OLD))
@@ -68,7 +68,7 @@ def test_a_file_that_looks_changed_is_hashed_again(tmp_path: Path, change: str) 
     path = write(tmp_path / "a", b"one")
     first = contents()
     first.state(path)
-    (row,) = first.take()
+    (row,) = first.news
     if change == "inode":
         os.rename(write(tmp_path / "b", b"two"), path)
     else:
@@ -77,7 +77,7 @@ def test_a_file_that_looks_changed_is_hashed_again(tmp_path: Path, change: str) 
     state = again.state(path)
     assert state is not None
     assert state.digest != row.digest
-    assert [found.path for found in again.take()] == [path]
+    assert [found.path for found in again.news] == [path]
 
 
 def test_the_digest_of_a_file_changed_a_moment_ago_is_not_kept(tmp_path: Path) -> None:
@@ -86,11 +86,38 @@ def test_the_digest_of_a_file_changed_a_moment_ago_is_not_kept(tmp_path: Path) -
     first = looked.state(path)
     assert first is not None
     assert first.mtime_ns == UNSETTLED
-    assert looked.take() == []
+    assert not looked.news
     write(tmp_path / "a", b"two")  # same size, mtime and inode: only reading can tell
     second = looked.state(path)
     assert second is not None
     assert second.digest != first.digest
+
+
+def test_a_young_file_is_hashed_again_once_it_is_old_enough(tmp_path: Path) -> None:
+    now = OLD
+    looked = Contents(dict, now_ns=lambda: now)
+    path = write(tmp_path / "a", b"one")
+    looked.state(path)
+    write(tmp_path / "a", b"two")
+    assert looked.settle() == RACY_NANOSECONDS / 1e9
+    assert not looked.news
+    now += RACY_NANOSECONDS + 1
+    assert looked.settle() is None
+    (row,) = looked.news
+    assert row.digest == digest(path)
+    assert looked.settle() is None
+
+
+def test_a_young_file_that_is_gone_or_ahead_of_the_clock_is_left_alone(tmp_path: Path) -> None:
+    now = OLD
+    looked = Contents(dict, now_ns=lambda: now)
+    looked.state(write(tmp_path / "gone", b""))
+    looked.state(write(tmp_path / "ahead", b"", OLD + 1))
+    os.unlink(tmp_path / "gone")
+    os.mkfifo(tmp_path / "gone")
+    now += 2 * RACY_NANOSECONDS
+    assert looked.settle() is None
+    assert not looked.news
 
 
 def test_a_file_with_an_mtime_in_the_future_is_always_read(tmp_path: Path) -> None:
@@ -185,7 +212,7 @@ def test_names_of_any_bytes_count(tmp_path: Path) -> None:
 
 
 def test_long_work_is_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CHUNK_BYTES", 3)
+    monkeypatch.setattr(module, "LARGE_BYTES", 3)
     told: list[int] = []
     looked = Contents(dict, lambda: told.append(1))
     looked.state(write(tmp_path / "small", b"123"))

@@ -262,16 +262,24 @@ def test_a_run_that_was_resumed_reports_what_was_ok_before(stage: Stage) -> None
     assert stage.out.endswith("ok        a  3s\nok        b  250ms\n2 tasks: 2 ok, in 1.5s\n")
 
 
-def test_follow_shows_lines_with_names_while_they_come(stage: Stage) -> None:
-    view = PlainView(stage.printer(), recorded=stage.recorded, follow=True)
+def test_follow_shows_lines_with_names_while_they_come_and_no_byte_of_another_attempt(stage: Stage) -> None:
+    now = [0.0]
+    view = PlainView(stage.printer(), recorded=stage.recorded, follow=True, clock=lambda: now[0])
+
+    def look_later() -> None:
+        view._printer.flush()
+        now[0] += 1.0
+        view._printer.call(view._tick)  # type: ignore[arg-type]
+        view._printer.flush()
+
     view.run_started(opening("a", "b"))
     view.attempt_started(key(0), began(LogRegion("slot", 0, -1)))
     stage.logs.keep(b"one\ntw")
-    for _ in range(3):
-        view._printer.call(view._follower.look)  # type: ignore[union-attr]
-    view._printer.flush()
+    look_later()
+    look_later()
     assert "a | one\n" in stage.out
     stage.logs.keep(b"o\nNEXT ATTEMPT\n")
+    look_later()
     view.attempt_ended(key(0), Outcome(True, stdout=LogRegion("slot", 0, 8)), None)
     view.run_ended(ending())
     assert "a | two\nEnded : a\n" in stage.out
@@ -479,7 +487,7 @@ def test_the_region_is_taken_away_when_a_run_breaks_off(stage: Stage) -> None:
     view.run_started(opening("a", "b"))
     view.attempt_started(key(0), began())
     now[0] = 1.0
-    view._printer.call(view._tick)
+    view._printer.call(view._tick)  # type: ignore[arg-type]
     view._printer.flush()
     assert "\x1b[?25l" in stage.out  # the region hides the cursor
     view.close()
@@ -492,7 +500,7 @@ def test_a_failure_while_the_region_is_shown_stays_above_it(stage: Stage) -> Non
     view.run_started(opening("a", "b"))
     view.attempt_started(key(0), began())
     now[0] = 1.0
-    view._printer.call(view._tick)
+    view._printer.call(view._tick)  # type: ignore[arg-type]
     view.attempt_ended(key(0), fail(), Retry("exit", 0.0, Request(()), "memory 1G -> 2G"))
     view._printer.flush()
     assert "↻ a: attempt 1 failed (exit:7); trying again with memory 1G -> 2G" in stage.out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -79,7 +80,9 @@ def test_a_replacement_whose_product_does_not_fit_is_refused(product: str | None
 
 
 def test_a_product_of_a_type_below_fits() -> None:
-    assert CHAIN.replace("clean", task("clean", product="positive"), TYPES)["clean"].policy.product == Product("json", "positive")
+    assert CHAIN.replace("clean", task("clean", product="positive"), TYPES)["clean"].policy.product == Product(
+        "json", "positive"
+    )
 
 
 def test_a_product_that_nobody_takes_may_go() -> None:
@@ -245,7 +248,9 @@ def test_a_plan_mirrors_the_rewrites_of_its_graph() -> None:
     assert PLAN.remove("report").graph == CHAIN.remove("report")
     assert PLAN.rename("fit", "match").graph == CHAIN.rename("fit", "match")
     assert PLAN.substitute("fit", [task("fit")]).graph == CHAIN.substitute("fit", [task("fit")])
-    assert PLAN.replace("clean", task("clean", product="positive")).graph["clean"].policy.product == Product("json", "positive")
+    assert PLAN.replace("clean", task("clean", product="positive")).graph["clean"].policy.product == Product(
+        "json", "positive"
+    )
     assert PLAN.diff(PLAN.drop("report")).removed == ("report",)
 
 
@@ -261,11 +266,11 @@ def test_a_plan_knows_what_its_tasks_name(policy: dict[str, Any], message: str) 
     with pytest.raises(RewriteError) as caught:
         PLAN.add(task("x", **policy))
     assert str(caught.value) == message
-    assert "x" in PLAN.add(task("x", environment="e")).graph
+    assert "x" in PLAN.add(task("x", environment="e"), Task("y", TRUE), Task("z", TRUE)).graph
 
 
 def test_a_value_replaces_a_task_as_one_that_prints_it() -> None:
-    value = [1, "it's \"quoted\"\n{x} é \ud83d\ude00", None, {"a": [True]}]
+    value = [1, 'it\'s "quoted"\n{x} é \U0001f600', None, {"a": [True]}]
     made = PLAN.replace("fetch", value).graph["fetch"]
     assert made.dependencies == ()
     assert made.policy.product == Product("json", "list")
@@ -281,6 +286,7 @@ def test_a_value_keeps_what_was_said_about_the_task() -> None:
     made = given("a", 1, Policy(tags=("t",), attributes={"k": 1}, description="d", timeout=4.0))
     assert (made.policy.tags, made.policy.attributes, made.policy.description) == (("t",), {"k": 1}, "d")
     assert made.policy.timeout is None
+    assert given("a", 1).policy == Policy(product=Product("json"), resources=NO_CORES)
 
 
 def test_a_value_of_the_wrong_type_is_refused() -> None:
@@ -295,5 +301,5 @@ def test_a_value_that_json_cannot_say_is_refused(value: object) -> None:
 
 
 def test_a_task_without_a_product_may_be_replaced_by_any_value() -> None:
-    assert PLAN.replace("fit", PLAN.environments and {"a": 1}).graph["fit"].policy.product == Product("json", "any")
-    assert PLAN.replace("fit", TYPES.keys() and PLAN.graph["fit"].policy.attributes).graph["fit"].action == Snippet("print('{}')\n")
+    assert PLAN.replace("fit", {"a": 1}).graph["fit"].policy.product == Product("json", "any")
+    assert PLAN.replace("fit", MappingProxyType({})).graph["fit"].action == Snippet("print('{}')\n")

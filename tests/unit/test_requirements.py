@@ -242,9 +242,19 @@ def test_a_complicated_but_sound_expression_finds_names_of_any_bytes(tmp_path: P
     assert match(tmp_path, r"(?:[a-z]+/)*(?s:.+)") == (f"d/{name}", "plain")
 
 
-def test_many_files_go_through_the_child_in_batches(tmp_path: Path) -> None:
-    fill(tmp_path, *(f"f{number}" for number in range(4500)))
-    assert len(match(tmp_path, r"(f(\d)+)+")) == 4500
+def test_a_matching_process_that_dies_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, "a")
+    monkeypatch.setattr("weft.files.patterns._CHILD", "raise SystemExit")
+    found = look(tmp_path, match=(MatchNeed("(a)+"),))
+    assert found.unmet == "match:(a)+"
+    assert "the search for '(a)+' failed" in (found.detail or "")
+
+
+def test_many_files_go_through_the_child_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("weft.files.search.BATCH_PATHS", 40)
+    monkeypatch.setattr("weft.files.patterns.BATCH_PATHS", 15)
+    fill(tmp_path, *(f"f{number}" for number in range(100)))
+    assert len(match(tmp_path, r"(f(\d)+)+")) == 100
 
 
 def test_a_folder_that_cannot_be_read_is_mentioned(tmp_path: Path) -> None:
@@ -262,13 +272,13 @@ def test_a_folder_that_cannot_be_read_is_mentioned(tmp_path: Path) -> None:
 
 
 def test_the_items_are_the_files_of_all_sources_sorted_and_each_once(tmp_path: Path) -> None:
-    fill(tmp_path, "d/b", "d/a", "c")
+    fill(tmp_path, "d/b", "d/a", "-c")
     requires = Requirements(
         folders=(FolderNeed("./d"), FolderNeed("d", source=False)),
-        match=(MatchNeed("d/a|c"), MatchNeed(".*", source=False)),
+        match=(MatchNeed("d/a|-c"), MatchNeed(".*", source=False)),
     )
     found = check(requires, Surroundings(Place(str(tmp_path), None), bool))
-    assert source_files(requires, found) == ("c", "d/a", "d/b")
+    assert source_files(requires, found) == ("./-c", "d/a", "d/b")
 
 
 def test_what_is_found_goes_to_the_parameters_that_bind_it() -> None:
@@ -286,9 +296,9 @@ def test_an_instances_file_goes_to_the_parameter_of_its_first_source() -> None:
         files=(FileNeed("f", "config"),), folders=(FolderNeed("d", bind="one"),), match=(MatchNeed("m", bind="two"),)
     )
     binder = item_binder(requires, Findings(None, None, (("a",),), (("a", "-b"),)))
-    assert [binder(item) for item in ("a", "-b", "gone")] == ["one", "two", None]
-    assert bound_item(requires, "two", "-b") == {"config": "f", "two": "./-b"}
-    assert bound_item(requires, None, "-b") == {"config": "f"}
+    assert [binder(item) for item in ("a", "./-b", "gone")] == ["one", "two", None]
+    assert bound_item(requires, "two", "./-b") == {"config": "f", "two": "./-b"}
+    assert bound_item(requires, None, "./-b") == {"config": "f"}
 
 
 def test_a_path_never_looks_like_an_option() -> None:

@@ -114,7 +114,9 @@ def test_a_name_that_exists_wins_and_quotes_take_text_literally(expression: str,
     assert chosen(expression, ODD) == names
 
 
-@pytest.mark.parametrize("states", [["ok", "failed", "ok", "failed", "pending"], {"clean": "failed", "report": "failed"}])
+@pytest.mark.parametrize(
+    "states", [["ok", "failed", "ok", "failed", "pending"], {"clean": "failed", "report": "failed"}]
+)
 def test_states_select_tasks_of_a_run(states: object) -> None:
     assert chosen("state:failed", states=states) == ["clean", "report"]
     assert chosen("state:failed+", states=states) == ["clean", "fit", "report"]
@@ -138,14 +140,18 @@ def test_states_select_tasks_of_a_run(states: object) -> None:
         ("fit,", "the selector 'fit,' lacks a name", "put names that hold , or & in double quotes"),
         ("fit &", "the selector 'fit &' lacks a name", "put names that hold , or & in double quotes"),
         ("!", "the selector '!' lacks a name", "put names that hold , or & in double quotes"),
-        ("+", "'+' selects nothing: a name is missing beside the +", None),
+        ("+", "there is no task '+'", None),
+        ("2+", "there is no task '2'", None),
+        ("+ ", "there is no task '+'", None),
         ('"fit', "the quotes in '\"fit' do not close", 'write "..." around the whole name'),
         ('"fit"x', "the quotes in '\"fit\"x' do not close", 'write "..." around the whole name'),
         ('"', "the quotes in '\"' do not close", 'write "..." around the whole name'),
         ('"FIT "', "there is no task 'FIT '", "did you mean 'fit'?"),
     ],
 )
-def test_what_selects_nothing_is_an_error_with_the_nearest_name(expression: str, message: str, hint: str | None) -> None:
+def test_what_selects_nothing_is_an_error_with_the_nearest_name(
+    expression: str, message: str, hint: str | None
+) -> None:
     with pytest.raises(SelectError) as caught:
         chosen(expression)
     assert str(caught.value) == message
@@ -159,6 +165,14 @@ def test_an_unknown_state_is_answered_with_the_known_ones() -> None:
     with pytest.raises(SelectError) as caught:
         chosen("state:xyz", states=["ok"] * 5)
     assert caught.value.hint == "states are pending, running, ok, failed, skipped, cancelled"
+
+
+def test_names_of_digits_are_names() -> None:
+    graph = Graph([task("0"), task("1", "0"), task("2", "1")])
+    assert chosen("0+", graph) == ["0", "1", "2"]
+    assert chosen("+2", graph) == ["0", "1", "2"]
+    assert chosen("1+2", graph) == ["1", "2"]
+    assert chosen("1,2", graph) == ["1", "2"]
 
 
 def test_a_long_expression_needs_no_recursion() -> None:

@@ -126,7 +126,7 @@ def test_slots_of_a_script_are_not_the_shells_own_names(script: str, names: tupl
     assert shell_slots_in(script) == names
 
 
-HOSTILE = "it's \"$HOME\" `id` \\ ; id"
+HOSTILE = 'it\'s "$HOME" `id` \\ ; id'
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ HOSTILE = "it's \"$HOME\" `id` \\ ; id"
         ("echo {a}", "echo 'it'\"'\"'s \"$HOME\" `id` \\ ; id'"),
         ("echo '{a}'", "echo 'it'\\''s \"$HOME\" `id` \\ ; id'"),
         ('echo "{a}"', 'echo "it\'s \\"\\$HOME\\" \\`id\\` \\\\ ; id"'),
-        ("cat <<E\n{a}\nE\n", "cat <<E\nit's \"\\$HOME\" \\`id\\` \\\\ ; id\nE\n"),
+        ("cat <<E\n{a}\nE\n", 'cat <<E\nit\'s "\\$HOME" \\`id\\` \\\\ ; id\nE\n'),
         ("cat <<'E'\n{a}\nE\n", f"cat <<'E'\n{HOSTILE}\nE\n"),
         ("f() {{ echo '{{'; }}", "f() { echo '{'; }"),
         ("echo ${b:-${c}} {{}}", "echo ${b:-${c}} {}"),
@@ -146,6 +146,7 @@ HOSTILE = "it's \"$HOME\" `id` \\ ; id"
         ("cat <<E <<F\n{e}}}\nE\n\\$ ${b} {e}\nF\n", "cat <<E <<F\nok}\nE\n\\$ ${b} ok\nF\n"),
         ("cat <<E\nno end {e}", "cat <<E\nno end ok"),
         ("cat <<E\n", "cat <<E\n"),
+        ("cat <<E\nno end {e}\n", "cat <<E\nno end ok\n"),
         ("cat <<<{e}", "cat <<<ok"),
         ("cat <<{e}\n{e}\n", "cat <<{e}\n{e}\n"),
         ("(echo {e}) ; case {e} in ok) ;; esac", "(echo ok) ; case ok in ok) ;; esac"),
@@ -183,10 +184,18 @@ def test_where_no_quoting_holds_only_harmless_values_are_let_in(script: str) -> 
     assert '"$a"' in str(caught.value)
 
 
-@pytest.mark.parametrize("script", ["cat <<E\n{a}\nE\n", "cat <<E\n{b}{c}\nE\n", "cat <<'E'\n{d}\nE\n", "cat <<-E\n\t{a}\nE\n"])
+@pytest.mark.parametrize(
+    "script", ["cat <<E\n{a}\nE\n", "cat <<E\n{b}{c}\nE\n", "cat <<'E'\n{d}\nE\n", "cat <<-E\n\t{a}\nE\n"]
+)
 def test_a_value_cannot_end_the_here_document_it_stands_in(script: str) -> None:
     with pytest.raises(ShellSlotError, match="end the here-document"):
         fill_shell(script, {"a": "E", "b": "", "c": "E", "d": "x\nE\nid"})
+
+
+def test_a_value_whose_tabs_the_shell_would_take_away_is_refused() -> None:
+    with pytest.raises(ShellSlotError, match="takes tabs away"):
+        fill_shell("cat <<-E\n\t{a}\n\tE\n", {"a": "x\n\ty"})
+    assert fill_shell("cat <<-E\n\t{a}\n\tE\n", {"a": "x\ty"}) == "cat <<-E\n\tx\ty\n\tE\n"
 
 
 def test_a_line_that_only_looks_like_the_end_of_a_here_document_does_no_harm() -> None:

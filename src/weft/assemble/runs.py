@@ -99,6 +99,10 @@ def _unfinished(rows: Sequence[TaskRow], _: Plan) -> set[int]:
     }
 
 
+def _nothing(_rows: Sequence[TaskRow], _plan: Plan) -> set[int]:
+    return set()
+
+
 Chooser = Callable[[Sequence[TaskRow], Plan], set[int]]
 
 
@@ -113,7 +117,7 @@ def cancel_dead(state: str, row: RunRow, tasks: Sequence[str] | None) -> None:
     requests: list[Event] = [CancelRequested(chosen, True)]
     if chosen is not None:
         requests.append(Interrupted(1))
-    _take_up(row.run, plan, RunSettings(state=state), (), lambda rows, _: set(), requests)
+    _take_up(row.run, plan, RunSettings(state=state), (), _nothing, requests)
 
 
 def _take_up(
@@ -147,12 +151,13 @@ def _take_up(
                 opened = _replan(session, ledger, opened, recorded, present, selected, change, observers)
             hit(REPLANNED)
             again = choose_again(opened.tasks, present) & set(selected)
-            ended = [
-                task.task for task in opened.tasks if task.task in again and task.state not in ("pending", "running")
-            ]
-            ledger.record([ReopenTask(task) for task in ended], {})
+            ended = [task for task in opened.tasks if task.task in again and task.state not in ("pending", "running")]
+            anew = any(task.state == "ok" for task in ended)  # a retry: all instances of such a task run again
+            ledger.record([ReopenTask(task.task, task.state == "ok") for task in ended], {})
             ledger.commit()
             hit(REOPENED_TASKS)
+            if anew:
+                opened = ledger.opened()
             rescaled = {present.graph.index[name] for name in change.changed}
             recovered = recover(opened, session.executors, session.default, plan=present, redo=again, rescaled=rescaled)
             _restore_products(session, opened)

@@ -14,6 +14,7 @@ from weft.runtime.clock import SystemClock
 from weft.runtime.engine import Engine, Parts
 from weft.runtime.interrupts import Interrupts
 from weft.runtime.orders import OrderWriter
+from weft.runtime.preparation import Preparation
 from weft.runtime.products import Products
 from weft.runtime.recovery import Recovered
 from weft.runtime.requests import Requests
@@ -25,6 +26,7 @@ from weft.spec.resources import CORES, MILLI
 from weft.store.logs import LogReader
 
 if TYPE_CHECKING:
+    from weft.assemble.installing import PlanInstaller
     from weft.store.mailbox import Inbox
     from weft.store.sqlite import SqliteStore
 
@@ -74,6 +76,7 @@ class Session:
             self.products,
             is_caching=settings.use_cache,
         )
+        self._preparation = Preparation(plan, _make_installer(plan, store.folder))
         self._interrupts = Interrupts()
         self._inbox = _open_inbox(store.folder, run)
         self._requests = Requests(self._read_inbox, self._inbox.fileno())
@@ -85,6 +88,7 @@ class Session:
         for executor in self.executors.values():
             executor.close()
         self.inspector.close()
+        self._preparation.close()
         self._requests.close()
         self._inbox.close()
         self._interrupts.restore()
@@ -98,12 +102,11 @@ class Session:
         capacity = capacity_of(settings, self._folder)
         seed = int.from_bytes(os.urandom(8), "big")
         scheduler = Scheduler(self._plan, self._selected, scheduler_options(settings), seed)
-        environments = self._plan.environments
         orders = OrderWriter(
             self._plan,
             self._run,
             bound=Binder(self._plan, self.products, self.inspector).bind,
-            interpreter=lambda name: (environments[name].python, None),
+            interpreter=self._preparation.interpreter,
         )
         parts = Parts(
             ledger=self._ledger,
@@ -111,6 +114,7 @@ class Session:
             default=self.default,
             inspector=self.inspector,
             orders=orders,
+            preparation=self._preparation,
             products=self.products,
             clock=SystemClock(),
             interrupts=self._interrupts,
@@ -216,6 +220,15 @@ def _no_bytes(_: object) -> bytes:
 
 def _no_product(_: int) -> str | None:
     return None
+
+
+def _make_installer(plan: Plan, folder: str) -> PlanInstaller | None:
+    """None when no environment asks for an interpreter or for requirements."""
+    if not any(environment.python or environment.requirements for environment in plan.environments.values()):
+        return None
+    from weft.assemble.installing import PlanInstaller
+
+    return PlanInstaller(plan, folder)
 
 
 def _open_inbox(folder: str, run: str) -> Inbox:

@@ -123,6 +123,8 @@ def run(argv: Sequence[str]) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except WeftError as error:
+        if error.problems()[0].code == "output":
+            _forget_stdout()
         return _fail(error.problems(), error.exit_code, meta, argv)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)

@@ -18,14 +18,15 @@ from weft.errors import UsageError
 @options.common
 @click.pass_context
 def command(ctx: click.Context, words: tuple[str, ...], failed: bool) -> int:
-    """Run TASKs of RUN (default: the last run) again, and what follows them; or all that failed, with --failed."""
+    """Run TASKs of RUN (default: the last run) again, and what follows them.
+
+    Without TASKs: all that failed or was cancelled, and what was skipped behind it; with --failed only what failed.
+    """
     from weft import assemble
 
     session = Session(ctx)
     archive = session.archive()
     row, names = session.split_run(archive, words)
-    if not names and not failed:
-        raise UsageError("nothing is named to be retried", "name tasks, or give --failed")
     if names and failed:
         raise UsageError("tasks and --failed do not go together", "leave one of them away")
     session.check_tasks(archive, row, names)

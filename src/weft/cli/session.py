@@ -13,9 +13,9 @@ import click
 
 from weft.cli.options import FLAGS, given, run_word
 from weft.cli.output.problems import print_as_text, write_stderr, write_stdout
-from weft.cli.output.terminal import Place, look
+from weft.cli.output.terminal import Place, harmless, look
 from weft.errors import PlanError, Problem, StoreError, UsageError, hint_nearest
-from weft.settings import Settings, read
+from weft.settings import Settings, read, without_credentials
 
 if TYPE_CHECKING:
     from weft.assemble import RunSettings
@@ -71,7 +71,8 @@ class Session:
         self.warn(self.settings.warnings)
         if self.settings["store"] not in (None, "sqlite"):
             raise UsageError(
-                f"--store {self.settings['store']!r} is not in this version, which keeps state in the state folder",
+                f"store {without_credentials(self.settings['store'])!r} is not in this version, "
+                "which keeps state in the state folder",
                 "leave --store away, or give the folder with --state DIR",
             )
 
@@ -97,10 +98,12 @@ class Session:
 
     def give(self, value: Mapping[str, Any] | Sequence[Any]) -> None:
         """Result as one JSON object."""
-        write_stdout(json.dumps(value, ensure_ascii=False) + "\n")
+        write_stdout(json.dumps(value) + "\n")
 
     def write(self, data: str | bytes) -> None:
         """Result as it is, also with `--output quiet`: it is what the command is for."""
+        if self.out.is_terminal:
+            data = harmless(data.decode("utf-8", "replace") if isinstance(data, bytes) else data)
         write_stdout(data)
 
     @property
@@ -116,7 +119,7 @@ class Session:
         paths = tuple(given(ctx, "plans") or ())
         inputs = tuple(given(ctx, "inputs") or ())
         if not paths and not inputs:
-            raise UsageError("no plan is named", f"{ctx.command_path} PLAN, as in: {ctx.command_path} plan.json")
+            raise UsageError("no plan is named", f"name one, as in: {ctx.command_path} plan.json")
         options = [*_from_files(given(ctx, "option_files") or ()), *map(_split_option, given(ctx, "options") or ())]
         return Documents(
             paths,
@@ -227,7 +230,8 @@ class Session:
 
     def task_state(self, archive: SqliteArchive, run: RunRow, task: int) -> str:
         """The present state of a task."""
-        return next(row.state for row in archive.tasks(run.run) if row.task == task)
+        states: dict[int, str] = {row.task: row.state for row in archive.tasks(run.run)}
+        return states[task]
 
     def check_tasks(self, archive: SqliteArchive, run: RunRow, names: Sequence[str]) -> None:
         """Raises UsageError with the nearest name when the run has no such task."""
@@ -273,7 +277,8 @@ def _settings_folder(ctx: click.Context) -> str:
     root = given(ctx, "root")
     if root:
         return str(root)
-    for path in (*(given(ctx, "plans") or ()), *(given(ctx, "inputs") or ())):
+    paths: tuple[str, ...] = (*(given(ctx, "plans") or ()), *(given(ctx, "inputs") or ()))
+    for path in paths:
         if os.path.isfile(path):
             return os.path.dirname(os.path.abspath(path))
     return os.getcwd()
@@ -300,7 +305,7 @@ def _from_files(paths: Sequence[str]) -> list[tuple[str, Any]]:
 
 def _read_table(path: str) -> Mapping[str, Any]:
     from weft.formats.mistakes import Mistakes
-    from weft.formats.parse import NO_DATA, parse
+    from weft.formats.parse import parse
     from weft.formats.read import read_text
 
     format = OPTION_FORMATS.get(os.path.splitext(path)[1].lower())
@@ -317,7 +322,7 @@ def _read_table(path: str) -> Mapping[str, Any]:
         )
     mistakes = Mistakes()
     read_in = read_text(path, path, mistakes)
-    data = parse(read_in.text, format, path, mistakes) if read_in is not None else NO_DATA
+    data = parse(read_in.text, format, path, mistakes) if read_in is not None else None
     if mistakes.errors:
         raise PlanError(
             Problem(one.code, one.message, one.file, one.location, one.line, one.column, one.hint)

@@ -44,6 +44,7 @@ def command(ctx: click.Context, words: tuple[str, ...], product: bool) -> int:
 
 def _write_product(session: Session, run: str, task: Task, attempts: Sequence[AttemptRow]) -> None:
     """The product as the last good attempt made it. Raises UsageError when there is none."""
+    from weft.cli.output.records import region_of
     from weft.store.logs import LogReader
 
     source = task.policy.product.source if task.policy.product is not None else None
@@ -56,4 +57,4 @@ def _write_product(session: Session, run: str, task: Task, attempts: Sequence[At
     elif made.product is not None:
         session.write(made.product)
     else:
-        session.write(LogReader(session.state(), run).read(made.stdout).removesuffix(b"\n"))
+        session.write(LogReader(session.state(), run).read(region_of(made, "stdout")).removesuffix(b"\n"))

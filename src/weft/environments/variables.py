@@ -1,4 +1,4 @@
-"""Variables of an attempt: what a run starts from, `$NAME` substitution, and what is wrong with a definition (dialects.md 5.2)."""
+"""Variables of an attempt: what a run starts from, `$NAME` substitution, what is wrong with a definition (dialects.md 5.2)."""
 
 from __future__ import annotations
 

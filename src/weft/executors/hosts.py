@@ -78,8 +78,6 @@ class HostPool:
             return
         launch = order.launch
         assert isinstance(launch, Code)
-        host = self._fitting(order)
-        host.in_flight[order.nonce] = task
         request = {
             "nonce": order.nonce,
             "source": launch.source,
@@ -87,7 +85,11 @@ class HostPool:
             "values": dict(launch.values),
             "timeout": order.timeout,
         }
-        self._send(host, {"run": [request]})
+        frame = message({"run": [request]})
+        host = self._fitting(order)
+        host.in_flight[order.nonce] = task
+        host.outward += frame
+        self._push(host)
 
     def _fitting(self, order: Order) -> Host:
         own = {name: text for name, text in order.environment.items() if not name.startswith("WEFT_")}
@@ -219,7 +221,7 @@ class HostPool:
             return
         except (OSError, ValueError):
             data, said = b"", []
-        host = self._hosts.get(said[0].get("host")) if said and isinstance(said[0], dict) else None
+        host = self._hosts.get(int(said[0].get("host", -1))) if said and isinstance(said[0], dict) else None
         if host is None and (said or not data):
             self._bell.unregister(connection)
             connection.close()

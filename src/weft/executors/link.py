@@ -99,14 +99,26 @@ class Link:
             self.turn()
         return self.answers.pop(0)
 
-    def bury(self) -> None:
-        """Reap the supervisor if it was our child."""
-        if self._child is not None:
+    def bury(self, patience: float = 0.0) -> bool:
+        """Reap the supervisor if it was our child, waiting so many seconds for its end; whether it is known to be dead."""
+        limit = time.monotonic() + patience
+        while self._child is not None:
             try:
                 if os.waitpid(self._child, os.WNOHANG)[0]:
                     self._child = None
             except ChildProcessError:
                 self._child = None
+            if self._child is not None and time.monotonic() >= limit:
+                return False
+            if self._child is not None:
+                time.sleep(0.001)
+        return True
+
+    def leave(self) -> None:
+        """Its end is awaited by whoever comes next: a later `start` in this process reaps it."""
+        if self._child is not None:
+            _graves.append(self._child)
+            self._child = None
 
     def close(self) -> None:
         """Let the supervisor go on alone."""
@@ -116,8 +128,22 @@ class Link:
             self._connection.close()
 
 
+_graves: list[int] = []  # supervisors that outlived their executor, to be reaped once they are dead
+
+
+def _reap_graves() -> None:
+    for pid in list(_graves):
+        try:
+            if os.waitpid(pid, os.WNOHANG)[0] == 0:
+                continue
+        except ChildProcessError:
+            pass
+        _graves.remove(pid)
+
+
 def start(place: Place, writer: str, environment: Mapping[str, str], bell: select.epoll) -> Link:
     """Start a supervisor and be connected to it from birth; it may still be waking up."""
+    _reap_graves()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     settings = {
         "run": place.run,

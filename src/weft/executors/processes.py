@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -23,9 +24,12 @@ from weft.executors.supervisor.wire import WireOrder
 from weft.executors.sweep import sweep
 from weft.ports import Began, Code, Order, Process, Remark, Report, Reports
 from weft.scheduling.keys import AttemptKey
+from weft.scheduling.outcomes import SETUP
 
 GRACE_SECONDS = 5.0
 STRAY_SECONDS = 1.0
+FAREWELL_SECONDS = 0.25  # that `close` waits for a supervisor that has nothing left to do
+PARTING_SECONDS = 2.0  # from the end of its connection until a dying supervisor's lock is free
 NO_LANE = -(1 << 62)  # of adopted attempts: what was ahead of them is no longer known
 
 How = Literal["withdraw", "terminate", "kill"]
@@ -103,6 +107,7 @@ class ProcessExecutor:
     def submit(self, orders: Sequence[Order]) -> None:
         """See `ports.Executor`. `poll` may not be called between the handling of reports and the `submit` that answers them:
         what was polled counts as known to whoever made these orders (ahead orders rely on it)."""
+        self.prepare()
         frames = []
         for order in orders:
             kind = _kind(order)
@@ -112,14 +117,9 @@ class ProcessExecutor:
                 self._mix(order.lane, order.nonce)
             if order.lane in self._mixed and not self._mixed.admit(order.lane, order.nonce, order.ahead):
                 attempt.order = order
-            elif kind == "thread":
-                attempt.is_ahead = False
-                self._hosts.start(order)
             else:
-                wire = self._wire(order)
-                if order.lane in self._mixed:
-                    wire = wire._replace(ahead=False)
-                frames.append(wire)
+                attempt.is_ahead = order.ahead and order.lane not in self._mixed
+                self._hand_over(order, attempt, frames)
         if frames:
             self._say({"orders": frames, "seen": self._seen})
 
@@ -140,10 +140,23 @@ class ProcessExecutor:
         order, attempt.order, attempt.is_ahead = attempt.order, None, False
         if order is None:
             self._say({"start": [nonce]})  # the supervisor has it; no harm if it has started it already
-        elif attempt.kind == "thread":
-            self._hosts.start(order)
-        else:
-            self._say({"orders": [self._wire(order)._replace(ahead=False)], "seen": self._seen})
+            return
+        frames: list[WireOrder] = []
+        self._hand_over(order, attempt, frames)
+        if frames:
+            self._say({"orders": frames, "seen": self._seen})
+
+    def _hand_over(self, order: Order, attempt: _Open, frames: list[WireOrder]) -> None:
+        """To a host, or as a frame for the supervisor. What cannot travel there has failed its start."""
+        try:
+            if attempt.kind == "thread":
+                self._hosts.start(order)
+            else:
+                frames.append(self._wire(order)._replace(ahead=attempt.is_ahead))
+        except (TypeError, ValueError, OSError) as problem:
+            detail = f"its arguments cannot be handed over: {problem}"
+            self._tell(["ended", order.nonce, SETUP, None, detail, True, None, ("", 0, 0), ("", 0, 0)])
+            os.eventfd_write(self._nudge, 1)
 
     def stop(self, keys: Sequence[AttemptKey], how: How, cause: str) -> None:
         """See `ports.Executor`."""
@@ -233,7 +246,9 @@ class ProcessExecutor:
         """See `ports.Executor`."""
         if self._link is not None:
             self._link.close()
-            self._link.bury()
+            self._hosts.close()
+            if not self._link.bury(0.0 if self._open else FAREWELL_SECONDS):
+                self._link.leave()
             self._link = None
         if self._reader is not None:
             self._reader.close()
@@ -342,11 +357,14 @@ class ProcessExecutor:
     def _part(self) -> None:
         """The connection ended: the supervisor is dead, or obeys a later engine."""
         assert self._link is not None
-        self._link.bury()
-        if link.is_alive(self._place):
-            if not self._open:
-                return
-            raise OwnedError("the supervisor of this run obeys another engine now")
+        limit = time.monotonic() + PARTING_SECONDS
+        while link.is_alive(self._place):
+            if time.monotonic() > limit:
+                raise OwnedError("the supervisor of this run obeys another engine now")
+            self._link.bury(0.01)
+            time.sleep(0.005)
+        if not self._link.bury():
+            self._link.leave()
         self._read()
         if self._reader is not None:
             self._reader.close()
@@ -403,7 +421,7 @@ class ProcessExecutor:
     def _adopt_hosts(self, wanted: Mapping[int, AttemptKey], live: set[int], past: Past) -> set[int]:
         """Snippets of an earlier engine that are in flight in hosts that live."""
         hosted: set[int] = set()
-        for name, reader in past.readers.items():
+        for name, reader in list(past.readers.items()):
             nonce = reader.header.get("host")
             if nonce not in live:
                 continue

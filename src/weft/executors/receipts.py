@@ -136,7 +136,7 @@ def read_past(folder: str, run: str, wanted: Container[int], offsets: Mapping[st
             text = f"has {reader.offset} bytes, but {offsets[name]} were counted already"
             past.remarks.append(Remark(f"receipts file {folder}/{name} {text}"))
         for _, fact in facts:
-            if fact[1] in wanted:
+            if fact[0] in ("started", "ended") and fact[1] in wanted:
                 past.take(name, fact)
         past.readers[name] = reader
     for name in sorted(offsets.keys() - set(names)):

@@ -10,14 +10,19 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
+from threading import Event, Lock
 from typing import Final, NamedTuple
 
 from weft.ports import FileRow
 
 CHUNK_BYTES: Final = 1 << 20
 RACY_NANOSECONDS: Final = 2_000_000_000  # the coarsest step of a common file system (FAT); finer ones are covered
+LARGE_BYTES: Final = 8 << 20  # takes some 10 ms to hash: long enough to let others go on meanwhile
+MANY_FILES: Final = 1000  # of a folder: likewise
+SETTLED_AT_ONCE: Final = 32  # some 1 ms: a new question does not wait longer
 DIGEST_BYTES: Final = 16
 UNSETTLED: Final = (
     -1
@@ -37,10 +42,22 @@ class ContentState(NamedTuple):
     digest: str
 
 
+class Reading:
+    """A large file that is being hashed. version: its size, mtime and inode before. state: what came out, once it is over."""
+
+    __slots__ = ("is_over", "state", "version")
+
+    def __init__(self, version: tuple[int, int, int]):
+        self.version = version
+        self.state: ContentState | None = None
+        self.is_over = Event()
+
+
 class Contents:
-    """Digests by absolute path. Not shared between threads.
+    """Digests by absolute path. May be shared between threads.
 
     known: gives the rows of earlier runs; asked once, at the first need. before_long: called before what may take long.
+    is_stopped: whether to give up. news: rows that are new, for the ledger; whoever takes them removes them.
     """
 
     def __init__(
@@ -48,18 +65,19 @@ class Contents:
         known: Callable[[], Mapping[str, FileRow]],
         before_long: Callable[[], None] = lambda: None,
         now_ns: Callable[[], int] = time.time_ns,
+        is_stopped: Callable[[], bool] = lambda: False,
     ):
         self._load = known
         self._known: Mapping[str, FileRow] | None = None
         self._taken: dict[str, FileRow] = {}
-        self._news: list[FileRow] = []
+        self.news: deque[FileRow] = deque()
+        self._young: deque[tuple[int, str]] = deque()
+        self._young_paths: set[str] = set()
+        self._reading: dict[str, Reading] = {}
+        self._loading = Lock()
         self._before_long = before_long
         self._now_ns = now_ns
-
-    def take(self) -> list[FileRow]:
-        """Rows that are new since the last call, for the ledger."""
-        news, self._news = self._news, []
-        return news
+        self._is_stopped = is_stopped
 
     def state(self, path: str) -> ContentState | None:
         """State of the file or folder at `path` (links followed); None when nothing is there.
@@ -81,28 +99,80 @@ class Contents:
 
     def file_state(self, path: str, found: os.stat_result) -> ContentState | None:
         """State of a file whose stat is at hand; None when it has vanished since."""
+        known = self._known_state(path, found)
+        if known is not None:
+            return known
+        if not stat.S_ISREG(found.st_mode):
+            raise UnreadableError(f"{path} is neither a file nor a folder")
+        if found.st_size <= LARGE_BYTES:
+            return self._hash(path)
+        self._before_long()
+        return self._hash_large(path, found)
+
+    def _known_state(self, path: str, found: os.stat_result) -> ContentState | None:
+        """What is known of a file that looks as it did when it was hashed."""
         row = self._row(path)
         size, mtime_ns, inode = found.st_size, found.st_mtime_ns, found.st_ino
         if row is not None and row[1] == size and row[2] == mtime_ns and row[3] == inode:
             return ContentState(size, mtime_ns, inode, row[4])
-        if not stat.S_ISREG(found.st_mode):
-            raise UnreadableError(f"{path} is neither a file nor a folder")
-        if size > CHUNK_BYTES:
-            self._before_long()
-        return self._hash(path)
+        return None
+
+    def _hash_large(self, path: str, found: os.stat_result) -> ContentState | None:
+        """Like `_hash`; whoever asks for the same file while it is being read waits for that and shares it."""
+        mine = Reading((found.st_size, found.st_mtime_ns, found.st_ino))
+        other = self._reading.setdefault(path, mine)
+        if other is not mine:
+            other.is_over.wait()
+            return other.state if other.state is not None and other.version == mine.version else self._hash(path)
+        try:
+            # Another thread may have just finished with this file, after we looked it up and before we got here.
+            mine.state = self._known_state(path, found) or self._hash(path)
+            return mine.state
+        finally:
+            del self._reading[path]
+            mine.is_over.set()
+
+    def settle(self) -> float | None:
+        """Hash some of the small files again that were too young before, so that a later run need not.
+
+        Seconds until there may be more to do; None when nothing waits. To be called by one thread, when it has nothing better
+        to do.
+        """
+        for _ in range(SETTLED_AT_ONCE):
+            if not self._young:
+                return None
+            due_ns, path = self._young[0]
+            wait_ns = due_ns - self._now_ns()
+            if wait_ns > 0:
+                return min(wait_ns, RACY_NANOSECONDS) / 1e9
+            self._young.popleft()
+            self._young_paths.discard(path)
+            try:
+                self.state(path)
+            except UnreadableError:
+                continue  # whoever needs it will be told
+        return 0.0
+
+    def _remember_young(self, path: str, size: int, mtime_ns: int, now_ns: int) -> None:
+        """A file with an mtime in the future would never be old enough."""
+        if size <= CHUNK_BYTES and mtime_ns <= now_ns and path not in self._young_paths:
+            self._young_paths.add(path)
+            self._young.append((now_ns + RACY_NANOSECONDS + 1, path))
 
     def _row(self, path: str) -> FileRow | None:
         row = self._taken.get(path)
         if row is not None:
             return row
         if self._known is None:
-            self._known = self._load()
+            with self._loading:
+                if self._known is None:
+                    self._known = self._load()
         return self._known.get(path)
 
     def _hash(self, path: str) -> ContentState | None:
         started_ns = self._now_ns()
         try:
-            digest, before, after = hash_file(path)
+            digest, before, after = hash_file(path, self._is_stopped)
         except FileNotFoundError:
             return None
         except UnreadableError:
@@ -115,20 +185,22 @@ class Contents:
             mtime_ns,
         ) and mtime_ns < started_ns - RACY_NANOSECONDS
         if not is_settled:
+            self._remember_young(path, size, mtime_ns, started_ns)
             return ContentState(size, UNSETTLED, inode, digest)
         row = FileRow(path, size, mtime_ns, inode, digest)
         self._taken[path] = row
-        self._news.append(row)
+        self.news.append(row)
         return ContentState(size, mtime_ns, inode, digest)
 
     def _folder_digest(self, path: str) -> str:
         """Digest over all names below `path` in sorted order, what they are and what they hold. Links count by their target."""
-        self._before_long()
         digest = blake2b(digest_size=DIGEST_BYTES)
         pending = [("", path)]
+        passed = 0
         while pending:
             name, place = pending.pop()
             folders = []
+            passed += 1
             for entry in self._entries(place):
                 inner = f"{name}/{entry.name}" if name else entry.name
                 if entry.is_dir(follow_symlinks=False):
@@ -138,6 +210,9 @@ class Contents:
                     _feed(digest, b"l", inner, os.readlink(entry.path))
                 else:
                     state = self.file_state(entry.path, entry.stat(follow_symlinks=False))
+                    passed += 1
+                    if passed == MANY_FILES:
+                        self._before_long()
                     if state is not None:
                         _feed(digest, b"f", inner, state.digest)
             pending.extend(reversed(folders))
@@ -153,7 +228,7 @@ class Contents:
             raise UnreadableError(f"cannot read {folder}: {error.strerror or error}") from error
 
 
-def hash_file(path: str) -> tuple[str, os.stat_result, os.stat_result]:
+def hash_file(path: str, is_stopped: Callable[[], bool]) -> tuple[str, os.stat_result, os.stat_result]:
     """Digest (hex) of a file's bytes, and its stat before and after reading. Raises OSError.
 
     Memory: one chunk.
@@ -167,6 +242,8 @@ def hash_file(path: str) -> tuple[str, os.stat_result, os.stat_result]:
         data = os.read(descriptor, CHUNK_BYTES)
         digest = blake2b(data, digest_size=DIGEST_BYTES)
         while data and not (len(data) < CHUNK_BYTES and before.st_size <= len(data)):
+            if is_stopped():
+                raise UnreadableError(f"reading {path} was given up")
             data = os.read(descriptor, CHUNK_BYTES)
             digest.update(data)
         return digest.hexdigest(), before, os.fstat(descriptor)

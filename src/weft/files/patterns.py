@@ -11,12 +11,12 @@ import os
 import re
 import select
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Final, Literal
 
+from weft.files.patience import Patience, SearchTimeoutError
 from weft.spec.requirements import MatchNeed
 
 if TYPE_CHECKING:
@@ -24,17 +24,10 @@ if TYPE_CHECKING:
 
 SEARCH_SECONDS: Final = 30.0  # a check that takes longer has failed; reliability.md F7
 BATCH_PATHS: Final = 2000
+ANSWER_SECONDS: Final = 0.1  # after so long without an answer, look whether anybody still waits
 HARMLESS_QUANTIFIERS: Final = 2  # open ones outside any group: cost at most cubic in a path's length
-_OPEN_COUNT: Final = re.compile(r"\{\d*,(\d{3,})?\}")
+_OPEN_COUNT: Final = re.compile(r"\{\d*,\d*\}")  # `{3}` alone costs nothing
 GLOB_SIGNS: Final = re.compile(r"[*?\[]")
-
-
-class SearchTimeoutError(Exception):
-    """The time for a search is over. Its text names the expression or the folder. pattern: the one that was being matched."""
-
-    def __init__(self, text: str, pattern: str | None = None):
-        super().__init__(text)
-        self.pattern = pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +214,7 @@ def _translate_class(body: str) -> str:
         .replace("]", "\\]")
         .replace("&&", "&\\&")
         .replace("~~", "~\\~")
+        .replace("--", "-\\-")
         .replace("||", "|\\|")
     )
     return f"[^/{inner}]" if is_negated else f"(?!/)[{inner}]"
@@ -249,15 +243,15 @@ while True:
 
 
 class Matcher:
-    """Matches paths against one pattern, all before `deadline` (monotonic seconds). Close it when done."""
+    """Matches paths against one pattern. Close it when done."""
 
-    def __init__(self, pattern: Pattern, deadline: float):
+    def __init__(self, pattern: Pattern, patience: Patience):
         self._pattern = pattern
-        self._deadline = deadline
+        self._patience = patience
         self._child: subprocess.Popen[bytes] | None = None
 
     def matching(self, paths: Sequence[str]) -> list[str]:
-        """Those of the paths that match. Raises SearchTimeoutError."""
+        """Those of the paths that match. Raises SearchTimeoutError, OSError."""
         if not self._pattern.is_risky:
             match = self._pattern.expression.fullmatch
             return [path for path in paths if match(path)]
@@ -274,8 +268,11 @@ class Matcher:
             return
         child.kill()
         for stream in (child.stdin, child.stdout):
-            if stream is not None:
-                stream.close()
+            try:
+                if stream is not None:
+                    stream.close()
+            except BrokenPipeError:  # what it had not taken is of no use any more
+                pass
         child.wait()
 
     def _ask(self, paths: Sequence[str]) -> list[str]:
@@ -294,23 +291,25 @@ class Matcher:
         poll = select.poll()  # select() knows no descriptors above 1023
         poll.register(stream, select.POLLIN)
         while len(data) < size:
-            ready = poll.poll(max(0.0, self._deadline - time.monotonic()) * 1000)
-            chunk = os.read(stream.fileno(), size - len(data)) if ready else b""
+            while not poll.poll(min(self._patience.left(), ANSWER_SECONDS) * 1000):
+                if self._patience.is_over():
+                    text = self._pattern.text
+                    raise SearchTimeoutError(f"the expression {text!r} takes too long to match", text)
+            chunk = os.read(stream.fileno(), size - len(data))
             if not chunk:
-                text = self._pattern.text
-                raise SearchTimeoutError(f"the expression {text!r} takes too long to match", text)
+                raise ChildProcessError(f"the process that matches {self._pattern.text!r} has ended")
             data += chunk
         return data
 
     def _start(self) -> subprocess.Popen[bytes]:
         import subprocess  # late: only expressions that could explode need it
 
-        seconds = str(int(max(1.0, self._deadline - time.monotonic())) + 2)
+        self._patience.expect_long()
+        seconds = str(int(self._patience.left()) + 3)
         self._child = subprocess.Popen(
             [sys.executable, "-I", "-S", "-X", "utf8", "-c", _CHILD, self._pattern.expression.pattern, seconds],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            bufsize=0,
             start_new_session=True,
         )
         return self._child

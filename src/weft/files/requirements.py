@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import stat
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from weft.files.patterns import SEARCH_SECONDS, SearchTimeoutError, compile_pattern, of_need
+from weft.files.patience import Patience, SearchTimeoutError
+from weft.files.patterns import SEARCH_SECONDS, compile_pattern, of_need
 from weft.files.search import Found, Place, Wanted, folder_files, search
 from weft.spec.requirements import FolderNeed, MatchNeed, Requirements
 
@@ -21,13 +21,15 @@ SHARED_MEMORY_FOLDER: Final = "/dev/shm"
 class Surroundings:
     """The world that requirements are checked against. has_parameter: whether a named value is at hand.
 
-    seconds: the longest a check may take.
+    seconds: the longest a check may take. before_long: called when it takes long. is_stopped: whether to give up.
     """
 
     place: Place
     has_parameter: Callable[[str], bool]
     shared_memory: str = SHARED_MEMORY_FOLDER
     seconds: float = SEARCH_SECONDS
+    before_long: Callable[[], None] = lambda: None
+    is_stopped: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,6 @@ NOTHING_REQUIRED: Final = Findings()
 
 def check(requires: Requirements, surroundings: Surroundings) -> Findings:
     """Look at everything that is required, the cheap things first; the first that does not hold ends it."""
-    deadline = time.monotonic() + surroundings.seconds
     problem = (
         _check_files(requires, surroundings)
         or _check_signals(requires, surroundings)
@@ -57,15 +58,18 @@ def check(requires: Requirements, surroundings: Surroundings) -> Findings:
     )
     if problem is not None:
         return problem
+    if not requires.folders and not requires.match:
+        return NOTHING_REQUIRED
+    patience = Patience(surroundings.seconds, surroundings.before_long, surroundings.is_stopped)
     folders = []
     for need in requires.folders:
-        found = _check_folder(need, surroundings, deadline)
+        found = _check_folder(need, surroundings, patience)
         if isinstance(found, Findings):
             return found
         folders.append(found)
     if not requires.match:
-        return Findings(folders=tuple(folders)) if folders else NOTHING_REQUIRED
-    matches = _check_matches(requires.match, surroundings, deadline)
+        return Findings(folders=tuple(folders))
+    matches = _check_matches(requires.match, surroundings, patience)
     return matches if isinstance(matches, Findings) else Findings(None, None, tuple(folders), matches)
 
 
@@ -102,14 +106,14 @@ def _check_parameters(requires: Requirements, surroundings: Surroundings) -> Fin
     return None
 
 
-def _check_folder(need: FolderNeed, surroundings: Surroundings, deadline: float) -> tuple[str, ...] | Findings:
+def _check_folder(need: FolderNeed, surroundings: Surroundings, patience: Patience) -> tuple[str, ...] | Findings:
     unmet = f"folder:{need.path}"
     absolute = surroundings.place.absolute(need.path)
     problem = _problem(absolute, stat.S_ISDIR, "is no folder")
     if problem is not None:
         return Findings(unmet, f"required folder {need.path} {problem}")
     try:
-        names = folder_files(absolute, need.recursive, deadline, None if need.source else need.minimum)
+        names = folder_files(absolute, need.recursive, patience, None if need.source else need.minimum)
     except OSError as error:
         return Findings(unmet, f"required folder {need.path} cannot be read: {error.strerror or error}")
     except SearchTimeoutError as error:
@@ -121,7 +125,7 @@ def _check_folder(need: FolderNeed, surroundings: Surroundings, deadline: float)
 
 
 def _check_matches(
-    needs: Sequence[MatchNeed], surroundings: Surroundings, deadline: float
+    needs: Sequence[MatchNeed], surroundings: Surroundings, patience: Patience
 ) -> tuple[tuple[str, ...], ...] | Findings:
     wanted = []
     for need in needs:
@@ -130,31 +134,33 @@ def _check_matches(
         except re.error as error:
             return Findings(unmet_match(need), f"the expression {need.pattern!r} is not valid: {error}")
     try:
-        found = search(wanted, surroundings.place, deadline)
+        found = search(wanted, surroundings.place, patience)
     except SearchTimeoutError as error:
         guilty = next((need for need in needs if need.pattern == error.pattern), needs[0])
         return Findings(unmet_match(guilty), str(error))
+    except OSError as error:
+        return Findings(unmet_match(needs[0]), f"the search for {needs[0].pattern!r} failed: {error}")
     for need, paths in zip(needs, found.matches, strict=True):
         if len(paths) < need.minimum:
-            return Findings(unmet_match(need), _explain_few(need, len(paths), found, surroundings, deadline))
+            return Findings(unmet_match(need), _explain_few(need, len(paths), found, surroundings, patience))
     return tuple(tuple(paths) for paths in found.matches)
 
 
-def _explain_few(need: MatchNeed, number: int, found: Found, surroundings: Surroundings, deadline: float) -> str:
+def _explain_few(need: MatchNeed, number: int, found: Found, surroundings: Surroundings, patience: Patience) -> str:
     kind = "glob" if need.kind == "glob" else "regular expression"
     verb = "matches" if number == 1 else "match"
     text = f"{_files(number)} {verb} the {kind} {need.pattern!r}, needs {need.minimum}"
     if found.unreadable:
         text += f"; {len(found.unreadable)} folder(s) could not be read, the first is {found.unreadable[0]!r}"
-    if number == 0 and need.kind == "regex" and _finds_as_glob(need.pattern, surroundings, deadline):
+    if number == 0 and need.kind == "regex" and _finds_as_glob(need.pattern, surroundings, patience):
         text += f"; as a glob it finds files: write 'glob:{need.pattern}'"
     return text
 
 
-def _finds_as_glob(text: str, surroundings: Surroundings, deadline: float) -> bool:
+def _finds_as_glob(text: str, surroundings: Surroundings, patience: Patience) -> bool:
     try:
-        return bool(search([Wanted(compile_pattern(text, "glob"), 1)], surroundings.place, deadline).matches[0])
-    except (re.error, SearchTimeoutError):
+        return bool(search([Wanted(compile_pattern(text, "glob"), 1)], surroundings.place, patience).matches[0])
+    except (re.error, SearchTimeoutError, OSError):
         return False
 
 
@@ -204,11 +210,14 @@ def path_argument(path: str) -> str:
 
 
 def source_files(requires: Requirements, findings: Findings) -> tuple[str, ...]:
-    """The files of all sources in folders, then expressions: sorted, each once; the items of `foreach.files`."""
+    """The files of all sources in folders, then expressions: sorted, each once; the items of `foreach.files`.
+
+    As tasks are given them, so that an item is no option either where it stands alone (`WEFT_FILE`, a slot).
+    """
     unique: set[str] = set()
     for need, paths in _sources(requires, findings):
         if need.source:
-            unique.update(paths)
+            unique.update(map(path_argument, paths))
     return tuple(sorted(unique))
 
 
@@ -225,7 +234,7 @@ def bound_files(requires: Requirements, findings: Findings) -> dict[str, str | l
 def bound_item(requires: Requirements, name: str | None, item: str) -> dict[str, str | list[str]]:
     """Parameter -> path for an instance; `name` receives its own file, other sources' parameters get nothing."""
     bound = _bound_needs(requires)
-    return bound if name is None else {**bound, name: path_argument(item)}
+    return bound if name is None else {**bound, name: item}
 
 
 def _bound_needs(requires: Requirements) -> dict[str, str | list[str]]:
@@ -241,7 +250,7 @@ def item_binder(requires: Requirements, findings: Findings) -> Callable[[str], s
     names_by_item: dict[str, str | None] = {}
     for need, paths in _sources(requires, findings):
         if need.source:
-            names_by_item = {**dict.fromkeys(paths, need.bind), **names_by_item}
+            names_by_item = {**dict.fromkeys(map(path_argument, paths), need.bind), **names_by_item}
     return names_by_item.get
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from weft.files.patterns import BATCH_PATHS, Matcher, Pattern, SearchTimeoutError
+from weft.files.patience import Patience
+from weft.files.patterns import BATCH_PATHS, Matcher, Pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,14 @@ class Place:
         return state is not None and entry.name == os.path.basename(state) and os.path.realpath(entry.path) == state
 
 
-def search(wanted: Sequence[Wanted], place: Place, deadline: float) -> Found:
-    """Files that match, per pattern, before `deadline` (monotonic seconds). Raises SearchTimeoutError.
+def search(wanted: Sequence[Wanted], place: Place, patience: Patience) -> Found:
+    """Files that match, per pattern. Raises SearchTimeoutError.
 
     Patterns whose searches would pass the same folders share one walk.
     """
     found = Found([[] for _ in wanted])
     for start, numbers in _walks(wanted, place):
-        _walk(start, numbers, wanted, place, deadline, found)
+        _walk(start, numbers, wanted, place, patience, found)
     for matches in found.matches:
         matches.sort()
     return found
@@ -79,14 +79,14 @@ def _is_searchable(start: str, place: Place) -> bool:
 
 
 def _walk(
-    start: str, numbers: Sequence[int], wanted: Sequence[Wanted], place: Place, deadline: float, found: Found
+    start: str, numbers: Sequence[int], wanted: Sequence[Wanted], place: Place, patience: Patience, found: Found
 ) -> None:
     depths = [wanted[number].pattern.depth for number in numbers]
     deepest = None if None in depths else max(depth for depth in depths if depth is not None)
     open_numbers = list(numbers)
-    matchers = {number: Matcher(wanted[number].pattern, deadline) for number in numbers}
+    matchers = {number: Matcher(wanted[number].pattern, patience) for number in numbers}
     try:
-        for batch in _batches(start, deepest, place, deadline, found.unreadable):
+        for batch in _batches(start, deepest, place, patience, found.unreadable):
             for number in tuple(open_numbers):
                 matches = found.matches[number]
                 matches += matchers[number].matching(batch)
@@ -101,7 +101,7 @@ def _walk(
 
 
 def _batches(
-    start: str, deepest: int | None, place: Place, deadline: float, unreadable: list[str]
+    start: str, deepest: int | None, place: Place, patience: Patience, unreadable: list[str]
 ) -> Iterator[list[str]]:
     """Paths of files as patterns see them: relative to the root, or absolute when `start` is."""
     batch: list[str] = []
@@ -126,18 +126,13 @@ def _batches(
                 if len(batch) >= BATCH_PATHS:
                     yield batch
                     batch = []
-                    _check_time(folder, deadline)
-        _check_time(folder, deadline)
+                    patience.check(folder)
+        patience.check(folder)
     if batch:
         yield batch
 
 
-def _check_time(folder: str, deadline: float) -> None:
-    if time.monotonic() > deadline:
-        raise SearchTimeoutError(f"the search takes too long; it had come to {folder or 'the root'}")
-
-
-def folder_files(folder: str, is_recursive: bool, deadline: float, enough: int | None = None) -> list[str]:
+def folder_files(folder: str, is_recursive: bool, patience: Patience, enough: int | None = None) -> list[str]:
     """Regular files of a folder as sorted names relative to it; dot names and sub-folders do not count.
 
     enough: stop after so many. Raises OSError, SearchTimeoutError.
@@ -157,5 +152,5 @@ def folder_files(folder: str, is_recursive: bool, deadline: float, enough: int |
                     names.append(prefix + entry.name)
                     if enough is not None and len(names) >= enough:
                         return sorted(names)
-        _check_time(folder, deadline)
+        patience.check(folder)
     return sorted(names)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from weft.errors import cut, hint_nearest
 from weft.formats.mistakes import Mistakes
 from weft.spec.actions import Command, Script, Shell
 from weft.spec.mapping import MappingError, map_parameters
 from weft.spec.options import Option
+from weft.spec.requirements import FileNeed, FolderNeed, MatchNeed
 from weft.spec.slots import fill_shell, shell_slots_in, slots_in
 from weft.spec.tasks import Task
+
+LONGEST_ARGUMENT: Final = 128 * 1024  # bytes of one word with its NUL: MAX_ARG_STRLEN, execve(2)
+_LONG_CHARACTERS: Final = LONGEST_ARGUMENT // 4  # UTF-8 takes at most four bytes for one
 
 PlaceOf = Callable[..., tuple[str, str]]
 """From a task's index and the parts of a path in it to the file and the JSON pointer."""
@@ -21,7 +25,8 @@ PlaceOf = Callable[..., tuple[str, str]]
 def bound_names(task: Task) -> set[str]:
     """Parameters that the run gives: found files, items, products of dependencies."""
     requires, foreach = task.requires, task.policy.foreach
-    names = {need.bind for need in (*requires.files, *requires.folders, *requires.match)}
+    needs: tuple[FileNeed | FolderNeed | MatchNeed, ...] = (*requires.files, *requires.folders, *requires.match)
+    names = {need.bind for need in needs}
     names.update(edge.bind for edge in task.dependencies)
     if foreach is not None:
         names.add(foreach.bind)
@@ -41,13 +46,19 @@ def check_slots(
         action = task.action
         if type(action) is Command:
             for position, word in enumerate(action.argv):
-                if type(word) is str and "{" in word:
+                if type(word) is not str:
+                    continue
+                if len(word) >= _LONG_CHARACTERS:
+                    _warn_long(word, task, partial(place_of, index), ("command", position), mistakes)
+                if "{" in word:
                     names = slots_in(word)
                     used.update(names)
                     _tell_unknown(names, task, options, partial(place_of, index), ("command", position), mistakes)
             if task.policy.mapping is not None:
                 _check_mapping(task, partial(place_of, index), mistakes)
         elif type(action) is Shell:
+            if len(action.script) >= _LONG_CHARACTERS:
+                _warn_long(action.script, task, partial(place_of, index), ("shell",), mistakes)
             if "{" in action.script and (options or task.parameters or bound_names(task)):
                 names = shell_slots_in(action.script)
                 used.update(names)
@@ -56,6 +67,14 @@ def check_slots(
         elif type(action) is Script:
             _check_mapping(task, partial(place_of, index), mistakes)
     return used
+
+
+def _warn_long(word: str, task: Task, place_of: PlaceOf, rest: tuple[str | int, ...], mistakes: Mistakes) -> None:
+    size = len(word.encode("utf-8", "surrogatepass"))
+    if size >= LONGEST_ARGUMENT:
+        file, location = place_of(*rest)
+        message = f"task {cut(task.name)!r} has an argument of {size} bytes; the system takes {LONGEST_ARGUMENT - 1}"
+        mistakes.warn("shape.value", message, file, location, "put the text into a file")
 
 
 def _tell_unknown(

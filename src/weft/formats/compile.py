@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from weft.formats.shape import keys_of
 from weft.spec.actions import Action, Call, Command, Expand, Script, Serialized, Shell, Snippet
 from weft.spec.environments import Environment, ShellValue, VariableValue
 from weft.spec.notes import Note
@@ -17,7 +18,8 @@ from weft.spec.resources import BYTE_AMOUNTS, Resources
 from weft.spec.retries import Retries
 from weft.spec.tasks import Dependency, Task
 from weft.spec.types import Type
-from weft.units import MEBIBYTE, canonical_seconds
+from weft.units import MEBIBYTE
+from weft.units import canonical_seconds as shortest
 
 Fields = dict[str, Any]
 
@@ -85,8 +87,8 @@ def type_document(kind: Type) -> Fields:
     """All keys of a type."""
     return {
         "parent": kind.parent,
-        "minimum": kind.minimum,
-        "maximum": kind.maximum,
+        "minimum": None if kind.minimum is None else shortest(kind.minimum),
+        "maximum": None if kind.maximum is None else shortest(kind.maximum),
         "pattern": kind.pattern,
         "choices": None if kind.choices is None else list(kind.choices),
         "description": kind.description,
@@ -122,21 +124,21 @@ def template_document(template: Template) -> Fields:
     """What the template says, in canonical units; what it leaves open stays open."""
     fields = dict(template.fields)
     if "resources" in fields:
-        fields["resources"] = {name: _amount(name, amount) for name, amount in fields["resources"].items()}
+        fields["resources"] = {name: _amount(name, amount) for name, amount in sorted(fields["resources"].items())}
     for key in ("duration", "timeout", "retry_delay"):
         if key in fields:
-            fields[key] = canonical_seconds(fields[key])
+            fields[key] = shortest(fields[key])
     if "resource_scales" in fields:
         scales = {name: tuple(by) if isinstance(by, list) else by for name, by in fields["resource_scales"].items()}
         fields["resource_scales"] = {name: _scale(name, by) for name, by in scales.items()}
-    return fields
+    return {key: fields[key] for key in keys_of("TaskModel") if key in fields}
 
 
 def _amount(name: str, amount: float) -> float | str:
     # A bare number below 1 MiB reads as a forgotten unit (dialects.md 1.4), so small sizes keep theirs.
     if name in BYTE_AMOUNTS:
         return f"{int(amount)}B" if 0 < amount < MEBIBYTE else int(amount)
-    return canonical_seconds(amount)
+    return shortest(amount)
 
 
 def action_fields(action: Action) -> Fields:
@@ -220,7 +222,7 @@ def resources_document(resources: Resources, below: Mapping[str, Any] | None = N
     fields: Fields = {name: _amount(name, amount) for name, amount in resources.as_json().items()}
     for name in below or ():
         fields.setdefault(name, 0)
-    return fields
+    return dict(sorted(fields.items()))
 
 
 def retries_fields(retries: Retries) -> Fields:
@@ -228,7 +230,7 @@ def retries_fields(retries: Retries) -> Fields:
     scales = retries.scales
     return {
         "max_attempts": retries.max_attempts,
-        "retry_delay": canonical_seconds(retries.delay),
+        "retry_delay": shortest(retries.delay),
         "retry_on": None if retries.retry_on is None else list(retries.retry_on),
         "resource_scales": None if scales is None else {name: _scale(name, by) for name, by in scales},
         "scale_on": retries.scale_on,
@@ -241,7 +243,7 @@ def _scale(name: str, scale: Any) -> Any:
         return [_amount(name, amount) for amount in scale]
     if callable(scale):
         raise TypeError(f"a plan document cannot hold the function that scales {name!r}")
-    return canonical_seconds(scale)
+    return shortest(scale)
 
 
 def task_document(task: Task, plan: Plan) -> Fields:
@@ -262,8 +264,8 @@ def task_document(task: Task, plan: Plan) -> Fields:
         "product": product_document(policy.product),
         "foreach": foreach_document(policy.foreach),
         "resources": resources_document(policy.resources, below),
-        "duration": None if policy.duration is None else canonical_seconds(policy.duration),
-        "timeout": None if policy.timeout is None else canonical_seconds(policy.timeout),
+        "duration": None if policy.duration is None else shortest(policy.duration),
+        "timeout": None if policy.timeout is None else shortest(policy.timeout),
         **retries_fields(policy.retries),
         "interruptible": policy.interruptible,
         "environment": policy.environment,

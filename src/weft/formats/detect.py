@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from weft.formats.mistakes import Mistakes
@@ -74,10 +75,12 @@ def _add_task_signs(task: Mapping[str, Any], found: dict[str, str]) -> None:
 
 
 def _odop_key(task: Mapping[str, Any]) -> str | None:
-    for key in task:
-        if key in _ODOP_KEYS or ("_".join(re.split("[-_ ]", key.lower())) in _ODOP_KEYS):
-            return key
-    return None
+    return next((key for key in task if _is_odop(key)), None)
+
+
+@lru_cache(maxsize=1024)  # the tasks of a document have the same few keys
+def _is_odop(key: str) -> bool:
+    return key.lower().replace("-", "_").replace(" ", "_") in _ODOP_KEYS
 
 
 def detect(data: Any, file: str, mistakes: Mistakes) -> str | None:

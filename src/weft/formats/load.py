@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
 
 from weft.errors import PlanError, Problem
 from weft.formats import positions
 from weft.formats.detect import DIALECTS, detect, is_python
 from weft.formats.draft import Draft
 from weft.formats.link import Linked, link
-from weft.formats.mistakes import NO_DATA, Document, Mistake, Mistakes, Place, to_problem
+from weft.formats.mistakes import NO_DATA, Document, Mistake, Mistakes, Place, existing, to_problem
 from weft.formats.parse import collector_paused, parse
 from weft.formats.read import FORMAT_BY_SUFFIX, STANDARD_INPUT, SUFFIXES, Text, read_standard_input, read_text
 from weft.spec.plan import Plan
@@ -63,6 +63,7 @@ def load(
     are the output of a command. cwd: what relative paths start from. as_json: those of `paths` that are JSON whatever their
     suffix.
     """
+    paths = [os.fspath(path) for path in paths]
     folder = os.path.abspath(cwd or os.getcwd())
     settings = Settings(format, strict, schema, shell_eval, stdin, folder, as_json)
     mistakes = Mistakes()
@@ -74,7 +75,7 @@ def load(
 
 
 def _finish(
-    linked: Linked, documents: Iterable[Document], mistakes: Mistakes, strict: bool, paths: Sequence[str]
+    linked: Linked, documents: Sequence[Document], mistakes: Mistakes, strict: bool, paths: Sequence[str]
 ) -> Loaded:
     errors = [*mistakes.errors, *mistakes.warnings] if strict else mistakes.errors
     if errors or linked.plan is None:
@@ -82,8 +83,15 @@ def _finish(
     return Loaded(linked.plan, tuple(_problems(mistakes.warnings, documents, paths)))
 
 
-def _problems(mistakes: Sequence[Mistake], documents: Iterable[Document], paths: Sequence[str]) -> list[Problem]:
+def _problems(mistakes: Sequence[Mistake], documents: Sequence[Document], paths: Sequence[str]) -> list[Problem]:
     """The records, with lines and columns, sorted by file and place."""
+    data = {document.path: document.data for document in documents}
+    mistakes = [
+        mistake._replace(location=existing(data[mistake.file], mistake.location))
+        if mistake.location and mistake.file in data
+        else mistake
+        for mistake in mistakes
+    ]
     wanted: dict[str, set[str]] = {}
     for mistake in mistakes:
         for file, location in ((mistake.file, mistake.location), *mistake.others):
@@ -182,7 +190,7 @@ def _load_late(drafts: Sequence[Draft], mistakes: Mistakes) -> None:
         return
     from weft.formats.native import load_tasks
 
-    templates = {}
+    templates: dict[str, dict[str, Any]] = {}
     for draft in native:
         for name, template in draft.templates.items():
             templates.setdefault(name, dict(template.fields))

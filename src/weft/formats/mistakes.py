@@ -89,6 +89,19 @@ def has_part(value: Any, part: object) -> bool:
     return isinstance(value, list) and isinstance(part, int) and part < len(value)
 
 
+def existing(data: Any, location: str) -> str:
+    """The longest beginning of a JSON pointer that exists in the document; what a template gave has no place in a task."""
+    value = data
+    taken = ""
+    for part in split_pointer(location):
+        key: str | int = int(part) if isinstance(value, list) and part.isdecimal() else part
+        if not has_part(value, key):
+            break
+        value = value[key]
+        taken += pointer(key)
+    return taken
+
+
 def show(value: object) -> str:
     """A value for a message: as JSON would write it, on one line, cut."""
     if isinstance(value, str):

@@ -37,7 +37,9 @@ def load_native(document: Document, mistakes: Mistakes, allow_shell: bool) -> Dr
     draft.options = dict(_options(_entries(raw, "options", "OptionModel", "option", file, mistakes)))
     draft.types = dict(_types(_entries(raw, "types", "TypeModel", "type", file, mistakes), file, mistakes))
     environments = _entries(raw, "environments", "EnvironmentModel", "environment", file, mistakes)
-    draft.environments = dict(_environments(environments, file, mistakes, allow_shell))
+    draft.environments = dict(_environments(environments))
+    if not allow_shell:
+        _refuse_shell_values(raw, file, mistakes)
     draft.notes = dict(_notes(_entries(raw, "notes", "NoteModel", "note", file, mistakes)))
     templates = _templates(raw, file, mistakes)
     draft.templates = {name: Template(name, MappingProxyType(fields)) for name, fields in templates.items()}
@@ -99,8 +101,13 @@ def _entries(
         problem = name_problem(name)
         if problem:
             mistakes.error("name.invalid", f"{place.subject}: {problem}", file, pointer(section, name), at_key=True)
-        fields, _ = check(model, body, place, mistakes)
-        yield name, without_nulls(fields or {}) if section != "options" else fields or {}
+        fields, is_sound = check(model, body, place, mistakes)
+        fields = fields or {}
+        if section == "options":
+            # `null` is a default like any other; one that was lost with a broken option is not missing besides.
+            yield name, fields if is_sound else {"default": None, **fields}
+        else:
+            yield name, without_nulls(fields)
 
 
 def _options(entries: Iterator[tuple[str, Fields]]) -> Iterator[tuple[str, Option]]:
@@ -129,19 +136,21 @@ def _types(entries: Iterator[tuple[str, Fields]], file: str, mistakes: Mistakes)
         )
 
 
-def _environments(
-    entries: Iterator[tuple[str, Fields]], file: str, mistakes: Mistakes, allow_shell: bool
-) -> Iterator[tuple[str, Environment]]:
+def _environments(entries: Iterator[tuple[str, Fields]]) -> Iterator[tuple[str, Environment]]:
     for name, fields in entries:
-        variables = []
-        for variable, value in (fields.get("variables") or {}).items():
-            made = make_variable(value)
-            if isinstance(made, ShellValue) and not allow_shell:
+        variables = tuple((key, make_variable(value)) for key, value in (fields.get("variables") or {}).items())
+        yield name, make_environment(fields, variables)
+
+
+def _refuse_shell_values(raw: Mapping[str, Any], file: str, mistakes: Mistakes) -> None:
+    environments = raw.get("environments")
+    for name, body in environments.items() if isinstance(environments, dict) else ():
+        variables = body.get("variables") if isinstance(body, dict) else None
+        for variable, value in variables.items() if isinstance(variables, dict) else ():
+            if isinstance(value, dict) and "shell" in value:
                 message = f"environment {cut(name)!r}: variable {cut(variable)!r} is the output of a shell command"
                 location = pointer("environments", name, "variables", variable)
                 mistakes.error("policy.refused", message, file, location, "--no-shell-eval forbids it")
-            variables.append((variable, made))
-        yield name, make_environment(fields, tuple(variables))
 
 
 def make_variable(value: Any) -> VariableValue:

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NotRequired, Required
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, with_config
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
@@ -26,10 +26,11 @@ from weft.units import UnitError, parse_size, parse_time
 
 NO_NUL = r"^[^\x00]*$"
 FREE_KEYS = ("description", "comment", "$schema", "title")  # and `__…`: never a mistake; dialects.md 1.6
-_FREE = {"patternProperties": {r"^(__.*|description|comment|\$schema|title)$": {}}}
-STRICT = ConfigDict(extra="forbid", strict=True, json_schema_extra=_FREE)  # type: ignore[typeddict-item]
+_FREE: dict[str, Any] = {"patternProperties": {r"^(__.*|description|comment|\$schema|title)$": {}}}
+STRICT = ConfigDict(extra="forbid", strict=True, json_schema_extra=_FREE)
 OPEN = ConfigDict(extra="allow", strict=True)
 
+FORMAT_VERSION = 1  # of native documents
 LARGEST_UNITS = 2**63 - 1  # what the scheduler's arrays and the store hold
 LARGEST_COUNT = 2**31 - 1
 CAUSE_KINDS = (
@@ -187,18 +188,18 @@ Cause = Annotated[str, AfterValidator(_cause_kind)]
 # --- actions -----------------------------------------------------------------------------------------------------------
 
 
+@with_config(STRICT)
 class ExpandModel(TypedDict, total=False):
-    __pydantic_config__ = STRICT
     expand: Required[Text]
 
 
+@with_config(STRICT)
 class ShellValueModel(TypedDict, total=False):
-    __pydantic_config__ = STRICT
     shell: Required[Text]
 
 
+@with_config(STRICT)
 class SerializedModel(TypedDict, total=False):
-    __pydantic_config__ = STRICT
     path: Path | None
     data: Text | None
     format: Literal["cloudpickle"] | None
@@ -272,7 +273,7 @@ ForeachModel = TypedDict(
     total=False,
 )
 for _model in (DependencyModel, FileModel, FolderModel, MatchModel, ForeachModel):
-    _model.__pydantic_config__ = STRICT  # type: ignore[attr-defined]
+    with_config(STRICT)(_model)
 
 
 def is_regular_expression(text: str) -> str | None:
@@ -334,8 +335,8 @@ Matches = Annotated[
 ]
 
 
+@with_config(STRICT)
 class RequiresModel(TypedDict, total=False):
-    __pydantic_config__ = STRICT
     files: Files | None
     folders: Folders | None
     match: Matches | None
@@ -344,8 +345,8 @@ class RequiresModel(TypedDict, total=False):
     signal: Paths | None
 
 
+@with_config(STRICT)
 class ProductModel(TypedDict, total=False):
-    __pydantic_config__ = STRICT
     source: Required[Literal["stdout", "json", "outputs", "return"]]
     type: Name | None
     stream: bool | None
@@ -362,10 +363,10 @@ ProductItem = Annotated[
 # --- tasks -------------------------------------------------------------------------------------------------------------
 
 
+@with_config(STRICT)
 class TaskModel(TypedDict, total=False):
     """A task, a template or the defaults: all keys are optional here; `native.py` sees to the action."""
 
-    __pydantic_config__ = STRICT
     template: Name | None
     description: str | None
     command: Annotated[list[Word], Field(min_length=1)] | None
@@ -413,17 +414,10 @@ def _program(value: str) -> str:
     return value
 
 
-def _no_nul(value: dict[str, Any]) -> dict[str, Any]:
-    # A snippet may hold anything that Python can read; what goes to a shell cannot carry a NUL.
-    if value["type"] == "exec" and "\0" in value["arguments"]:
-        raise _refuse("shape.value", "arguments holds a NUL character")
-    return value
-
-
+@with_config(STRICT)
 class TasklistModel(TypedDict, total=False):
     """A task of the tasklist dialect."""
 
-    __pydantic_config__ = STRICT
     name: Required[Name]
     type: Required[Literal["exec", "eval"]]
     arguments: Required[Annotated[str, AfterValidator(_program)]]
@@ -475,16 +469,24 @@ _VARIABLE_SCHEMA = {
         ),
     ]
 }
-VariableName = Annotated[str, Field(pattern=r"^[^=\x00]*$", min_length=1)]
-VariableValue = Annotated[Any, PlainValidator(_variable_value), WithJsonSchema(_VARIABLE_SCHEMA)]
+Variables = Annotated[
+    dict[Annotated[str, AfterValidator(_variable)], Annotated[Any, PlainValidator(_variable_value)]],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "propertyNames": {"pattern": r"^[^=\x00]*$", "minLength": 1},
+            "additionalProperties": _VARIABLE_SCHEMA,
+        }
+    ),
+]
 
 
+@with_config(STRICT)
 class EnvironmentModel(TypedDict, total=False):
-    __pydantic_config__ = STRICT
     python: Path | None
     requirements: Texts | None
     path: Path | None
-    variables: dict[Annotated[str, AfterValidator(_variable)], VariableValue] | None
+    variables: Variables | None
     fingerprint: bool | None
 
 
@@ -495,14 +497,14 @@ def _note_kind(value: str) -> str:
     return value
 
 
+@with_config(OPEN)
 class NoteModel(TypedDict, total=False):
-    __pydantic_config__ = OPEN
     kind: Required[Annotated[str, AfterValidator(_note_kind)]]
     conditions: list[Literal[CONDITIONS]] | None  # type: ignore[valid-type]
 
 
+@with_config(STRICT)
 class OptionModel(TypedDict, total=False):
-    __pydantic_config__ = STRICT
     type: Name | None
     default: Any
     description: str | None
@@ -515,8 +517,8 @@ def _pattern(value: str) -> str:
     return value
 
 
+@with_config(STRICT)
 class TypeModel(TypedDict, total=False):
-    __pydantic_config__ = STRICT
     parent: Name | None
     minimum: float | None
     maximum: float | None
@@ -525,18 +527,24 @@ class TypeModel(TypedDict, total=False):
     description: str | None
 
 
+@with_config(STRICT)
 class SourceModel(TypedDict, total=False):
-    __pydantic_config__ = STRICT
     path: Required[Text]
     dialect: Required[Text]
     digest: Required[Text]
 
 
+def _version(value: int) -> int:
+    if value != FORMAT_VERSION:
+        raise _refuse("shape.value", f"must be {FORMAT_VERSION}, the version that this weft reads, not {show(value)}")
+    return value
+
+
+@with_config(STRICT)
 class PlanModel(TypedDict, total=False):
     """A native document; the values of its sections are checked one by one, so that a broken one hides no other."""
 
-    __pydantic_config__ = STRICT
-    weft: Required[Literal[1]]
+    weft: Required[Annotated[int, AfterValidator(_version), WithJsonSchema({"const": FORMAT_VERSION})]]
     name: NotRequired[Name | None]
     description: NotRequired[str | None]
     root: NotRequired[Path | None]

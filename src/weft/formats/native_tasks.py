@@ -29,14 +29,28 @@ _PLAIN: Final = frozenset(
     {"command", "shell", "python", "dependencies", "parameters", "outputs", "requires", "description"}
 )
 _RETRY_KEYS: Final = ("max_attempts", "retry_delay", "retry_on", "resource_scales", "scale_on", "fallback_queues")
-_POLICY_KEYS: Final = (
-    *("resources", *_RETRY_KEYS, "timeout", "duration", "product", "type", "stream", "foreach", "parameter_mapping"),
-    *("parameter_roles", "environment", "notes", "cache", "isolation", "interruptible", "template", "priority"),
-    *("niceness", "executor", "queue", "tags", "attributes", "description"),
+_POLICY_KEYS: Final[frozenset[str]] = frozenset(
+    (
+        *(
+            "resources",
+            *_RETRY_KEYS,
+            "timeout",
+            "duration",
+            "product",
+            "type",
+            "stream",
+            "foreach",
+            "parameter_mapping",
+        ),
+        *("parameter_roles", "environment", "notes", "cache", "isolation", "interruptible", "template", "priority"),
+        *("niceness", "executor", "queue", "tags", "attributes", "description"),
+    )
 )
 _OTHER_ACTIONS: Final = frozenset(ACTIONS) - {"command"}
 _TEXT_ONLY: Final = frozenset({str})
 _BROKEN: Final = Command(("",))  # of a task whose action is broken: it exists, and the plan is refused anyway
+
+GLOB_PREFIX: Final = "glob:"
 
 Fields = dict[str, Any]
 
@@ -93,7 +107,8 @@ class TaskMaker:
         else:
             requires = self._requires(fields["requires"]) if "requires" in fields else NO_REQUIREMENTS
             policy = self._policy(fields, action, place)
-            self._check_bindings(fields, requires, policy, place)
+            if requires is not NO_REQUIREMENTS or policy.foreach is not None:
+                self._check_bindings(fields, requires, policy, place)
             stream = policy.foreach.stream if policy.foreach is not None else None
             if stream is not None and all(stream != dependency.name for dependency in dependencies):
                 dependencies = (*dependencies, Dependency(stream))
@@ -164,7 +179,7 @@ class TaskMaker:
     # --- policy
 
     def _policy(self, fields: Fields, action: Action, place: Place) -> Policy:
-        given = {key: fields[key] for key in _POLICY_KEYS if key in fields}
+        given = {key: value for key, value in fields.items() if key in _POLICY_KEYS}
         is_call = type(action) is Call
         key = f"{is_call}{given!r}"
         found = self._policies.get(key)
@@ -191,8 +206,10 @@ class TaskMaker:
 
     def _check_bindings(self, fields: Fields, requires: Requirements, policy: Policy, place: Place) -> None:
         parameters = fields.get("parameters") or {}
-        sources = [need for need in (*requires.folders, *requires.match) if need.source]
-        bound = [("requires", need.bind) for need in (*requires.files, *requires.folders, *requires.match) if need.bind]
+        folders_and_matches: tuple[FolderNeed | MatchNeed, ...] = (*requires.folders, *requires.match)
+        sources = [need for need in folders_and_matches if need.source]
+        bound = [("requires", need.bind) for need in requires.files if need.bind]
+        bound += [("requires", need.bind) for need in folders_and_matches if need.bind]
         foreach = policy.foreach
         if foreach is not None and foreach.bind:
             bound.append(("foreach", foreach.bind))
@@ -200,11 +217,10 @@ class TaskMaker:
             if name in parameters:
                 message = f" binds {cut(name)!r}, which is also in its parameters"
                 self._tell("shape.conflict", message, place, key)
-        for need_kind, needs in (("folders", requires.folders), ("match", requires.match)):
-            for index, need in enumerate(needs):
-                if need.bind and not need.source:
-                    message = f" binds what is no source: requires.{need_kind}[{index}]"
-                    self._tell("shape.conflict", message, place, "requires", need_kind, index)
+        for need in folders_and_matches:
+            if need.bind and not need.source:
+                message = f" binds {cut(need.bind)!r} to what is no source ({cut(_text_of(need))!r})"
+                self._tell("shape.conflict", message, place, "requires")
         if foreach is not None and foreach.files and not sources:
             message = " maps over files, and requires no folder and no match to find them in"
             self._tell("shape.conflict", message, place, "foreach")
@@ -276,15 +292,18 @@ def _given(item: Mapping[str, Any], key: str, default: Any) -> Any:
     return default if value is None else value
 
 
+def _text_of(need: FolderNeed | MatchNeed) -> str:
+    return need.path if isinstance(need, FolderNeed) else need.pattern
+
+
 def _make_match(item: Mapping[str, Any]) -> MatchNeed:
-    pattern = item.get("pattern")
-    glob = item.get("glob")
-    if pattern is not None and pattern.startswith("glob:"):
-        pattern, glob = None, pattern.removeprefix("glob:")
     minimum, source = _given(item, "minimum", 1), _given(item, "source", True)
-    if pattern is not None:
-        return MatchNeed(pattern, "regex", minimum, item.get("as"), source)
-    return MatchNeed(str(glob), "glob", minimum, item.get("as"), source)
+    text = str(_given(item, "glob", item.get("pattern")))
+    if item.get("glob") is None and not text.startswith(GLOB_PREFIX):
+        return MatchNeed(text, "regex", minimum, item.get("as"), source)
+    if item.get("glob") is None:
+        text = text.removeprefix(GLOB_PREFIX)
+    return MatchNeed(text, "glob", minimum, item.get("as"), source)
 
 
 def make_product(fields: Mapping[str, Any], is_call: bool) -> Product | None:

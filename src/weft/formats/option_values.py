@@ -124,6 +124,7 @@ def _assign_option(
     except ValueError as error:
         message = f"-o {cut(name)}: {show(value)} is not {error}, which option {cut(name)!r} is"
         mistakes.error("option.type", message)
+        values[name] = None  # it was given: its lack is not told besides
         return
     problem = value_problem(read, option.type, types)
     if problem:
@@ -157,7 +158,8 @@ def _assign_parameter(name: str, owner: str, value: object, index: int, made: li
         message = f"-o {cut(name)}: {show(value)} is not {error}, which this parameter is"
         mistakes.error("option.type", message)
         return
-    made[index] = replace(task, parameters=MappingProxyType({**task.parameters, key: read}))
+    parameters: dict[str, Any] = {**task.parameters, key: read}
+    made[index] = replace(task, parameters=MappingProxyType(parameters))
 
 
 def _kind_of(value: object) -> str:

@@ -8,7 +8,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,7 +36,7 @@ def collector_paused() -> Iterator[None]:
 
 def parse(text: str, format: str, file: str, mistakes: Mistakes) -> Any:
     """The document's data, NO_DATA when it cannot be had. format: `json`, `yaml`, `toml`."""
-    if not text.strip():
+    if not text or text.isspace():
         mistakes.error("parse.syntax", f"{file!r} is empty", file, hint='the smallest plan is {"tasks": []}')
         return NO_DATA
     if format == "yaml":
@@ -69,8 +69,7 @@ def _parse_json(text: str, file: str, mistakes: Mistakes) -> Any:
         return value
 
     def integer(token: str) -> int:
-        # int() of thousands of digits is quadratic, and refused by Python above 4,300.
-        if len(token) > positions.DIGIT_LIMIT:
+        if len(token.lstrip("-")) > positions.DIGIT_LIMIT:
             flaws.add("number")
             return 0
         return int(token)
@@ -78,16 +77,18 @@ def _parse_json(text: str, file: str, mistakes: Mistakes) -> Any:
     def constant(_token: str) -> None:
         flaws.add("number")
 
-    # `parse_int` in Python costs 0.1 us for each integer; a text without long runs of digits does not need it.
-    long_digits = positions.LONG_DIGITS.search(text) is not None
-    try:
-        data = json.loads(
-            text,
-            object_pairs_hook=pairs,
-            parse_float=number,
-            parse_int=integer if long_digits else None,
-            parse_constant=constant,
+    def read(read_integer: Callable[[str], int] | None) -> Any:
+        return json.loads(
+            text, object_pairs_hook=pairs, parse_float=number, parse_int=read_integer, parse_constant=constant
         )
+
+    try:
+        try:
+            data = read(None)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:  # an integer with more digits than Python converts; only now is each worth a call of ours
+            data = read(integer)
     except json.JSONDecodeError as error:
         mistakes.error(
             "parse.syntax", f"{file!r} is not JSON: {_json_reason(error)}", file, line=error.lineno, column=error.colno

@@ -6,12 +6,13 @@ No tags, and dates, `yes`, `1:30` stay texts: what a plan says must not depend o
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import re
 from collections.abc import Iterator
 from typing import Any
 
-from weft.errors import PlanError, Problem, cut
+from weft.errors import cut
 from weft.formats.mistakes import NO_DATA, Mistakes, Place, pointer
 
 NODE_LIMIT = 1_000_000  # nodes that aliases may stand for; dialects.md 1.6
@@ -161,11 +162,8 @@ class _Builder:
 
 
 def _events(text: str) -> Iterator[Any]:
-    try:
-        import yaml
-    except ImportError as error:
-        problem = Problem("read.suffix", "YAML plans need the package PyYAML", hint="pip install 'weft[yaml]'")
-        raise PlanError([problem]) from error
+    import yaml
+
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         yield from yaml.parse(text, Loader=loader)
@@ -185,6 +183,10 @@ class _Broken(Exception):
 
 def parse_yaml(text: str, file: str, mistakes: Mistakes, depth_limit: int) -> Any:
     """The data of the only document in `text`, NO_DATA when it is broken."""
+    if importlib.util.find_spec("yaml") is None:
+        message = f"{file!r} is YAML, which needs the package PyYAML"
+        mistakes.error("read.suffix", message, file, hint="pip install 'weft[yaml]'")
+        return NO_DATA
     builder = _Builder(file, mistakes, depth_limit)
     documents = 0
     try:
@@ -232,7 +234,8 @@ def locate_yaml(text: str, wanted: dict[str, Any]) -> dict[str, tuple[Place, Pla
         if top is not None and top[2] is None and top[3] is None:
             top[3] = (event.value, place) if kind == "ScalarEvent" else ("", place)
             continue
-        node, here, key_place = wanted, "", place
+        node: dict[str, Any] | None = wanted
+        here, key_place = "", place
         if top is not None:
             if top[2] is None:
                 (key, key_place), top[3] = top[3], None

@@ -14,12 +14,11 @@ from typing import Any
 
 from weft.formats.mistakes import Place, pointer, split_pointer
 
-DIGIT_LIMIT = 4000  # digits of an integer; Python's own conversion limit is 4,300
-LONG_DIGITS = re.compile(r"[0-9]{4001}")
+DIGIT_LIMIT = 4300  # digits of an integer that Python converts from text
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 _SPACE = re.compile(r"[ \t\n\r]*")
-_SKIP = json.JSONDecoder(object_pairs_hook=len, parse_int=len, parse_float=len, parse_constant=len)  # type: ignore[arg-type]
+_SKIP = json.JSONDecoder(object_pairs_hook=len, parse_int=len, parse_float=len, parse_constant=len)
 
 _NO_NUMBERS = ("NaN", "Infinity", "-Infinity")
 
@@ -125,10 +124,14 @@ def json_bad_numbers(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
     lines = Lines(text)
     for token in _TOKEN.finditer(text):
         word = token[0]
-        if word in _NO_NUMBERS or (
-            word[0] in "-0123456789" and (len(word) > DIGIT_LIMIT or abs(float(word)) == float("inf"))
-        ):
+        if word in _NO_NUMBERS or (word[0] in "-0123456789" and _is_too_large(word)):
             yield word, lines.place(token.start())
+
+
+def _is_too_large(word: str) -> bool:
+    if word.lstrip("-").isdigit():
+        return len(word.lstrip("-")) > DIGIT_LIMIT
+    return abs(float(word)) == float("inf")
 
 
 def json_duplicates(text: str) -> Iterator[tuple[str, str, tuple[int, int], tuple[int, int]]]:

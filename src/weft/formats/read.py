@@ -78,7 +78,7 @@ def _foreign_encoding(raw: bytes) -> str | None:
 def _read_regular(path: str, shown: str, mistakes: Mistakes) -> bytes | None:
     # Without O_NONBLOCK a FIFO would hold us here; what is no regular file is refused before a byte is read.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         if stat.S_ISDIR(found.st_mode):
             mistakes.error("read.folder", f"{shown!r} is a folder", shown, hint="name a plan file in it")
@@ -90,7 +90,10 @@ def _read_regular(path: str, shown: str, mistakes: Mistakes) -> bytes | None:
         if found.st_size > SIZE_LIMIT:
             mistakes.error("read.too_large", f"{shown!r} has {found.st_size} bytes; a plan may have 1 GiB", shown)
             return None
-        return file.read(SIZE_LIMIT + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(SIZE_LIMIT + 1)
+    finally:
+        os.close(descriptor)
 
 
 def _tell_os_error(error: OSError, path: str, shown: str, mistakes: Mistakes) -> None:

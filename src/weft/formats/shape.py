@@ -118,7 +118,7 @@ def _without(raw: Any, path: Path) -> Any:
         inner = dict(inner) if isinstance(inner, dict) else list(inner)
         copied[part] = inner  # type: ignore[index]
         copied = inner
-    copied.pop(path[-1], None)  # type: ignore[call-overload, arg-type]
+    del copied[path[-1]]  # type: ignore[arg-type]
     return root
 
 
@@ -186,7 +186,7 @@ def _tell_one(item: Any, path: Path, value: Any, expected: str, model: str, plac
     elif kind in _KINDS:
         code, message = "shape.type", f"{subject} must be {expected}{shown}"
     elif kind == "literal_error":
-        code = "shape.value" if type(value) in (str, int) else "shape.type"
+        code = "shape.value" if isinstance(value, str) else "shape.type"
         message = f"{subject} must be {context['expected']}{shown}"
         if isinstance(value, str):
             hint = hint_nearest(

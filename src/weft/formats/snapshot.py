@@ -156,9 +156,7 @@ def restore(data: bytes) -> Plan:
             name=document["name"],
             description=document["description"],
             sources=tuple(Source(*row) for row in document["sources"]),
-            options=_proxy(
-                {name: Option(row[0], *(row[2:] or [MISSING]), row[1]) for name, row in document["options"].items()}
-            ),
+            options=_proxy({name: _option(*row) for name, row in document["options"].items()}),
             values=_proxy(document["values"]),
             types=_proxy({name: _type(name, fields) for name, fields in document["types"].items()}),
             environments=_proxy(
@@ -180,6 +178,10 @@ def restore(data: bytes) -> Plan:
 
 def _proxy(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
     return MappingProxyType(dict(mapping)) if mapping else NOTHING
+
+
+def _option(kind: str, description: str | None, default: Any = MISSING) -> Option:
+    return Option(kind, default, description)
 
 
 def _type(name: str, fields: Fields) -> Type:

@@ -63,11 +63,15 @@ def _load_tasks(draft: Draft, items: list[Any], mistakes: Mistakes) -> None:
         name = fields.get("name")
         if not isinstance(name, str):
             continue
+        if "\0" in fields.get("arguments", "") and fields.get("type") == "exec":
+            # A snippet may hold whatever Python can read; what goes to a shell cannot carry a NUL.
+            message = f"{place.subject}: arguments holds a NUL character, which no shell can be given"
+            mistakes.error("shape.value", message, file, pointer(*place.base, "arguments"))
         native = {key: value for key, value in fields.items() if key not in _OWN_KEYS and value is not None}
         if is_sound:
             native[_ACTIONS[fields["type"]]] = fields["arguments"]
-            if fields.get("note"):
-                native["notes"] = fields["note"]
+        if fields.get("note"):
+            native["notes"] = fields["note"]
         draft.tasks.append(maker.make(name, native, place, is_sound))
         draft.keys.append(index)
 

@@ -54,7 +54,8 @@ def _validator(data: Any, schema: str, mistakes: Mistakes) -> Validator | None:
         mistakes.error("schema.invalid", f"a JSON Schema is an object, not {show(data)}", schema, "")
         return None
     named = data.get("$schema") if isinstance(data, dict) else None
-    chosen = validator_for(data, default=None) if named is not None else Draft202012Validator
+    # The default has no meaning but "unknown": jsonschema would take the latest draft for a name that it does not know.
+    chosen: Any = validator_for(data, default=None) if named is not None else Draft202012Validator  # type: ignore[arg-type]
     if chosen is None:
         message = f"the schema names the draft {show(named)}, which is unknown"
         mistakes.error("schema.invalid", message, schema, "/$schema")

@@ -15,7 +15,7 @@ import heapq
 import select
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final, Literal, assert_never
 
 from weft.errors import StoreError
 from weft.failpoints import hit
@@ -37,6 +37,7 @@ from weft.ports import (
 )
 from weft.runtime.interrupts import Interrupts
 from weft.runtime.orders import OrderError, OrderWriter
+from weft.runtime.preparation import Preparation
 from weft.runtime.products import ProductError, Products
 from weft.runtime.requests import Requests
 from weft.scheduling.commands import (
@@ -76,6 +77,7 @@ class Parts:
     default: str
     inspector: Inspector
     orders: OrderWriter
+    preparation: Preparation
     products: Products
     clock: Clock
     interrupts: Interrupts
@@ -172,6 +174,7 @@ class Engine:
         parts = self._parts
         bells = [bell for executor in self._executors for bell in executor.bells()]
         bells += parts.inspector.bells()
+        bells += parts.preparation.bells()
         bells += parts.interrupts.bells()
         bells += parts.requests.bells()
         return tuple(bells)
@@ -194,6 +197,9 @@ class Engine:
             if answer.reasons and not answer.fresh:
                 self._facts.append(ExplainTask(answer.task, answer.reasons))
             events.append(answer)
+        released = self._parts.preparation.release()
+        if released:
+            self._submit(released)
         if self._timers:
             self._fire_timers(events)
         for level in self._parts.interrupts.take():
@@ -255,12 +261,20 @@ class Engine:
                     heapq.heappush(self._timers, (at, timer))
                 case StopAttempt(key, how, cause):
                     self._commit()
-                    self._executor_of(key.task).stop((key,), how, cause)
+                    self._stop(key, how, cause)
                 case _:
                     facts.append(command)
                     self._tell.append(command)
         if facts and (self._is_urgent or self._monotonic() - self._last_commit >= COMMIT_SECONDS):
             self._commit()
+
+    def _stop(self, key: AttemptKey, how: Literal["withdraw", "terminate", "kill"], cause: str) -> None:
+        waiting = self._parts.preparation.withdraw(key)
+        if waiting is None:
+            self._executor_of(key.task).stop((key,), how, cause)
+        else:
+            outcome = Outcome(False, cause, detail="its environment was not ready yet", charged=False)
+            self._parts.requests.put(AttemptEnded(key, waiting.nonce, outcome))
 
     def _executor_of(self, task: int) -> Executor:
         return self._named.get(task, self._default) if self._named else self._default
@@ -310,6 +324,8 @@ class Engine:
         for start in starts:
             if start.ahead and not self._scheduler.is_ahead(start.nonce):
                 start = start._replace(ahead=False)  # an attempt of its lane ended while its intent was not durable yet
+            if self._parts.preparation.holds(start):
+                continue
             executor = self._executor_of(start.key.task)
             try:
                 order = write(start)

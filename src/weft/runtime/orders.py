@@ -10,12 +10,14 @@ from typing import Any, Literal
 from weft.ports import Code, Function, Order, Process
 from weft.scheduling.commands import StartAttempt
 from weft.scheduling.keys import WHOLE
+from weft.scheduling.outcomes import SETUP
 from weft.spec import mapping, slots
 from weft.spec.actions import Action, Call, Command, Expand, Script, Serialized, Shell, Snippet
 from weft.spec.environments import Environment
 from weft.spec.plan import Plan
 from weft.spec.requirements import instance_name
 from weft.spec.resources import MEMORY
+from weft.spec.shelltext import ShellSlotError
 from weft.spec.tasks import Isolation, Task
 
 Launch = Process | Code | Function
@@ -112,7 +114,10 @@ class OrderWriter:
             case Command(argv):
                 return _process(argv, values, self._mapped(task, values, optional=True))
             case Shell(script):
-                text = slots.fill_shell(script, values) if values else script
+                try:
+                    text = slots.fill_shell(script, values) if values else script
+                except ShellSlotError as error:
+                    raise OrderError(SETUP, str(error)) from error
                 return Process(("/bin/sh", "-c", text))
             case Script(path):
                 words = self._mapped(task, values, optional=False)
@@ -137,7 +142,7 @@ class OrderWriter:
         try:
             return mapping.map_parameters(given, rule)
         except mapping.MappingError as error:
-            raise OrderError("setup", str(error)) from error
+            raise OrderError(SETUP, str(error)) from error
 
 
 def _needs_bound(task: Task) -> bool:
@@ -171,6 +176,7 @@ def _variables(task: Task, bindings: Bindings, bin_folder: str | None) -> Mappin
         variables["WEFT_FILE"] = bindings.file
     if bin_folder is not None:
         variables["PATH"] = bin_folder + os.pathsep + os.environ.get("PATH", os.defpath)
+        variables["VIRTUAL_ENV"] = os.path.dirname(bin_folder)
     return variables
 
 

@@ -79,7 +79,7 @@ class Board:
         self._next_timer = 1
         self.lanes = [placement.lane_for(offer.request, offer.executor) for offer in workload.offers]
         for lane in self.lanes:
-            lane.is_kept = True
+            placement.keep(lane)
 
     def knows(self, task: int) -> bool:
         """Whether there is such a task in the plan."""

@@ -152,6 +152,11 @@ def _running(scheduler: Scheduler, task: int) -> Iterator[Reason]:
 
 def _place(scheduler: Scheduler, unit: int) -> Iterator[Reason]:
     """Why a unit that is ready has not started."""
+    reasons = tuple(_obstacles(scheduler, unit))
+    yield from reasons or (Reason("next", "there is room for it: it starts with the next batch"),)
+
+
+def _obstacles(scheduler: Scheduler, unit: int) -> Iterator[Reason]:
     placement = scheduler.placement
     lane = scheduler.board.lane_of(unit)
     if placement.slots is not None and placement.holding >= placement.slots:

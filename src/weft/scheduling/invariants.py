@@ -25,7 +25,7 @@ from weft.scheduling.lifecycle import (
     WAITING,
 )
 from weft.scheduling.outcomes import CACHED, INTERRUPTED
-from weft.scheduling.placement import SCAN_LIMIT
+from weft.scheduling.placement import SCAN_LIMIT, SPARE_LANES
 from weft.scheduling.scheduler import Scheduler
 from weft.scheduling.workload import LOW, SHIFT
 
@@ -128,7 +128,7 @@ def _instances(scheduler: Scheduler) -> list[str]:
 
 
 def _readiness(scheduler: Scheduler) -> list[str]:
-    """[4, 7] What stands in the lanes is exactly what is ready; what waits, waits for something; what started had all it needs."""
+    """[4, 7] What stands in the lanes is exactly what is ready; what started had all it needs."""
     work, board, placement, faults = scheduler.workload, scheduler.board, scheduler.placement, []
     standing: Counter[int] = Counter()
     for lane in placement.lanes.values():
@@ -218,14 +218,15 @@ def _rarities(scheduler: Scheduler) -> list[str]:
         faults.append("a task is still being cancelled that has ended")
     spare = [lane for lane in scheduler.placement.lanes.values() if not lane.is_kept]
     used = len(scheduler.placement.live) + len(phases)
-    if len(spare) > used:
+    if len(spare) > max(SPARE_LANES, 2 * used):
         faults.append(f"{len(spare)} lanes are kept for {used} units and attempts")
     return faults
 
 
 def _skips(scheduler: Scheduler) -> list[str]:
     """[6] Skips are exactly the followers of what did not end well, each with a root among its ancestors."""
-    work, board, faults = scheduler.workload, scheduler.board, []
+    work, board = scheduler.workload, scheduler.board
+    faults: list[str] = []
     if not board.is_open:
         return faults
     phases, graph = work.phases, work.graph

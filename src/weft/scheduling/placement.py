@@ -12,11 +12,12 @@ Why this order: list scheduling by longest remaining path is within (2 - 1/m) of
 The reservation. Small units could starve a large one for ever, since every bit of room they free is at once taken by other
 small ones. So the best unit that does not fit gets the only reservation of the round (EASY backfilling, Lifka 1995), and
 others may start before it only if that cannot delay it:
-- *soundly*, on amounts that it does not need: all that units started since the reservation hold, plus the candidate's
-  demand, leaves the reserved amounts within the capacity. Then the reserved unit fits at the latest when all attempts that
-  were live when the reservation was made have ended, however long anything takes; or
-- *by estimate*, when durations are declared: the candidate ends before the time at which the reserved unit is expected to
-  fit, or fits beside it at that time. Estimates err, so this happens at most `_patience` times per reservation.
+- when it needs nothing of what the reserved unit needs;
+- *by estimate*, when durations are declared and tell when the reserved unit will fit: the candidate ends before that, or fits
+  beside it at that time. Estimates err, so this happens at most `_patience` times per reservation; or
+- *soundly*, when no time is known: on amounts that the reserved unit leaves. All that units started since the reservation
+  hold, the candidate's demand and the reserved one together are within the capacity. Then the reserved unit fits at the
+  latest when all attempts that were live when the reservation was made have ended, however long anything takes.
 
 Whose reservation? That of the best rank, and rank is not fair: a unit of low rank could be passed over as long as better ones
 keep coming. So a lane counts the starts that went past it while there was a slot but no room; past `_patience` it is *overdue*,
@@ -57,6 +58,9 @@ amounts free for it costs little, soon enough to be felt as fair."""
 
 SCAN_LIMIT: Final = 512
 """Lanes without room that a round looks at, best first (Slurm's `bf_max_job_test`): bounds a round when every demand differs."""
+
+SPARE_LANES: Final = 64
+"""Unused lanes that are kept at least before any is looked for."""
 
 AHEAD_SECONDS: Final = 0.05
 """Work that a lane's ahead orders cover: twice the longest group commit, so that a disk that is slow once starves nobody."""
@@ -151,14 +155,18 @@ class LiveAttempt:
 class Reservation:
     """The claim of the lane that does not fit. taken: units by resource number held by attempts started since.
 
-    estimated: how many starts it has been passed by on an estimate.
+    estimated: how many starts it has been passed by on an estimate. opening, spare: of this round, see `Placement.opening`;
+    None until somebody asks.
     """
 
-    __slots__ = ("estimated", "lane", "number", "taken")
+    __slots__ = ("estimated", "lane", "needs", "number", "opening", "spare", "taken")
 
     def __init__(self, number: int, lane: Lane, resources: int):
         self.number = number
         self.lane = lane
+        self.needs = dict(lane.needs)
+        self.opening: float | None = None
+        self.spare: dict[int, int] = {}
         self.taken = [0] * resources
         self.estimated = 0
 
@@ -182,6 +190,8 @@ class Placement:
         self.is_known = False
         self.lanes: dict[LaneKey, Lane] = {}
         self.lane_by_number: dict[int, Lane] = {}
+        self._spare: dict[int, Lane] = {}
+        self._sweep_at = SPARE_LANES
         self._next_lane = first_lane
         self.heads: list[tuple[int, int]] = []
         self._touched: list[Lane] = []
@@ -242,10 +252,12 @@ class Placement:
         key = (request.amounts, executor, request.queue, adopted)
         lane = self.lanes.get(key)
         if lane is None:
+            if len(self._spare) >= self._sweep_at:
+                self._forget_unused()
             amounts = () if self.unlimited else request.amounts
             needs = tuple((self._number(name), units) for name, units in amounts if units)
             lane = self.lanes[key] = Lane(self._next_lane, key, needs)
-            self.lane_by_number[self._next_lane] = lane
+            self.lane_by_number[self._next_lane] = self._spare[self._next_lane] = lane
             self._next_lane += 1
             lane.lacking = self._lacking(lane) if self.is_known else None
         return lane
@@ -263,12 +275,18 @@ class Placement:
                 self.reservation.taken.append(0)
         return number
 
-    def forget(self, lane: Lane) -> None:
-        """Drop a lane that nobody uses now; its demand may come again."""
-        if not (lane.is_kept or lane.items or lane.live or lane.ahead or lane.touched):
-            del self.lanes[lane.key]
-            del self.lane_by_number[lane.number]
-            self._clear_claims(lane)
+    def keep(self, lane: Lane) -> None:
+        """The lane stays, whether somebody stands in it or not."""
+        lane.is_kept = True
+        self._spare.pop(lane.number, None)
+
+    def _forget_unused(self) -> None:
+        """Drop lanes that were made for a scaled or adopted demand and that nobody uses now; the demand may come again."""
+        for lane in list(self._spare.values()):
+            if self.best(lane) is None and not (lane.live or lane.ahead or lane.touched):
+                del self._spare[lane.number], self.lanes[lane.key], self.lane_by_number[lane.number]
+                self._clear_claims(lane)
+        self._sweep_at = max(SPARE_LANES, 2 * len(self._spare))
 
     def add(self, lane: Lane, item: int) -> None:
         """A unit is ready."""
@@ -340,9 +358,11 @@ class Placement:
         """Start what may start, at most `limit` units; how many did. start: makes the attempt; duration: of an item, expected.
 
         Cost: O((starts + lanes without room) x log lanes), at most SCAN_LIMIT lanes; with a reservation and estimates also
-        O(live x log live) once.
+        O(live x log live), once.
         """
         self._post_touched()
+        if self.reservation is not None:
+            self.reservation.opening = None
         slots = inf if self.slots is None else self.slots - self.holding
         left = int(min(limit, max(slots, 0)))
         wanted = left
@@ -357,7 +377,7 @@ class Placement:
             if lane is None or lane.posted != item:
                 continue
             lane.posted = _NO_ITEM
-            if self.withdrawn and self.best(lane) != item:
+            if self.best(lane) != item:
                 self._post(lane)
                 continue
             if lane is self.overdue:
@@ -462,23 +482,29 @@ class Placement:
         """Whether a unit of `lane`, for which there is room, may start before the reserved one."""
         reservation = self.reservation
         assert reservation is not None
-        reserved = dict(reservation.lane.needs)
-        if all(
-            number not in reserved
-            or reservation.taken[number] + units + reserved[number] <= (self.capacity[number] or 0)
-            for number, units in lane.needs
-        ):
+        reserved = reservation.needs
+        if not any(number in reserved for number, _ in lane.needs):
             return True
-        if reservation.estimated >= self._patience():
-            return False
-        seconds = duration(item)
-        if seconds == inf:
-            return False
-        opening, spare = self.opening(reservation.lane, now)
-        if now + seconds <= opening or all(spare.get(number, units) >= units for number, units in lane.needs):
-            reservation.estimated += opening < inf
-            return opening < inf
-        return False
+        if reservation.estimated < self._patience():
+            if reservation.opening is None:
+                reservation.opening, reservation.spare = self.opening(reservation.lane, now)
+            if reservation.opening < inf:
+                return self._ends_in_time(reservation, lane, now + duration(item))
+        return all(
+            number not in reserved or reservation.taken[number] + units + reserved[number] <= (self.capacity[number] or 0)
+            for number, units in lane.needs
+        )
+
+    def _ends_in_time(self, reservation: Reservation, lane: Lane, end: float) -> bool:
+        spare = reservation.spare
+        if end > (reservation.opening or 0.0):
+            if any(spare.get(number, units) < units for number, units in lane.needs):
+                return False
+            for number, units in lane.needs:
+                if number in spare:
+                    spare[number] -= units
+        reservation.estimated += 1
+        return True
 
     def opening(self, lane: Lane, now: float) -> tuple[float, dict[int, int]]:
         """When a unit of `lane` is expected to fit (infinite: unknown), and what will be spare then, by resource number."""
@@ -487,10 +513,12 @@ class Placement:
         short = {number for number, units in spare.items() if units < 0}
         if not short:
             return now, spare
-        ends = sorted((max(live.expected_end, now), live.nonce) for live in self.live.values() if not live.is_ahead)
+        ends = sorted(
+            (max(live.expected_end, now), live.nonce)
+            for live in self.live.values()
+            if live.expected_end < inf and not live.is_ahead
+        )
         for end, nonce in ends:
-            if end == inf:
-                break
             for number, units in self.live[nonce].lane.needs:
                 if number in spare:
                     spare[number] += units

@@ -212,20 +212,18 @@ class Scheduler:
     def _advance(self) -> None:
         """What follows from the batch as a whole: openings, starts, the end of a run that was told to stop."""
         board, placement = self.board, self.placement
+        if placement.is_known and board.halted is None:
+            if not board.is_open:
+                recovering.open_run(board)
+            if board.due:
+                self._prepare_due()
         if board.halted is not None:
-            self._wind_down()
-            return
-        if not placement.is_known:
-            return
-        if not board.is_open:
-            recovering.open_run(board)
-        if board.due:
-            self._prepare_due()
-        if board.halted is not None:
-            self._wind_down()
-            return
-        if board.paused is not None:
-            return
+            stopping.wind_down(board)
+        elif placement.is_known and board.paused is None:
+            self._place()
+
+    def _place(self) -> None:
+        board, placement = self.board, self.placement
         started = placement.place(board.now, self.options.placement_batch, self._start, self._duration_of)
         if started >= self.options.placement_batch and self._turn_timer is None:
             # More may be possible, and no event need ever come that says so: ask for another turn.
@@ -235,11 +233,6 @@ class Scheduler:
             placement.place_ahead(self._start_ahead)
         if board.remaining and not (placement.live or board.timers or board.inspecting or self._turn_timer):
             board.give_out()
-
-    def _wind_down(self) -> None:
-        stopping.withdraw_ahead(self.board, INTERRUPTED)
-        if self.board.remaining and not self.placement.live:
-            stopping.give_up_rest(self.board)
 
     # --- becoming ready -------------------------------------------------------------------------------------------------
 
@@ -424,8 +417,6 @@ class Scheduler:
             self._settle_unit(key, OK, None, None, outcome)
         else:
             self._attempt_failed(live, outcome)
-        if not live.lane.is_kept:
-            placement.forget(live.lane)
 
     def _settle_unit(
         self, key: AttemptKey, phase: int, cause: str | None, detail: str | None, outcome: Outcome

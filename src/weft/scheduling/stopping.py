@@ -73,7 +73,14 @@ def forbid(board: Board, task: int, outcome: Outcome, cause: str, judged: Again 
     return None
 
 
-def give_up_rest(board: Board) -> None:
+def wind_down(board: Board) -> None:
+    """The run was told to stop: take back what has not begun, and end with the last attempt."""
+    withdraw_ahead(board, INTERRUPTED)
+    if board.remaining and not board.placement.live:
+        _give_up_rest(board)
+
+
+def _give_up_rest(board: Board) -> None:
     """The run was told to stop and its last attempt has ended: what has not run is interrupted."""
     # Instances first: one of them may have failed, and then those that follow are skipped for that.
     for task, mapped in list(board.mapped.items()):

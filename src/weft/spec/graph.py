@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, compress, repeat
 from operator import attrgetter, lt
 
-from weft.errors import UsageError, cut, hint_nearest
+from weft.errors import Problem, UsageError, WeftError, cut, hint_nearest
 from weft.spec.cycles import find_cycles, prefix_sums
 from weft.spec.rewrites import (
     GraphDiff,
@@ -33,11 +33,13 @@ Selection = str | Iterable[str]
 """A selector expression, or names."""
 
 
-class GraphError(ValueError):
+class GraphError(WeftError, ValueError):
     """The tasks make no graph. duplicates: names. unknown: (task, dependency). cycles: names in order, each once.
 
     Each member of a cycle depends on the next one, the last on the first.
     """
+
+    exit_code = 2
 
     def __init__(
         self,
@@ -48,10 +50,18 @@ class GraphError(ValueError):
         self.duplicates = duplicates
         self.unknown = unknown
         self.cycles = cycles
-        parts = [f"duplicate names {', '.join(map(repr, duplicates))}"] if duplicates else []
-        parts += [f"task {task!r} depends on {name!r}, which does not exist" for task, name in unknown]
-        parts += ["cycle " + " -> ".join(map(repr, (*cycle, cycle[0]))) for cycle in cycles]
-        super().__init__("; ".join(parts))
+        super().__init__("; ".join(problem.message for problem in self.problems()))
+
+    def problems(self) -> tuple[Problem, ...]:
+        """One per mistake."""
+        return (
+            *(Problem("name.duplicate", f"two tasks are named {name!r}") for name in self.duplicates),
+            *(
+                Problem("ref.task", f"task {task!r} depends on {name!r}, which does not exist")
+                for task, name in self.unknown
+            ),
+            *(Problem("graph.cycle", "cycle " + " -> ".join(map(repr, (*cycle, cycle[0])))) for cycle in self.cycles),
+        )
 
 
 class UnknownTask(UsageError, KeyError):

@@ -28,7 +28,7 @@ States = Mapping[str, str] | Sequence[str]
 """States by name, or one per task in plan order."""
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
-_ATOM = re.compile(rf"(?P<up>[0-9]*\+)?(?P<body>{_QUOTED}|.*?)(?P<down>\+[0-9]*)?", re.DOTALL)
+_ATOM = re.compile(rf"(?P<up>[0-9]*\+)?(?P<body>{_QUOTED}|.+?)(?P<down>\+[0-9]*)?", re.DOTALL)
 _PIECES = re.compile(rf'{_QUOTED}|[,&]|[^,&"]+|"', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _OPPOSITE = bytes([1, 0]) + bytes(254)
@@ -87,8 +87,6 @@ class _Selector:
         parts = _ATOM.fullmatch(text)
         assert parts is not None, "every text matches: the body may be anything"
         up, body, down = parts["up"], parts["body"].strip(), parts["down"]
-        if not body:
-            raise SelectError(f"{cut(text)!r} selects nothing: a name is missing beside the +")
         selected = self._body(body, text)
         starts = [*compress(range(self._count), selected)]
         for sign, is_up in ((up, True), (down, False)):

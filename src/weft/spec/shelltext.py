@@ -36,6 +36,7 @@ _TOKENS = {
     "backquote": re.compile(rf"(?P<end>`)|{_ESCAPE}|(?P<start>\$\{{(?!\{{))|{_BRACES}", re.DOTALL),
 }
 _HERE = re.compile(rf"{_ESCAPE}|(?P<start>\$\{{(?!\{{))|{_BRACES}|(?P<end>\}})", re.DOTALL)
+_TABBED = re.compile(r"^\t", re.MULTILINE)
 _HARMLESS = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 
 
@@ -84,6 +85,8 @@ def quote(piece: Piece, text: str) -> str:
     """The text as it must stand at the slot. Raises ShellSlotError."""
     if _HARMLESS.fullmatch(text):
         return text
+    if piece.here is not None and piece.here.strips_tabs and _TABBED.search(text):
+        raise ShellSlotError(piece.text, "after `<<-`, where the shell takes tabs away")
     if piece.place == "plain":
         return "'" + text.replace("'", "'\"'\"'") + "'"
     if piece.place == "single":

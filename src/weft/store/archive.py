@@ -47,18 +47,19 @@ class SqliteArchive:
     def runs(self, plan_key: str | None = None) -> list[RunRow]:
         """See `ports.Archive.runs`."""
         found = self._all("runs") if plan_key is None else self._all("runs_of_plan", plan_key)
-        return [rows.run_row(row) for row in found]
+        with database.reading(self._path):
+            return [rows.run_row(row) for row in found]
 
     def tasks(self, run: str) -> list[TaskRow]:
         """See `ports.Archive.tasks`; those that take part in the run."""
         number = self._number(run)
-        with database.reworded(self._path):
+        with database.reading(self._path):
             return rows.task_rows(self._connection, number)
 
     def attempts(self, run: str, task: int | None = None) -> list[AttemptRow]:
         """See `ports.Archive.attempts`."""
         number = self._number(run)
-        with database.reworded(self._path):
+        with database.reading(self._path):
             if task is None:
                 return rows.attempt_rows(self._connection, number, "attempts")
             return rows.attempt_rows(self._connection, number, "attempts_of_task", task)
@@ -66,43 +67,51 @@ class SqliteArchive:
     def items(self, run: str, task: int | None = None) -> Mapping[int, Sequence[tuple[str, str, str | None]]]:
         """See `ports.Archive.items`."""
         number = self._number(run)
-        return rows.item_rows(self._all("items", number) if task is None else self._all("items_of_task", number, task))
+        found = self._all("items", number) if task is None else self._all("items_of_task", number, task)
+        with database.reading(self._path):
+            return rows.item_rows(found)
 
     def snapshot(self, run: str) -> bytes:
         """See `ports.Archive.snapshot`. Raises StoreError when its checksum is wrong."""
         self._number(run)
-        ((digest, names, stored),) = self._all("snapshot", run)
-        snapshot = rows.unpack_snapshot(stored)
-        if rows.plan_digest(names, snapshot) != digest:
+        with database.reading(self._path):
+            ((digest, names, stored),) = self._all("snapshot", run)
+            snapshot = rows.unpack_snapshot(stored)
+            is_whole = rows.plan_digest(names, snapshot) == digest
+        if not is_whole:
             raise database.damaged(self._path, f"the recorded plan of run {run} fails its checksum")
         return snapshot
 
     def results(self, plan_key: str) -> Mapping[tuple[str, str], ResultRow]:
         """See `ports.Archive.results`."""
         found = [(plan_key, *row[:5]) for row in self._all("latest_results", plan_key)]
-        return {(row.name, row.instance): row for row in rows.load_results(found)}
+        with database.reading(self._path):
+            return {(row.name, row.instance): row for row in rows.load_results(found)}
 
     # -- beyond the port
 
     def reasons(self, run: str, task: int) -> tuple[Reason, ...]:
         """Why the task had to run, or need not; empty when it was never looked at."""
         found = self._all("reasons", self._number(run), task)
-        return codec.load_reasons(found[0][0]) if found else ()
+        with database.reading(self._path):
+            return codec.load_reasons(found[0][0]) if found else ()
 
     def episodes(self, plan_key: str, name: str, limit: int) -> list[tuple[Any, ...]]:
         """(run, started, state, cause, attempts, seconds, memory) of a task in each run of a plan, newest first."""
-        found = self._all("episodes", plan_key, pack_text(name), limit)
-        return [
-            (run, started, "pending" if state is None else TASK_STATES[state], unpack_text(cause), *rest)
-            for run, started, state, cause, *rest in found
-        ]
+        found = self._all("episodes", plan_key, _bytes(name), limit)
+        with database.reading(self._path):
+            return [
+                (run, started, "pending" if state is None else TASK_STATES[state], unpack_text(cause), *rest)
+                for run, started, state, cause, *rest in found
+            ]
 
     def by_fingerprint(self, fingerprints: Iterable[str], plan_key: str | None = None) -> dict[str, ResultRow]:
         """The newest result of each fingerprint that has one, of any plan or of one."""
         found: list[Any] = []
         for fingerprint in fingerprints:
             found += self._all("result_by_fingerprint", pack_digest(fingerprint), plan_key)
-        return {row.fingerprint: row for row in rows.load_results(found)}
+        with database.reading(self._path):
+            return {row.fingerprint: row for row in rows.load_results(found)}
 
     def files(self, paths: Iterable[str] | None = None) -> dict[str, FileRow]:
         """What is known of these files, or of all, by path."""
@@ -110,11 +119,12 @@ class SqliteArchive:
             found = self._all("files")
         else:
             found = [row for path in paths for row in self._all("file", pack_text(path))]
-        return {row.path: row for row in map(rows.load_file, found)}
+        with database.reading(self._path):
+            return {row.path: row for row in map(rows.load_file, found)}
 
-    def last_product(self, plan_key: str, name: str | bytes | None, but: str | None) -> tuple[Any, ...] | None:
+    def last_product(self, plan_key: str, name: str, but: str | None) -> tuple[Any, ...] | None:
         """(run, product, log file, offset, length) of a task's last good attempt, in any run of the plan but one."""
-        found = self._all("last_product", plan_key, name, but)
+        found = self._all("last_product", plan_key, _bytes(name), but)
         return found[0] if found else None
 
     def find(self, text: str = "last") -> RunRow:
@@ -161,7 +171,7 @@ class SqliteArchive:
     # -- inside
 
     def _all(self, name: str, *bindings: Any) -> list[tuple[Any, ...]]:
-        with database.reworded(self._path):
+        with database.reading(self._path):
             return self._connection.execute(statements("archive")[name], bindings).fetchall()
 
     def _number(self, run: str) -> int:
@@ -197,10 +207,15 @@ class SqliteArchive:
         self._copy = tempfile.mkdtemp(prefix="weft-")
         for ending in ("", "-wal"):
             shutil.copyfile(self._path + ending, os.path.join(self._copy, database.NAME + ending))
-        with database.reworded(self._path):
+        with database.reading(self._path):
             connection = apsw.Connection(os.path.join(self._copy, database.NAME))
             database.refuse_version(connection, self._path)
         return connection
+
+
+def _bytes(name: str) -> bytes:
+    """A name as SQLite's JSON functions give it, lone surrogates and all."""
+    return name.encode("utf-8", "surrogatepass")
 
 
 def _listed(found: Sequence[RunRow]) -> str:

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import apsw
 
-from weft.errors import StoreError
+from weft.errors import StoreError, cut
 from weft.failpoints import declare, hit
 from weft.store import migrations
 from weft.store.folder import ELSEWHERE, check_file, create_file, free_bytes, unusable
@@ -182,6 +182,18 @@ def reworded(path: str) -> Iterator[None]:
         raise reword(error, path) from error
     except OSError as error:
         raise unusable(path, error) from error
+
+
+@contextlib.contextmanager
+def reading(path: str) -> Iterator[None]:
+    """`reworded`, and content that cannot be what we wrote is damage: text that is no UTF-8, JSON or number out of place."""
+    try:
+        with reworded(path):
+            yield
+    except (ValueError, TypeError, LookupError, OverflowError) as error:
+        raise damaged(
+            path, f"something that is recorded makes no sense ({type(error).__name__}: {cut(str(error))})"
+        ) from error
 
 
 def reword(error: apsw.Error, path: str) -> StoreError:

@@ -14,6 +14,7 @@ from weft.errors import StoreError
 
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
+FOLDERS: Final = ("locks", "logs", "runs")
 
 LOCAL_TYPES: Final = frozenset(
     {"apfs", "bcachefs", "btrfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs", "jfs", "nilfs2", "ntfs3", "overlay"}
@@ -52,12 +53,14 @@ def prepare(folder: str) -> None:
         made = _make(folder)
         if not made:
             _check(folder, os.lstat(folder))
-        locks = os.path.join(folder, "locks")
-        if _make(locks):
-            refuse_shared(folder, locks)
-        else:
-            _check(locks, os.lstat(locks))
-            refuse_shared(folder, None)
+        below = [os.path.join(folder, name) for name in FOLDERS]
+        is_new = False
+        for path in below:
+            if _make(path):
+                is_new = True
+            else:
+                _check_inside(path)
+        refuse_shared(folder, below[0] if is_new else None)
     except OSError as error:
         raise unusable(folder, error) from error
 
@@ -123,6 +126,15 @@ def _check(folder: str, found: os.stat_result) -> None:
     if not stat.S_ISDIR(found.st_mode):
         raise StoreError(f"the state folder is not a folder: {folder}", folder, f"move that file away, or {ELSEWHERE}")
     _check_owner(folder, found, "folder", "700")
+
+
+def _check_inside(folder: str) -> None:
+    """A folder of ours inside the state folder: nobody else could have come near it, so a wide mode is only narrowed."""
+    found = os.lstat(folder)
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and found.st_mode & 0o077:
+        os.chmod(folder, FOLDER_MODE)
+        found = os.lstat(folder)
+    _check(folder, found)
 
 
 def _check_owner(path: str, found: os.stat_result, what: str, mode: str) -> None:

@@ -55,12 +55,13 @@ def _database_lines(archive: SqliteArchive, path: str) -> Iterator[Line]:
 
 def run_fault(connection: apsw.Connection, row: RunRow, path: str) -> str | None:
     """What is wrong with the records of a run; None when every checksum holds."""
-    number = connection.execute("SELECT number FROM runs WHERE run = ?", (row.run,)).get
     try:
-        check_plan(connection, int(str(number)), path)
-        for _ in check_facts(connection, int(str(number)), path):
-            pass
-    except (StoreError, apsw.Error) as error:
+        with database.reading(path):
+            ((number,),) = connection.execute("SELECT number FROM runs WHERE run = ?", (row.run,)).fetchall()
+            check_plan(connection, int(str(number)), path)
+            for _ in check_facts(connection, int(str(number)), path):
+                pass
+    except StoreError as error:
         return str(error)
     return None
 

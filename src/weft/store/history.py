@@ -9,7 +9,7 @@ from weft.scheduling.outcomes import LogRegion
 from weft.store import database
 from weft.store.archive import SqliteArchive
 from weft.store.logs import LogGoneError, LogReader
-from weft.store.tables import pack_text, unpack_text
+from weft.store.tables import unpack_text
 
 SHOWN_EPISODES: Final = 20
 
@@ -39,7 +39,7 @@ def product_text(folder: str, plan_key: str, name: str, before: str | None = Non
     if not os.path.exists(database.path_of(folder)):
         return None
     with SqliteArchive(folder) as archive:
-        found = archive.last_product(plan_key, pack_text(name), before)
+        found = archive.last_product(plan_key, name, before)
     if found is None:
         return None
     run, product, *region = found

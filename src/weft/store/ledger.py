@@ -157,7 +157,7 @@ class SqliteLedger:
 def append_facts(connection: apsw.Connection, number: int, epoch: int, recorded: int, facts: Sequence[Fact]) -> None:
     """Append one row of facts behind the `recorded` ones of a run."""
     sql = statements("ledger")
-    payload = codec.encode(facts)
+    payload = codec.pack(codec.encode(facts))
     place = recorded + 1
     connection.execute(sql["count_facts"], (place, number, recorded))
     if connection.changes() != 1:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any, Final
 
 import apsw
 
-from weft.errors import StoreError
 from weft.ports import AttemptRow, FileRow, OpenRun, ResultRow, RunRow, TaskRow
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import NO_OUTPUT, LogRegion, Request, TaskState, Usage
@@ -30,6 +31,18 @@ _COMPRESSED_BYTES: Final = 4096  # below that, a snapshot is kept as it is: easi
 _RAW, _DEFLATED = b"\x00", b"\x01"
 
 _dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+@contextmanager
+def many_rows() -> Iterator[None]:
+    """Building values by the ten thousand makes the cyclic collector walk them again and again, and they hold no cycles."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 # --- plans ---------------------------------------------------------------------------------------------------------------
@@ -77,13 +90,13 @@ def pack_snapshot(snapshot: bytes) -> bytes:
 
 
 def unpack_snapshot(stored: bytes) -> bytes:
-    """What `pack_snapshot` was given. Raises StoreError."""
+    """What `pack_snapshot` was given. Raises ValueError."""
     if stored[:1] == _RAW:
         return bytes(stored[1:])
     try:
         return zlib.decompress(memoryview(stored)[1:])
     except zlib.error as error:
-        raise StoreError(f"a recorded plan is damaged: {error}") from error
+        raise ValueError(str(error)) from error
 
 
 # --- runs, tasks, attempts -------------------------------------------------------------------------------------------------
@@ -107,6 +120,7 @@ def run_row(row: Sequence[Any]) -> RunRow:
     )
 
 
+@many_rows()
 def task_rows(connection: apsw.Connection, number: int) -> list[TaskRow]:
     """The selected tasks of a run in plan order."""
     sql = statements("archive")
@@ -162,6 +176,7 @@ def demands(connection: apsw.Connection, number: int) -> Mapping[int, Request]:
     return {demand: codec.load_request(body) for demand, body in rows}
 
 
+@many_rows()
 def attempt_rows(connection: apsw.Connection, number: int, which: str, *more: int) -> list[AttemptRow]:
     """The attempts that a statement of archive.sql finds."""
     requests = demands(connection, number)
@@ -170,31 +185,28 @@ def attempt_rows(connection: apsw.Connection, number: int, which: str, *more: in
 
 
 def _attempt_row(row: Sequence[Any], requests: Mapping[int, Request]) -> AttemptRow:
-    task, instance, attempt, nonce, state, cause, detail, exit_code, started = row[:9]
-    seconds, cpu_seconds, memory, demand, *regions, product, retry, flags = row[9:]
+    (
+        task, instance, attempt, nonce, state, cause, detail, exit_code, started, seconds, cpu_seconds, memory, demand,
+        out_file, out_offset, out_length, err_file, err_offset, err_length, product, retry, flags,
+    ) = row  # fmt: skip
     again = codec.load_retry(retry) if retry else None
     return AttemptRow(
-        key=AttemptKey(task, instance, attempt),
-        nonce=unwrap_nonce(nonce),
-        state=ATTEMPT_STATES[state],
-        cause=unpack_text(cause),
-        detail=unpack_text(detail),
-        exit_code=exit_code,
-        started=started,
-        usage=Usage(seconds or 0.0, cpu_seconds, memory),
-        request=requests[demand],
-        stdout=_region(regions[:3]),
-        stderr=_region(regions[3:]),
-        product=unpack_text(product),
-        retry=None if again is None else again.change or again.reason,
-        charged=not (flags or 0) & codec.NOT_CHARGED,
-        next_request=None if again is None else again.request,
+        AttemptKey(task, instance, attempt),
+        unwrap_nonce(nonce),
+        ATTEMPT_STATES[state],
+        unpack_text(cause),
+        unpack_text(detail),
+        exit_code,
+        started,
+        Usage(seconds or 0.0, cpu_seconds, memory),
+        requests[demand],
+        NO_OUTPUT if out_file is None else LogRegion(unpack_text(out_file), out_offset, out_length),
+        NO_OUTPUT if err_file is None else LogRegion(unpack_text(err_file), err_offset, err_length),
+        unpack_text(product),
+        None if again is None else again.change or again.reason,
+        not (flags or 0) & codec.NOT_CHARGED,
+        None if again is None else again.request,
     )
-
-
-def _region(columns: Sequence[Any]) -> LogRegion:
-    file, offset, length = columns
-    return NO_OUTPUT if file is None else LogRegion(unpack_text(file), offset, length)
 
 
 def item_rows(rows: Iterable[Sequence[Any]]) -> dict[int, list[tuple[str, str, str | None]]]:
@@ -240,25 +252,21 @@ def dump_result(row: ResultRow) -> tuple[Any, ...]:
     )
 
 
+@many_rows()
 def load_results(rows: Iterable[Sequence[Any]]) -> list[ResultRow]:
     """From (plan key, name, instance, fingerprint, run, body) columns. The bodies are parsed in one go: half the time."""
     found = list(rows)
     bodies = json.loads(f"[{','.join([row[5] for row in found])}]")
-    return [
-        ResultRow(
-            plan_key=unpack_text(plan_key),
-            name=unpack_text(name),
-            instance=unpack_text(instance),
-            fingerprint=unpack_digest(fingerprint) or "",
-            parts=parts,
-            outputs=tuple([tuple(output) for output in outputs]),
-            product=product,
-            run=run,
-        )
-        for (plan_key, name, instance, fingerprint, run, _), (parts, outputs, product) in zip(
-            found, bodies, strict=True
-        )
-    ]
+    results: list[ResultRow] = []
+    for row, (parts, outputs, product) in zip(found, bodies, strict=True):
+        plan_key, name, instance, fingerprint, run, _ = row
+        if bytes in (name.__class__, instance.__class__, plan_key.__class__):
+            plan_key, name, instance = unpack_text(plan_key), unpack_text(name), unpack_text(instance)
+        if fingerprint.__class__ is bytes:
+            fingerprint = fingerprint.hex()
+        then = tuple([tuple(output) for output in outputs])
+        results.append(ResultRow(plan_key, name, instance, fingerprint, parts, then, product, run))
+    return results
 
 
 def dump_file(row: FileRow) -> tuple[Any, ...]:

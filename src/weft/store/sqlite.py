@@ -60,8 +60,8 @@ class SqliteStore:
                 lock.sign(new.run)
                 hit(OWN_LOCKED)
                 return self._record_run(new, lock)
-        except BaseException:
-            lock.release()
+        except BaseException as error:
+            self._give_up(lock, error)
             raise
 
     def _record_run(self, new: NewRun, lock: PlanLock) -> SqliteLedger:
@@ -84,13 +84,13 @@ class SqliteStore:
         found = self._find(run)
         lock = self._lock(found[2])
         try:
-            with database.reworded(self._path):
+            with database.reading(self._path):
                 lock.sign(run)
                 hit(OWN_LOCKED)
                 database.refuse_damage(self.connection, self._path)
                 return self._take_over(run, lock)
-        except BaseException:
-            lock.release()
+        except BaseException as error:
+            self._give_up(lock, error)
             raise
 
     def _take_over(self, run: str, lock: PlanLock) -> tuple[SqliteLedger, OpenRun]:
@@ -111,7 +111,7 @@ class SqliteStore:
 
         To be asked before `open_run`, so that nobody can start in between. Raises OwnedError, StoreError.
         """
-        with database.reworded(self._path):
+        with database.reading(self._path):
             lock = self._lock(plan_key)
             try:
                 left = [run for (run,) in self.connection.execute(statements("ledger")["open_attempts"], (plan_key,))]
@@ -181,8 +181,13 @@ class SqliteStore:
         with database.reworded(self._path):
             return PlanLock(self.folder, plan_key)
 
+    def _give_up(self, lock: PlanLock, error: BaseException) -> None:
+        lock.release()
+        if isinstance(error, database.Fsync):
+            self.abandon()
+
     def _find(self, run: str) -> tuple[Any, ...]:
-        with database.reworded(self._path):
+        with database.reading(self._path):
             found = self.connection.execute(statements("archive")["run"], (run,)).fetchone()
         if found is None:
             raise StoreError(f"there is no run {run} in {self._path}", self._path, "weft status lists the runs")

@@ -136,8 +136,8 @@ class Tables:
         if found := groups.get(SettleTask):
             self._settle(found)
         if found := groups.get(ExplainTask):
-            rows = [(number, fact.task, codec.dump_reasons(fact.reasons)) for fact in found]
-            self._connection.executemany(self._sql["set_reasons"], rows)
+            why = [(number, fact.task, codec.dump_reasons(fact.reasons)) for fact in found]
+            self._connection.executemany(self._sql["set_reasons"], why)
 
     def _starts(self, facts: list[StartAttempt]) -> list[Row]:
         number = self._number

@@ -19,6 +19,7 @@ SHOWN_TABLES: Final = ("tasks", "attempts", "items", "demands", "reasons", "offs
 _RUN_COLUMNS: Final = "state, ended, exit_code, epoch"
 
 
+@rows.many_rows()
 def verify_run(connection: apsw.Connection, number: int, path: str) -> tuple[int, str | None]:
     """Check one run inside the caller's transaction: (how many fact rows it has, what had to be repaired).
 
@@ -51,10 +52,10 @@ def check_facts(connection: apsw.Connection, number: int, path: str) -> Iterator
     last = 0
     for place, epoch, payload, crc in connection.execute(statements("ledger")["facts_of_run"], (number,)):
         last += 1
-        if place != last or not isinstance(payload, str) or codec.checksum(place, epoch, payload) != crc:
+        if place != last or not isinstance(payload, (str, bytes)) or codec.checksum(place, epoch, payload) != crc:
             raise damaged(path, f"record {last} of run {run} fails its checksum")
         try:
-            yield codec.decode(payload)
+            yield codec.decode(codec.unpack(payload))
         except codec.Unreadable as error:
             raise StoreError(
                 f"record {last} of run {run}: {error}: {path}", path, "was it written by a later weft?"

@@ -371,7 +371,7 @@ def _apply(run: _Run, fact: Any, undo: _Undo) -> None:
             assert found is not None
             begun = found._replace(state="running", started=_rounded(started), stdout=stdout, stderr=stderr)
             undo.put(run.attempts, key, begun)
-        case CloseAttempt(key, nonce, outcome, _):
+        case CloseAttempt(key, nonce):
             found = run.attempts.get(key)
             _expect(found is not None and found.nonce == nonce and found.state in _OPEN, fact)
             assert found is not None

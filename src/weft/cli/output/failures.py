@@ -20,18 +20,19 @@ LAST_BYTES: Final = 4096
 
 
 class Failure(NamedTuple):
-    """A task or instance that failed. name: as shown; task: as the command line takes it."""
+    """A task or instance that failed. name: as shown."""
 
+    task: int
     name: str
     cause: str
     detail: str | None
     stderr: LogRegion | None
-    task: str
 
 
 def failure_lines(failures: Sequence[Failure], tally: Tally, run: str, place: Place, read: ReadLog | None) -> list[str]:
     """The summary, line by line; empty when nothing failed."""
     by_cause: dict[str, list[Failure]] = {}
+    failures = [failure for failure in failures if tally.state(failure.task) == "failed"]  # not: interrupted meanwhile
     for failure in failures:
         by_cause.setdefault(failure.cause, []).append(failure)
     lines = []
@@ -51,7 +52,7 @@ def failure_lines(failures: Sequence[Failure], tally: Tally, run: str, place: Pl
 
 
 def _one(failure: Failure, tally: Tally, run: str, place: Place, read: ReadLog | None) -> list[str]:
-    folder = tally.opening.state_folder
+    folder, task = tally.opening.state_folder, tally.tasks[failure.task].name
     lines = [f"  {styled(failure.name, 'bold', place.has_colour)}"]
     if failure.detail:
         lines[0] += f": {cut(failure.detail, 300)}"
@@ -61,8 +62,8 @@ def _one(failure: Failure, tally: Tally, run: str, place: Place, read: ReadLog |
         path = os.path.join(folder, "logs", run, region.file)
         lines.append(f"    log:   {os.path.relpath(path)} (bytes {region.offset} to {region.offset + region.length})")
     if region is not None:
-        lines.append(f"    see:   {command('logs', folder, run, failure.task)}")
-    lines.append(f"    retry: {command('retry', folder, run, failure.task)}")
+        lines.append(f"    see:   {command('logs', folder, run, task)}")
+    lines.append(f"    retry: {command('retry', folder, run, task)}")
     return lines
 
 

@@ -8,6 +8,7 @@ where the attempt's output stops.
 from __future__ import annotations
 
 import codecs
+import time
 from collections.abc import Callable
 from typing import Final, Literal
 
@@ -40,8 +41,10 @@ class _Tail:
 class Follower:
     """Gives the text of live attempts to `emit`. All its calls belong on the printer's thread."""
 
-    def __init__(self, read: ReadLog, emit: Emit):
+    def __init__(self, read: ReadLog, emit: Emit, clock: Callable[[], float] = time.monotonic):
         self._read = read
+        self._clock = clock
+        self._looked = float("-inf")
         self._emit = emit
         self._tails: dict[AttemptKey, tuple[_Tail, _Tail]] = {}
 
@@ -49,11 +52,19 @@ class Follower:
         """An attempt has begun; look at its files from now on."""
         self._tails[key] = (_Tail(began.stdout), _Tail(began.stderr))
 
-    def look(self, _: Printer | None = None) -> None:
-        """Give away what the last look found and read what came since."""
-        for key, tails in self._tails.items():
-            for stream, tail in zip(("stdout", "stderr"), tails, strict=True):
-                self._look_at(key, stream, tail)  # type: ignore[arg-type]
+    def look(self, _: Printer | None = None) -> float:
+        """Give away what the last look found and read what came since; the seconds until the next look.
+
+        Nothing is done before its time: a look that follows too soon cannot know of ends that were near.
+        """
+        now = self._clock()
+        if now - self._looked < LOOK_SECONDS:
+            return self._looked + LOOK_SECONDS - now
+        self._looked = now
+        for key, (stdout, stderr) in self._tails.items():
+            self._look_at(key, "stdout", stdout)
+            self._look_at(key, "stderr", stderr)
+        return LOOK_SECONDS
 
     def end(self, key: AttemptKey, outcome: Outcome) -> None:
         """An attempt has ended: give away the rest of its output, up to its true end."""

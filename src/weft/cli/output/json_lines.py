@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from json.encoder import encode_basestring_ascii as quoted  # C where there is one; ASCII, so no locale can spoil it
 from typing import Final
 
-from weft.cli.output.follower import LOOK_SECONDS, Follower, Stream
+from weft.cli.output.follower import Follower, Stream
 from weft.cli.output.printer import Printer
 from weft.cli.output.recorded import Recorded
 from weft.cli.output.tally import Ended, Tally
@@ -73,7 +73,6 @@ class JsonView:
         self._printer = printer
         self._recorded = recorded or Recorded()
         self._stamps = Stamps(clock)
-        self._output_stamps = Stamps(clock)  # the printer's thread has its own
         self._begun: set[AttemptKey] = set()
         self._finals = bytearray()
         self._products: dict[int, str] = {}
@@ -84,12 +83,12 @@ class JsonView:
         self._recorded.opened(opening)
         self._tally = Tally(opening)
         self._finals = bytearray(len(opening.plan.graph.tasks))
-        self._printer.put(
-            f'{{"v": {VERSION}, "event": "run_started", "time": "{self._stamps.now()}", "run": {quoted(opening.run)}, '
-            f'"plan": {quoted(plan_label(opening.plan))}, "tasks": {len(opening.selected)}}}\n'
+        self._put(
+            "run_started",
+            f'"run": {quoted(opening.run)}, "plan": {quoted(plan_label(opening.plan))}, "tasks": {len(opening.selected)}}}\n',
         )
         if self._follower is not None:
-            self._printer.every(LOOK_SECONDS, self._follower.look)
+            self._printer.keep_calling(self._follower.look)
 
     def attempt_started(self, key: AttemptKey, began: Began) -> None:
         self._begun.add(key)
@@ -130,10 +129,11 @@ class JsonView:
         if tally.needs_rows:
             tally.complete(self._recorded.rows())
         counts = ", ".join(f'"{name}": {number}' for name, number in tally.counts().items())
-        printer.put(
-            f'{{"v": {VERSION}, "event": "run_ended", "time": "{self._stamps.now()}", "run": {quoted(ending.run)}, '
-            f'"state": "{ending.state}", "exit_code": {ending.exit_code}, "seconds": {_number(ending.seconds)}, '
-            f'"counts": {{{counts}}}, "tasks": {{'
+        self._put(
+            "run_ended",
+            f'"run": {quoted(ending.run)}, "state": "{ending.state}", '
+            f'"exit_code": {ending.exit_code}, "seconds": {_number(ending.seconds)}, '
+            f'"counts": {{{counts}}}, "tasks": {{',
         )
         for piece in self._task_pieces():
             printer.put(piece)
@@ -146,12 +146,17 @@ class JsonView:
 
     # --- pieces --------------------------------------------------------------------------------------------------------
 
+    def _put(self, event: str, rest: str) -> None:
+        head = f'{{"v": {VERSION}, "event": "{event}", "time": "'
+        if self._follower is None:
+            self._printer.put(f'{head}{self._stamps.now()}", {rest}')
+        else:  # output is stamped when it is found, on the printer's thread: so then is everything, or times would go back
+            self._printer.call(lambda printer: printer.write(f'{head}{self._stamps.now()}", {rest}'))
+
     def _put_start(self, key: AttemptKey) -> None:
         instance = "null" if key.instance == WHOLE else key.instance
-        self._printer.put(
-            f'{{"v": {VERSION}, "event": "task_started", "time": "{self._stamps.now()}", '
-            f'"task": {quoted(self._tally.tasks[key.task].name)}, "attempt": {key.attempt}, "instance": {instance}}}\n'
-        )
+        name = quoted(self._tally.tasks[key.task].name)
+        self._put("task_started", f'"task": {name}, "attempt": {key.attempt}, "instance": {instance}}}\n')
 
     def _put_end(
         self,
@@ -166,12 +171,12 @@ class JsonView:
         attempt = "null" if key is None else key.attempt
         instance = "null" if key is None or key.instance == WHOLE else key.instance
         seconds, cpu_seconds, memory = usage if usage is not None else (None, None, None)
-        self._printer.put(
-            f'{{"v": {VERSION}, "event": "task_ended", "time": "{self._stamps.now()}", '
+        self._put(
+            "task_ended",
             f'"task": {quoted(self._tally.tasks[task].name)}, "attempt": {attempt}, "instance": {instance}, '
             f'"state": "{state}", "cause": {_text(cause)}, "exit_code": {"null" if exit_code is None else exit_code}, '
             f'"seconds": {_number(seconds)}, "memory": {"null" if memory is None else memory}, '
-            f'"cpu_seconds": {_number(cpu_seconds)}, "will_retry": {"true" if will_retry else "false"}}}\n'
+            f'"cpu_seconds": {_number(cpu_seconds)}, "will_retry": {"true" if will_retry else "false"}}}\n',
         )
 
     def _keep_product(self, key: AttemptKey, product: str) -> None:
@@ -206,7 +211,7 @@ class JsonView:
         if not text:
             return
         self._printer.write(
-            f'{{"v": {VERSION}, "event": "task_output", "time": "{self._output_stamps.now()}", '
+            f'{{"v": {VERSION}, "event": "task_output", "time": "{self._stamps.now()}", '
             f'"task": {quoted(self._tally.tasks[key.task].name)}, "stream": "{stream}", "text": {quoted(text)}}}\n'
         )
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from weft.cli.output.failures import Failure, failure_lines
-from weft.cli.output.follower import LOOK_SECONDS, Follower, Lines
+from weft.cli.output.follower import Follower, Lines
 from weft.cli.output.labels import Labels
 from weft.cli.output.printer import Printer
 from weft.cli.output.progress import Kind, Progress, memory_in_use
@@ -64,7 +64,9 @@ class LiveView:
         self._tally: Tally
         self._labels: Labels
         self._progress: Progress
-        self._follower = Follower(printer.read, Lines(self._follow)) if follow and printer.read is not None else None
+        self._follower = (
+            Follower(printer.read, Lines(self._follow), clock) if follow and printer.read is not None else None
+        )
 
     # --- what the engine tells -----------------------------------------------------------------------------------------
 
@@ -76,7 +78,7 @@ class LiveView:
         number = len(opening.selected)
         parts = [f"{number} {'task' if number == 1 else 'tasks'}"]
         if opening.resumed:
-            parts.append(f"{opening.resumed} ok already")
+            parts.append(f"{'all' if opening.resumed == number else opening.resumed} ok already")
         cores = opening.capacity.get("cores")
         if cores:
             parts.append(f"{cores / 1000:g} cores")
@@ -84,7 +86,7 @@ class LiveView:
         self._say(
             f"{styled(title, 'bold', self._place.has_colour)}  {', '.join(parts)}  {self._dim(f'run {opening.run[:12]}')}"
         )
-        self._printer.every(min(REDRAW_SECONDS, LOOK_SECONDS), self._tick)
+        self._printer.keep_calling(self._tick)
 
     def attempt_started(self, key: AttemptKey, began: Began) -> None:
         self._progress.begin(key, self._clock())
@@ -105,15 +107,14 @@ class LiveView:
             self._say_retry(name, key, outcome, retry)
         elif kind(outcome.cause or "") not in ("interrupted", "cancelled"):
             self._attempt_failures.add(key.task)
-            self._fail(Failure(name, outcome.cause or "failed", outcome.detail, outcome.stderr, self._retry_name(key)))
+            self._fail(Failure(key.task, name, outcome.cause or "failed", outcome.detail, outcome.stderr))
 
     def task_ended(self, settled: SettleTask) -> None:
         self._tally.settle(settled)
         self._progress.settle(settled)
         if settled.state == "failed" and settled.task not in self._attempt_failures:
             name = self._labels.of_task(settled.task)
-            written = self._tally.tasks[settled.task].name
-            self._fail(Failure(name, settled.cause or "failed", settled.detail, None, written))
+            self._fail(Failure(settled.task, name, settled.cause or "failed", settled.detail, None))
 
     def remarked(self, text: str, task: int | None) -> None:
         where = f"{self._labels.of_task(task)}: " if task is not None else ""
@@ -169,9 +170,6 @@ class LiveView:
         if self._told == FAILURE_LINES_LIMIT:
             self._say(self._dim("  further failures are counted below and told at the end"))
 
-    def _retry_name(self, key: AttemptKey) -> str:
-        return self._tally.tasks[key.task].name
-
     def _summary(self, ending: RunEnding) -> None:
         tally, place = self._tally, self._place
         for line in failure_lines(self._failures, tally, ending.run, place, self._printer.read):
@@ -181,7 +179,7 @@ class LiveView:
         self._printer.write(
             f"{state}  {counted(tally.counts(), len(tally.opening.selected))}, in {show_seconds(ending.seconds)}\n"
         )
-        for line in advice(tally, ending.run, ending.state):
+        for line in advice(tally, ending.run):
             self._printer.write(f"{line}\n")
 
     def _follow(self, key: AttemptKey, line: str) -> None:
@@ -189,7 +187,11 @@ class LiveView:
 
     # --- the region ----------------------------------------------------------------------------------------------------
 
-    def _tick(self, _: Printer) -> None:
+    def _tick(self, _: Printer) -> float:
+        self._redraw()
+        return REDRAW_SECONDS
+
+    def _redraw(self) -> None:
         if self._follower is not None:
             self._follower.look()
         now = self._clock()
@@ -209,7 +211,7 @@ class LiveView:
         console = Console(
             file=_Out(self._printer),  # type: ignore[arg-type]
             force_terminal=True,
-            no_color=not self._place.has_colour,
+            color_system="auto" if self._place.has_colour else None,
             highlight=False,
             markup=False,
             emoji=False,

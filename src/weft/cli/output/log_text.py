@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from weft.cli.output.printer import PIECE_BYTES
 from weft.cli.output.recorded import Logs
+from weft.cli.output.records import region_of
 from weft.cli.output.terminal import harmless
 from weft.ports import AttemptRow
-from weft.scheduling.outcomes import LogRegion
 
 
 class LogShortError(LookupError):
@@ -39,14 +39,14 @@ class LogPrinter:
         self._begin(row)
         for stream in streams:
             self._write(stream, self._held[stream])
-            region = _region(row, stream)
+            region = region_of(row, stream)
             self._held[stream] = self._logs.read(region, self._shown[stream], PIECE_BYTES) if region.file else b""
 
     def finish(self, row: AttemptRow, streams: Sequence[str]) -> None:
         """Print the rest. Raises LogGoneError, LogShortError."""
         self._begin(row)
         for stream in streams:
-            region = _region(row, stream)
+            region = region_of(row, stream)
             while region.length < 0 or self._shown[stream] < region.length:
                 limit = PIECE_BYTES if region.length < 0 else min(PIECE_BYTES, region.length - self._shown[stream])
                 piece = self._logs.read(region, self._shown[stream], limit) if region.file else b""
@@ -60,7 +60,7 @@ class LogPrinter:
 
     def texts(self, row: AttemptRow, streams: Sequence[str]) -> dict[str, str]:
         """Each stream as text."""
-        read = {stream: self._logs.read(_region(row, stream)) for stream in streams if _region(row, stream).file}
+        read = {stream: self._logs.read(region_of(row, stream)) for stream in streams if region_of(row, stream).file}
         return {stream: read.get(stream, b"").decode("utf-8", "replace") for stream in streams}
 
     def _begin(self, row: AttemptRow) -> None:
@@ -77,7 +77,3 @@ class LogPrinter:
         view = memoryview(data)
         while view:
             view = view[os.write(self._descriptor, view) :]
-
-
-def _region(row: AttemptRow, stream: str) -> LogRegion:
-    return row.stdout if stream == "stdout" else row.stderr

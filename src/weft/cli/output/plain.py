@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from weft.cli.output.follower import LOOK_SECONDS, Follower, Lines
+from weft.cli.output.follower import Follower, Lines
 from weft.cli.output.labels import Labels
 from weft.cli.output.printer import Printer
 from weft.cli.output.recorded import Recorded
@@ -46,7 +46,9 @@ class PlainView:
         self._tally: Tally
         self._labels: Labels
         self._started = self._beat = clock()
-        self._follower = Follower(printer.read, Lines(self._follow)) if follow and printer.read is not None else None
+        self._follower = (
+            Follower(printer.read, Lines(self._follow), clock) if follow and printer.read is not None else None
+        )
 
     # --- what the engine tells -----------------------------------------------------------------------------------------
 
@@ -56,9 +58,11 @@ class PlainView:
         self._labels = Labels(opening.plan.graph.tasks, self._place.is_terminal, self._recorded.items)
         self._started = self._beat = self._clock()
         number = len(opening.selected)
-        before = f", {opening.resumed} of them ok already" if opening.resumed else ""
+        before = (
+            f", {'all' if opening.resumed == number else opening.resumed} of them ok already" if opening.resumed else ""
+        )
         self._printer.warn(f"weft: run {opening.run}: {number} {'task' if number == 1 else 'tasks'}{before}\n")
-        self._printer.every(LOOK_SECONDS if self._follower else HEARTBEAT_SECONDS, self._tick)
+        self._printer.keep_calling(self._tick)
 
     def attempt_started(self, key: AttemptKey, began: Began) -> None:
         self._begun.add(key)
@@ -102,7 +106,7 @@ class PlainView:
             printer.put(piece)
         line = counted(tally.counts(), len(tally.opening.selected))
         printer.put(f"{line}, in {show_seconds(ending.seconds)}\n")
-        for line in advice(tally, ending.run, ending.state):
+        for line in advice(tally, ending.run):
             printer.warn(f"weft: {line}\n")
         printer.close()
 
@@ -130,13 +134,15 @@ class PlainView:
             text = harmless(text)
         return f"weft: {styled(text, style, self._place.has_colour)}\n"
 
-    def _tick(self, printer: Printer) -> None:
-        if self._follower is not None:
-            self._follower.look()
+    def _tick(self, printer: Printer) -> float:
         now = self._clock()
-        if now - self._beat < HEARTBEAT_SECONDS:
-            return
-        self._beat = now
+        if now - self._beat >= HEARTBEAT_SECONDS:
+            self._beat = now
+            self._print_heartbeat(printer, now)
+        pause = max(0.0, self._beat + HEARTBEAT_SECONDS - now)
+        return pause if self._follower is None else min(pause, self._follower.look())
+
+    def _print_heartbeat(self, printer: Printer, now: float) -> None:
         total = len(self._tally.opening.selected)
         done = self._tally.done + self._tally.opening.resumed
         running = len(self._begun)

@@ -38,6 +38,9 @@ class ReadLog(Protocol):
 Action = Callable[["Printer"], None]
 """Work that the printer's thread does when its turn comes; it writes with `write` and `write_error`."""
 
+Tick = Callable[["Printer"], float]
+"""Work that comes again: gives the seconds after which it wants to be called at the latest."""
+
 
 class Sink:
     """A descriptor that is written until its reader goes away."""
@@ -81,8 +84,8 @@ class Printer:
         self._err = Sink(err)
         self.read = read
         self._is_terminal = is_terminal
-        self._tick: Action | None = None
-        self._period: float | None = None
+        self._tick: Tick | None = None
+        self._crash: Exception | None = None
         self._items: deque[str | tuple[str] | Action] = deque()
         self._bell = threading.Event()
         self._closing = threading.Event()
@@ -114,12 +117,10 @@ class Printer:
         if region.length:
             self._add(lambda printer: printer.write_region(region))
 
-    def every(self, seconds: float, tick: Action) -> None:
-        """Call `tick` on the thread at least every so many seconds, and after each batch."""
+    def keep_calling(self, tick: Tick) -> None:
+        """Call `tick` on the thread: now, after each batch, and after as many seconds as it says."""
         self._tick = tick
-        self._period = seconds
-        if self._thread is None:
-            self._start()
+        self._add(lambda _: None)
 
     def flush(self) -> None:
         """Wait until everything that was put is written."""
@@ -143,10 +144,21 @@ class Printer:
         self._is_awake = False
         if self._out.failure is not None:
             reason = self._out.failure.strerror or str(self._out.failure)
-            self._err.write(
-                f"weft: standard output cannot be written: {reason}; the run itself is not affected\n".encode()
-            )
+            self.write_error(f"weft: standard output cannot be written: {reason}; the run itself is not affected\n")
             self._out.failure = None
+        if self._crash is not None:
+            self._tell_crash(self._crash)
+            self._crash = None
+
+    def _tell_crash(self, error: Exception) -> None:
+        if os.environ.get("WEFT_DEBUG") == "1":
+            import traceback
+
+            self.write_error("".join(traceback.format_exception(error)))
+        self.write_error(
+            f"weft: the output broke off by a bug in weft ({type(error).__name__}: {error}); the run itself is not affected. "
+            "Please report it; WEFT_DEBUG=1 shows the traceback, weft status the run\n"
+        )
 
     def _add(self, item: str | tuple[str] | Action) -> None:
         items = self._items
@@ -171,14 +183,21 @@ class Printer:
     def _work(self) -> None:
         # Signals are the engine's: it waits in a system call that only its own thread's signals wake.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self._print_all()
+        except Exception as error:  # noqa: BLE001 - a bug in a view may cost the view, never the run; `close` tells it
+            self._crash = error
+
+    def _print_all(self) -> None:
+        pause: float | None = None
         while True:
-            self._bell.wait(self._period)
+            self._bell.wait(pause)
             is_last = self._closing.is_set()
             self._bell.clear()
             self._is_awake = False  # before the drain: what is put from here on rings again
             self._drain()
             if self._tick is not None:
-                self._tick(self)
+                pause = self._tick(self)
             if is_last and not self._items:
                 return
             self._closing.wait(BATCH_SECONDS)

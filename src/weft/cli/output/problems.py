@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from typing import Literal
 
 from weft.cli.output.terminal import Colour, harmless, look, styled
-from weft.errors import Problem
+from weft.errors import Problem, WeftError
+
+
+class OutputError(WeftError):
+    """The answer cannot be written where it was to go."""
+
+    exit_code = 1
+
+    def problems(self) -> tuple[Problem, ...]:
+        return (Problem("output", str(self), hint="nothing was changed by that; send the output elsewhere"),)
 
 
 def print_as_text(
@@ -43,9 +52,14 @@ def print_as_json(problems: Sequence[Problem]) -> None:
 
 def write_stdout(data: str | bytes) -> None:
     """Results: text is UTF-8 whatever the locale says."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"standard output cannot be written: {error.strerror or error}") from error
 
 
 def write_stderr(text: str) -> None:

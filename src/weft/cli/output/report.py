@@ -74,13 +74,16 @@ def _shell_word(word: str) -> str:
     return "$'" + shown.replace("'", "\\'") + "'"
 
 
-def advice(tally: Tally, run: str, state: str) -> list[str]:
+def advice(tally: Tally, run: str) -> list[str]:
     """What can be done next, one command a line; nothing after a run in which all is ok."""
     folder = tally.opening.state_folder
     counts = tally.counts()
     lines = []
+    given_up = tally.given_up
     if counts["failed"]:
         lines.append(f"try the failed ones again: {command('retry', folder, run, '--failed')}")
-    if state in ("interrupted", "cancelled") and counts["cancelled"]:
+    if given_up:
+        lines.append(f"take up what was cancelled: {command('retry', folder, run)}")
+    if counts["cancelled"] > given_up:
         lines.append(f"continue: {command('resume', folder, run)}")
     return lines

@@ -9,20 +9,27 @@ from weft.cli.output.terminal import Place, label, styled
 GAP = "  "
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], place: Place, styles: Sequence[str | None] = ()) -> str:
-    """A head and rows. Cells are made harmless in a terminal. styles: one per row, of its first cell.
+def table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    place: Place,
+    *,
+    spare: Sequence[str] = (),
+) -> str:
+    """A head and rows. In a terminal cells are made harmless and lines are cut; a pipe gets everything.
 
-    Only in a terminal is the last column cut to the width; a pipe gets everything.
+    spare: columns to do without, first to last, where the terminal is too narrow for all.
     """
     cells = [[label(cell, place.is_terminal) for cell in row] for row in rows]
     widths = [max((len(row[column]) for row in [list(head), *cells]), default=0) for column in range(len(head))]
-    lines = [styled(_line(head, widths, place), "dim", place.has_colour)]
-    for number, row in enumerate(cells):
-        line = _line(row, widths, place)
-        style = styles[number] if number < len(styles) else None
-        if style and place.has_colour:
-            line = styled(row[0], style, True) + line[len(row[0]) :]
-        lines.append(line)
+    shown = list(range(len(head)))
+    for name in spare:
+        if not place.is_terminal or sum(widths[column] + len(GAP) for column in shown) - len(GAP) <= place.columns:
+            break
+        shown.remove(head.index(name))
+    pick = [widths[column] for column in shown]
+    lines = [styled(_line([head[column] for column in shown], pick, place), "dim", place.has_colour)]
+    lines += [_line([row[column] for column in shown], pick, place) for row in cells]
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from weft.ports import RunOpening, TaskRow
 from weft.scheduling.commands import SettleTask
-from weft.scheduling.outcomes import CACHED
+from weft.scheduling.outcomes import CACHED, CANCELLED
 
 STATES: Final = ("pending", "ok", "failed", "skipped", "cancelled", "ok")
 _PENDING: Final = 0
@@ -82,7 +82,7 @@ class Tally:
     def needs_rows(self) -> bool:
         """Whether the store knows something about the ends that the events of this run did not tell."""
         opening = self.opening
-        return bool(opening.resumed) or any(self.tasks[task].policy.foreach is not None for task in opening.selected)
+        return self.done < len(opening.selected) or any(self.tasks[task].policy.foreach is not None for task in opening.selected)
 
     def state(self, task: int) -> str:
         """The task's state; `pending` until it has ended."""
@@ -97,6 +97,11 @@ class Tally:
     def failed(self) -> int:
         """How many tasks have failed."""
         return self._numbers[2]
+
+    @property
+    def given_up(self) -> int:
+        """How many tasks were cancelled on request; `weft resume` leaves these alone."""
+        return sum(1 for cause, _ in self._causes.values() if cause == CANCELLED)
 
     def counts(self) -> dict[str, int]:
         """The counts of design.md 12: `ok` includes `cached`, `cancelled` includes interrupted tasks."""

@@ -11,6 +11,7 @@ from weft.cli.output.tables import table
 from weft.cli.output.terminal import Place, label, styled
 from weft.errors import cut
 from weft.ports import RunRow, TaskRow
+from weft.scheduling.outcomes import CANCELLED
 from weft.units import show_bytes, show_seconds
 
 if TYPE_CHECKING:
@@ -39,13 +40,14 @@ def status_text(
         ("TASK", "STATE", "ATTEMPTS", "SECONDS", "MEMORY", "CAUSE"),
         [_status_row(row) for row in rows],
         place,
-        [None] * len(rows),
+        spare=("MEMORY", "ATTEMPTS", "SECONDS"),
     )
     counts = counts_of(rows)
     tail = counted(counts, len(rows))
     running = [f"{counts[state]} {state}" for state in ("running", "pending") if counts[state]]
     tail += f" ({', '.join(running)})\n" if running else "\n"
-    return head + body + tail + _next_step(run, is_live, state_folder)
+    given_up = any(row.cause == CANCELLED for row in rows)
+    return head + body + tail + _next_step(run, is_live, given_up, state_folder)
 
 
 def _status_row(row: TaskRow) -> tuple[str, ...]:
@@ -55,11 +57,13 @@ def _status_row(row: TaskRow) -> tuple[str, ...]:
     return row.name, row.state, str(row.attempts), seconds_text(row.seconds), bytes_text(row.memory), cause
 
 
-def _next_step(run: RunRow, is_live: bool, state_folder: str) -> str:
+def _next_step(run: RunRow, is_live: bool, given_up: bool, state_folder: str) -> str:
     if run.state == "running" and not is_live:
         return f"no engine is at work on this run; continue it: {command('resume', state_folder, run.run)}\n"
     if run.state == "failed":
         return f"try the failed ones again: {command('retry', state_folder, run.run, '--failed')}\n"
+    if given_up:
+        return f"take up what was cancelled: {command('retry', state_folder, run.run)}\n"
     if run.state in ("interrupted", "cancelled"):
         return f"continue: {command('resume', state_folder, run.run)}\n"
     return ""
@@ -91,6 +95,7 @@ def show_text(record: Mapping[str, Any], place: Place) -> str:
         ("ATTEMPT", "INSTANCE", "STATE", "STARTED", "SECONDS", "CPU", "MEMORY", "CAUSE"),
         [_attempt_row(attempt) for attempt in record["attempts"]],
         place,
+        spare=("STARTED", "INSTANCE", "CPU", "MEMORY"),
     )
 
 
@@ -138,6 +143,7 @@ def usage_text(record: Mapping[str, Any], place: Place) -> str:
             for name, entry in record["tasks"].items()
         ],
         place,
+        spare=("GIVEN", "IN ALL", "ATTEMPTS"),
     )
     if not record["templates"]:
         return text

@@ -163,7 +163,7 @@ def _text(problem: BaseException) -> str:
 def _trace(problem: BaseException, frames: TracebackType | None, file: str, source: str | None) -> str:
     with _formatting:
         if source is not None:
-            linecache.cache[file] = (len(source), None, source.splitlines(True), file)
+            linecache.cache[file] = (len(source), None, [line + "\n" for line in source.splitlines()], file)
         try:
             return "".join(traceback.format_exception(type(problem), problem, frames))
         except Exception as again:  # noqa: BLE001 - as above

@@ -14,6 +14,9 @@ from typing import Any
 SMALL_OUTPUT = 64 << 10  # bytes a stream that are kept in memory
 
 
+LINE_LIMIT = 8192  # bytes of an unfinished line that wait for the rest
+
+
 class Stream:
     """One output stream of one snippet. `close` makes everything that comes later vanish."""
 
@@ -86,6 +89,24 @@ class Owners(threading.local):
     capture: Capture | None = None
     call: Any = None
 
+    def __init__(self) -> None:
+        # `print` writes a line in pieces; kept together here, lines of a snippet's threads do not run into each other.
+        self.lines = [b"", b""]
+
+    def flush(self) -> None:
+        """Write the unfinished lines of the present thread."""
+        for stream in (0, 1):
+            if self.lines[stream]:
+                self.write(stream, b"")
+
+    def write(self, stream: int, data: bytes) -> None:
+        """Write to a stream of whoever the present thread works for."""
+        data, self.lines[stream] = self.lines[stream] + data, b""
+        if self.capture is None:
+            os.write(stream + 1, data)
+        else:
+            self.capture.streams[stream].write(data)
+
 
 class Bytes(io.RawIOBase):
     """What `sys.stdout.buffer` is in a host."""
@@ -104,11 +125,7 @@ class Bytes(io.RawIOBase):
     def write(self, data: Any) -> int:
         """All of it, always."""
         copy = bytes(data)
-        capture = self._owners.capture
-        if capture is None:
-            os.write(self._stream + 1, copy)
-        else:
-            capture.streams[self._stream].write(copy)
+        self._owners.write(self._stream, copy)
         return len(copy)
 
     def close(self) -> None:
@@ -120,6 +137,8 @@ class Text(io.TextIOBase):
 
     def __init__(self, owners: Owners, stream: int):
         super().__init__()
+        self._owners = owners
+        self._stream = stream
         self._bytes = Bytes(owners, stream)
 
     @property
@@ -145,8 +164,18 @@ class Text(io.TextIOBase):
         """All of it, always."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        self._bytes.write(text.encode("utf-8", "surrogateescape"))
+        data = text.encode("utf-8", "surrogateescape")
+        if "\n" in text or len(data) > LINE_LIMIT:
+            self._owners.write(self._stream, data)
+        else:
+            line = self._owners.lines[self._stream] = self._owners.lines[self._stream] + data
+            if len(line) > LINE_LIMIT:
+                self._owners.write(self._stream, b"")
         return len(text)
+
+    def flush(self) -> None:
+        """Write the unfinished line."""
+        self._owners.flush()
 
     def reconfigure(self, **_: Any) -> None:
         """Nothing to change: UTF-8, unbuffered."""
@@ -165,9 +194,12 @@ def inherit_owner(owners: Owners) -> None:
 
             def run_for_owner() -> None:
                 owners.capture, owners.call = capture, call
-                run()
+                try:
+                    run()
+                finally:
+                    owners.flush()
 
             thread.run = run_for_owner  # type: ignore[method-assign]
         plain_start(thread)
 
-    threading.Thread.start = start  # type: ignore[method-assign]
+    threading.Thread.start = start  # type: ignore[assignment, method-assign]

@@ -63,6 +63,7 @@ class Host:
         self._wake, self._wake_in = os.pipe()
         os.set_blocking(self._wake_in, False)
         self._spill_at = 0.0
+        self._rung = self._receipts.sequence
         self._abandoned = False
         self._pid = os.getpid()
         self._exit = os._exit
@@ -135,8 +136,8 @@ class Host:
         self._buffer += data
         for value in take_messages(self._buffer):
             if "run" in value:
-                for request in value["run"]:
-                    self._begin(request)
+                for call in [self._note(request) for request in value["run"]]:
+                    self._begin(call)
             elif "stop" in value:
                 for nonce in value["stop"]:
                     self._abandon(nonce, value["cause"])
@@ -144,16 +145,21 @@ class Host:
                 self._receipts.flush()
                 self._exit(0)  # not by return: an abandoned thread would keep the interpreter from ending
 
-    def _begin(self, request: dict[str, Any]) -> None:
+    def _note(self, request: dict[str, Any]) -> Call:
+        """Write down that it begins; before it does, or a crash at once would look like one of somebody who never began."""
         nonce = request["nonce"]
         call = Call(nonce, request, Capture(self._log_folder, nonce))
         self._calls[nonce] = call
         names = (f"{nonce:016x}.out", f"{nonce:016x}.err")
         with self._lock:
             self._receipts.add(["started", nonce, None, 0, time.time(), *names])
+            self._receipts.flush()
         if request["timeout"] is not None:
             heapq.heappush(self._timers, (call.started + request["timeout"], nonce))
-        thread = threading.Thread(target=self._run, args=(call,), name=f"snippet-{nonce}", daemon=True)
+        return call
+
+    def _begin(self, call: Call) -> None:
+        thread = threading.Thread(target=self._run, args=(call,), name=f"snippet-{call.nonce}", daemon=True)
         try:
             self._plain_start(thread)
         except RuntimeError as problem:
@@ -166,6 +172,7 @@ class Host:
         result = run_source(request["source"], request["file"], request["values"])
         if os.getpid() != self._pid:  # the snippet forked, and this is the copy
             self._exit(0 if result.cause is None else 1)
+        self._owners.flush()
         if result.trace:
             call.capture.streams[1].write(result.trace.encode("utf-8", "backslashreplace"))
         call.cpu = time.thread_time()
@@ -217,8 +224,9 @@ class Host:
 
     def _ring(self) -> None:
         with self._lock:
-            if not self._receipts.has_pending or not self._receipts.flush():
+            if self._receipts.sequence == self._rung or not self._receipts.flush():
                 return
+            self._rung = self._receipts.sequence
         if self._engine is not None:
             try:
                 self._engine.sendall(b"!")
@@ -230,6 +238,7 @@ class Host:
         call = self._owners.call
         if call is not None and os.getpid() == self._pid and not call.told:
             call.cpu = time.thread_time()
+            self._owners.flush()
             self._tell(call, Result(f"exit:{status & 0xFF}", "os._exit was called"))
             with self._lock:
                 self._receipts.flush()

@@ -311,6 +311,7 @@ class Supervisor:
 
     def _take_orders(self, orders: list[list[Any]], seen: int) -> None:
         """Start them or let them wait. seen: number of the last receipt the engine had read when it ordered."""
+        self._fill_lanes()  # ends of before these orders came are theirs only if nobody older waits
         recent = self._unclaimed_order
         while recent and recent[0][0] <= seen:
             sequence, lane = recent.popleft()
@@ -327,7 +328,7 @@ class Supervisor:
                 )
                 continue
             self._queued[order.nonce] = order
-            if not order.ahead or not self._lane_live.get(order.lane) or self._claim(order.lane):
+            if not order.ahead or self._claim(order.lane) or not self._lane_live.get(order.lane):
                 self._begin(order)
                 self._fill_lanes()
             else:
@@ -522,6 +523,7 @@ class Supervisor:
             ended.append(attempt)
         if has_children and (ended or self._leftovers.any):
             self._leftovers.adopt(self._running, ended)
+        # What has become free is given on only after the engine was heard: it may be gone.
         for attempt in ended:
             self._memory.forget(attempt)
             left = self._leftovers.of(attempt)
@@ -533,7 +535,6 @@ class Supervisor:
                 self._leftovers.drop(attempt)
                 self.finish(attempt, False)
             # Otherwise its end is told when `leftovers` has ended the rest of it.
-        self._fill_lanes()
 
     def finish(self, attempt: Attempt, left: bool) -> None:
         """Tell the end of an attempt. left: something of it lives, so nobody else may use its slot."""

@@ -8,11 +8,14 @@ the slot is empty again.
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import shutil
 from typing import NamedTuple
 
 SMALL_OUTPUT = 64 << 10  # bytes a stream; up to here copying is cheaper than a new file
+SPARE_DESCRIPTORS = 24  # that the supervisor keeps for its own work
 FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 STREAMS = ("out", "err")
 
@@ -48,6 +51,7 @@ class Slots:
         self._writer = writer
         self._free: list[Slot] = []
         self._made = 0
+        self._open_slots = 0
         self._pack = -1
         self._pack_name = f"output-{writer}.log"
         self._pack_size = 0
@@ -57,6 +61,9 @@ class Slots:
         return self._free.pop() if self._free else self._make()
 
     def _make(self) -> Slot:
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if limit != resource.RLIM_INFINITY and 2 * self._open_slots + SPARE_DESCRIPTORS > limit:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         number = self._made + 1
         names = (f"slots/{self._writer}-{number}.out", f"slots/{self._writer}-{number}.err")
         files = [self._open(names[0])]
@@ -71,6 +78,7 @@ class Slots:
             raise
         _mark_empty(scratch)
         self._made = number
+        self._open_slots += 1
         return Slot(number, names, files, scratch)
 
     def _open(self, name: str) -> int:
@@ -142,6 +150,7 @@ class Slots:
 
     def retire(self, slot: Slot) -> None:
         """Never use it again: something may still write to its files."""
+        self._open_slots -= 1
         for stream, file in enumerate(slot.files):
             if file >= 0:
                 os.close(file)

@@ -85,7 +85,7 @@ SELECT path, size, mtime_ns, inode, digest FROM files ORDER BY path;
 SELECT r.run, a.product, a.out_file, a.out_offset, a.out_length
 FROM runs r
 JOIN plans p ON p.number = r.plan
-JOIN json_each(p.names) n ON n.value = ?2
+JOIN json_each(p.names) n ON CAST(n.value AS BLOB) = ?2
 JOIN attempts a ON a.run = r.number AND a.task = n.key AND a.instance = -1 AND a.state = 2
 WHERE r.plan_key = ?1 AND r.run IS NOT ?3
 ORDER BY r.number DESC, a.attempt DESC LIMIT 1;
@@ -95,7 +95,7 @@ ORDER BY r.number DESC, a.attempt DESC LIMIT 1;
 SELECT r.run, r.started, t.state, t.cause, t.attempts, t.seconds, t.memory
 FROM runs r
 JOIN plans p ON p.number = r.plan
-JOIN json_each(p.names) n ON n.value = ?2
+JOIN json_each(p.names) n ON CAST(n.value AS BLOB) = ?2
 LEFT JOIN tasks t ON t.run = r.number AND t.task = n.key
 WHERE r.plan_key = ?1
 ORDER BY r.number DESC LIMIT ?3;

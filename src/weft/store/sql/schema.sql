@@ -32,13 +32,14 @@ CREATE TABLE plans (
     snapshot BLOB NOT NULL
 );
 
--- One row per commit: the facts of that transaction (codec.py). number: from 1 without gaps inside its run.
+-- One row per commit: the facts of that transaction (codec.py), as text or deflated. number: from 1 without gaps inside
+-- its run. crc: of number, epoch and payload.
 CREATE TABLE facts (
     seq INTEGER PRIMARY KEY,
     run INTEGER NOT NULL,
     number INTEGER NOT NULL,
     epoch INTEGER NOT NULL,
-    payload TEXT NOT NULL,
+    payload NOT NULL,
     crc INTEGER NOT NULL,
     UNIQUE (run, number)
 );

@@ -1,0 +1,381 @@
+"""What is found when a task is looked at before its start, and what is remembered of its work after: no threads here.
+
+A look checks requirements, takes items, and compares the fingerprint and the outputs with what finished work has left. Whoever
+calls from several threads must not look at one task twice at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Final, Protocol
+
+from weft.files.contents import UNSETTLED, Contents, UnreadableError
+from weft.files.fingerprints import Fingerprints, digest_pairs, outputs_of
+from weft.files.requirements import (
+    NOTHING_REQUIRED,
+    SHARED_MEMORY_FOLDER,
+    Findings,
+    Surroundings,
+    bound_files,
+    bound_item,
+    check,
+    has_value,
+    item_binder,
+    source_files,
+    unmet_match,
+)
+from weft.files.search import Place
+from weft.ports import FileRow, ResultRow
+from weft.scheduling.events import Inspected
+from weft.scheduling.freshness import MISSING, UP_TO_DATE, Decision, Recorded, decide
+from weft.scheduling.keys import WHOLE
+from weft.scheduling.outcomes import MISSING_OUTPUT
+from weft.scheduling.reasons import Reason
+from weft.spec.fingerprint import combine
+from weft.spec.plan import Plan
+from weft.spec.requirements import NO_REQUIREMENTS
+from weft.spec.slots import text_of
+from weft.spec.tasks import Task
+
+SHOWN_OUTPUTS: Final = 5  # paths that a detail names
+SHOWN_REASONS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What earlier runs left. Both are called at most once, in the inspector's thread.
+
+    results: by (task name, item). files: by absolute path.
+    """
+
+    results: Callable[[], Mapping[tuple[str, str], ResultRow]]
+    files: Callable[[], Mapping[str, FileRow]]
+
+
+class Products(Protocol):
+    """What tasks have handed on in this run; called in the inspector's thread, for a task after its `finished`."""
+
+    def digest(self, task: int, instance: int = WHOLE) -> str | None:
+        """Hex, None when nothing is known. WHOLE of a mapped task: over all its instances."""
+
+    def text(self, task: int) -> str | None:
+        """The product itself as JSON text, None when it is not at hand."""
+
+
+class NoProducts:
+    """Tasks that hand on nothing."""
+
+    def digest(self, task: int, instance: int = WHOLE) -> str | None:  # noqa: ARG002
+        return None
+
+    def text(self, task: int) -> str | None:  # noqa: ARG002
+        return None
+
+
+class Examiner:
+    """Looks at the tasks of one plan.
+
+    run: of the rows that it makes. is_caching: whether finished work may stand in and is remembered. before_long: called before
+    what may take long.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        place: Place,
+        history: History,
+        run: str,
+        products: Products,
+        *,
+        is_caching: bool,
+        before_long: Callable[[], None],
+        is_stopped: Callable[[], bool],
+        shared_memory: str = SHARED_MEMORY_FOLDER,
+    ):
+        self.plan = plan
+        self.tasks: Sequence[Task] = plan.graph.tasks
+        self.is_caching = is_caching
+        self.contents = Contents(history.files, before_long, is_stopped=is_stopped)
+        self.results: deque[ResultRow] = deque()
+        self._place = place
+        self._run = run
+        self._products = products
+        self._history = history
+        self._recorded: dict[tuple[str, str], ResultRow] | None = None
+        self._loading = Lock()
+        self._fingerprints = Fingerprints(plan, place, self.contents, self._product, self._made)
+        self._surroundings = Surroundings(
+            place, self._has_parameter, shared_memory, before_long=before_long, is_stopped=is_stopped
+        )
+        self._findings: dict[int, Findings] = {}
+        self._binders: dict[int, Callable[[str], str | None]] = {}
+        self._items: dict[int, tuple[str, ...]] = {}
+        # What the attempts that are under way were begun with: shared parts, and per instance the part of its own.
+        self._begun: dict[int, Mapping[str, str]] = {}
+        self._begun_items: dict[tuple[int, int], tuple[str, str]] = {}
+
+    def needs_look(self, task: int) -> bool:
+        """Whether there is anything to look at before the task starts."""
+        given = self.tasks[task]
+        if _requires_something(given):
+            return True
+        return given.policy.foreach is not None or (self.is_caching and given.is_cacheable)
+
+    def recover_items(self, task: int, items: Sequence[str]) -> None:
+        """Resume: a mapped task keeps these items. Before the first `ask`."""
+        self._items[task] = tuple(items)
+
+    def items(self, task: int) -> tuple[str, ...]:
+        """The items of a mapped task; empty before they are known."""
+        known = self._items.get(task)
+        foreach = self.tasks[task].policy.foreach
+        if known is None and foreach is not None and foreach.values is not None:
+            known = self._items[task] = tuple(text_of(value) for value in foreach.values)
+        return known or ()
+
+    def recorded(self, task: int, item: str = "") -> ResultRow | None:
+        """The finished work that stands in for a task or instance that is up to date. After its answer only."""
+        return self._results_by_name().get((self.tasks[task].name, item))
+
+    def bound(self, task: int, instance: int = WHOLE) -> Mapping[str, str | list[str]]:
+        """Parameter -> path, or sorted paths, of what requirements bind, as the last look found it."""
+        given = self.tasks[task]
+        if given.requires is NO_REQUIREMENTS:
+            return {}
+        foreach = given.policy.foreach
+        if instance == WHOLE or foreach is None or not foreach.files:
+            return bound_files(given.requires, self._findings.get(task, NOTHING_REQUIRED))
+        item = self._items[task][instance]
+        return bound_item(given.requires, self._binder(task)(item), item)
+
+    def outputs(self, task: int, instance: int = WHOLE) -> tuple[str, ...]:
+        """Paths that the task or instance is to make, slots filled."""
+        given = self.tasks[task]
+        if instance == WHOLE or not given.outputs:
+            return outputs_of(self.plan, given)
+        return outputs_of(self.plan, given, self._item_values(task, instance))
+
+    def missing_outputs(self, task: int, instance: int) -> tuple[str, str] | None:
+        """(cause, detail) when a declared output does not exist."""
+        missing = [path for path in self.outputs(task, instance) if not _exists(self._place.absolute(path))]
+        if not missing:
+            return None
+        more = len(missing) - SHOWN_OUTPUTS
+        named = ", ".join(missing[:SHOWN_OUTPUTS]) + (f" and {more} more" if more > 0 else "")
+        return MISSING_OUTPUT, f"declared output{'s' * (len(missing) > 1)} not made: {named}"
+
+    def check(self, task: int) -> Findings:
+        """Whether the task's requirements hold."""
+        given = self.tasks[task]
+        return check(given.requires, self._surroundings) if _requires_something(given) else NOTHING_REQUIRED
+
+    def _binder(self, task: int) -> Callable[[str], str | None]:
+        binder = self._binders.get(task)
+        if binder is None:
+            findings = self._findings.get(task, NOTHING_REQUIRED)
+            binder = self._binders[task] = item_binder(self.tasks[task].requires, findings)
+        return binder
+
+    def _item_values(self, task: int, instance: int) -> dict[str, Any]:
+        """What an instance adds to its task's parameters."""
+        foreach = self.tasks[task].policy.foreach
+        assert foreach is not None
+        item = self.items(task)[instance]
+        if foreach.values is not None:
+            return {} if foreach.bind is None else {foreach.bind: foreach.values[instance]}
+        values: dict[str, Any] = {} if foreach.bind is None else {foreach.bind: item}
+        return {**self.bound(task, instance), **values}
+
+    def look(self, task: int, is_forced: bool) -> Inspected:
+        """What the world is like for a task that would start now."""
+        given = self.tasks[task]
+        findings = self.check(task)
+        if findings.unmet is not None:
+            return Inspected(task, findings.unmet, findings.detail)
+        if findings is not NOTHING_REQUIRED:
+            self._findings[task] = findings
+            self._binders.pop(task, None)
+        items = None
+        if given.policy.foreach is not None:
+            items = self._take_items(task, given, findings)
+            if given.policy.foreach.files and not items:
+                return Inspected(task, _unmet_source(given), "none of its sources has a file")
+        if not (self.is_caching and given.is_cacheable):
+            return Inspected(task, items=items)
+        try:
+            return self._compare(task, given, findings, items, is_forced)
+        except UnreadableError as error:
+            return Inspected(task, items=items, reasons=(Reason("input_unreadable", str(error)),))
+
+    def _take_items(self, task: int, given: Task, findings: Findings) -> tuple[str, ...]:
+        """Taken once: a later look, or a resumed run, keeps them."""
+        known = self.items(task)
+        foreach = given.policy.foreach
+        if known or foreach is None:
+            return known
+        if foreach.files:
+            self._items[task] = source_files(given.requires, findings)
+        elif foreach.stream is not None:
+            rows = _parsed(self._products.text(self.plan.graph.index[foreach.stream]))
+            self._items[task] = tuple(text_of(row) for row in rows) if isinstance(rows, list) else ()
+        return self._items.get(task, ())
+
+    def _compare(
+        self, task: int, given: Task, findings: Findings, items: tuple[str, ...] | None, is_forced: bool
+    ) -> Inspected:
+        parts = self._fingerprints.parts(task, findings)
+        results = self._results_by_name()
+        if items is None:
+            row = results.get((given.name, ""))
+            decision = self._judge(given, parts, row, outputs_of(self.plan, given), is_forced)
+            if not decision.fresh:
+                self._begun[task] = parts
+            fingerprint = row.fingerprint if row is not None and row.parts == parts else combine(parts)
+            return Inspected(task, None, None, None, decision.fresh, fingerprint, frozenset(), decision.reasons)
+        fresh = set()
+        reasons: dict[Reason, None] = {}
+        own_parts = []
+        binder = self._binder(task)
+        for instance, item in enumerate(items):
+            own = self._fingerprints.item_part(given, instance, item, binder(item))
+            own_parts.append(own)
+            whole = {**parts, own[0]: own[1]}
+            decision = self._judge(
+                given, whole, results.get((given.name, item)), self.outputs(task, instance), is_forced
+            )
+            if decision.fresh:
+                fresh.add(instance)
+                continue
+            self._begun_items[task, instance] = own
+            if len(reasons) < SHOWN_REASONS:
+                reasons.update(dict.fromkeys(decision.reasons))
+        self._begun[task] = parts
+        all_fresh = len(fresh) == len(items)
+        fingerprint = combine({**parts, "items": digest_pairs(own_parts)})
+        return Inspected(
+            task, None, None, items, all_fresh, fingerprint, frozenset(fresh), tuple(reasons) or UP_TO_DATE.reasons
+        )
+
+    def _judge(
+        self, given: Task, parts: Mapping[str, str], row: ResultRow | None, outputs: Sequence[str], is_forced: bool
+    ) -> Decision:
+        if is_forced or row is None:
+            return decide(parts, None, {}, force=is_forced)
+        then = {path: (size, mtime_ns, inode, digest) for path, size, mtime_ns, inode, digest in row.outputs}
+        now = {path: self._output_now(path, then.get(path)) for path in outputs}
+        decision = decide(parts, Recorded(row.parts, {path: state[3] for path, state in then.items()}), now)
+        product = given.policy.product
+        if decision.fresh and product is not None and product.source != "outputs" and row.product is None:
+            return Decision(False, (Reason("product_missing", "its product was not kept", "product"),))
+        return decision
+
+    def _output_now(self, path: str, then: tuple[int, int, int, str] | None) -> str:
+        absolute = self._place.absolute(path)
+        if then is not None and then[1] != UNSETTLED:
+            try:
+                found = os.stat(absolute)
+            except (OSError, ValueError):
+                return MISSING
+            if (found.st_size, found.st_mtime_ns, found.st_ino) == then[:3]:
+                return then[3]
+        state = self.contents.state(absolute)
+        return MISSING if state is None else state.digest
+
+    def keep(self, task: int, instance: int) -> None:
+        """An attempt has done its work: remember what it was begun with and what it made."""
+        given = self.tasks[task]
+        self._fingerprints.forget(task)
+        shared = self._begun.get(task) if instance != WHOLE else self._begun.pop(task, None)
+        own = self._begun_items.pop((task, instance), None)
+        if not (self.is_caching and given.is_cacheable) or shared is None or (instance != WHOLE and own is None):
+            return  # an attempt that an earlier engine began: nobody knows what it read
+        parts = shared if own is None else {**shared, own[0]: own[1]}
+        try:
+            states = [(path, self.contents.state(self._place.absolute(path))) for path in self.outputs(task, instance)]
+        except UnreadableError:
+            return  # the next run will say so and make it again
+        if any(state is None for _, state in states):
+            return
+        outputs = tuple((path, *state) for path, state in states if state is not None)
+        item = "" if instance == WHOLE else self.items(task)[instance]
+        product = self._products.digest(task) if instance == WHOLE else self._products.digest(task, instance)
+        row = ResultRow(self.plan.key, given.name, item, combine(parts), parts, outputs, product, self._run)
+        self._results_by_name()[given.name, item] = row
+        self.results.append(row)
+
+    def _results_by_name(self) -> dict[tuple[str, str], ResultRow]:
+        if self._recorded is None:
+            with self._loading:
+                if self._recorded is None:
+                    self._recorded = dict(self._history.results())
+        return self._recorded
+
+    def _product(self, task: int) -> str | None:
+        product = self.tasks[task].policy.product
+        if product is None:
+            return None
+        digest = self._products.digest(task)
+        if digest is None and product.source != "outputs":
+            row = self._results_by_name().get((self.tasks[task].name, ""))
+            digest = None if row is None else row.product
+        return digest
+
+    def _made(self, task: int) -> Sequence[str]:
+        """All outputs of a task, of a mapped one those of its instances as far as they are known."""
+        given = self.tasks[task]
+        if given.policy.foreach is None:
+            return outputs_of(self.plan, given)
+        items = self.items(task)
+        if items:
+            return [path for instance in range(len(items)) for path in self.outputs(task, instance)]
+        rows = sorted(key for key in self._results_by_name() if key[0] == given.name)
+        return [output[0] for key in rows for output in self._results_by_name()[key].outputs]
+
+    def _has_parameter(self, name: str) -> bool:
+        if has_value(name, self.plan.values):
+            return True
+        index = self.plan.graph.index
+        if name in index:
+            return self._product(index[name]) is not None
+        maker, _, key = name.rpartition(".")
+        if maker not in index:
+            return False
+        text = self._products.text(index[maker])
+        if text is None:
+            return self._product(index[maker]) is not None
+        value = _parsed(text)
+        return isinstance(value, dict) and value.get(key) is not None
+
+
+def _parsed(text: str | None) -> Any:
+    """A product from its text; None for what is no JSON (a captured output) or not at hand."""
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:
+        return None
+
+
+def _requires_something(task: Task) -> bool:
+    """Nearly all tasks share one object for nothing; comparing it by value costs ten times as much."""
+    return task.requires is not NO_REQUIREMENTS and task.requires != NO_REQUIREMENTS
+
+
+def _unmet_source(task: Task) -> str:
+    """The requirement that is named when a mapped task has no items."""
+    for need in task.requires.folders:
+        if need.source:
+            return f"folder:{need.path}"
+    return next((unmet_match(need) for need in task.requires.match if need.source), "foreach:files")
+
+
+def _exists(path: str) -> bool:
+    try:
+        os.stat(path)
+    except (OSError, ValueError):
+        return False
+    return True

@@ -1,0 +1,59 @@
+"""Seeded runs of the scheduler in a world where everything goes wrong; each failure replays from its seed."""
+
+from __future__ import annotations
+
+import pytest
+
+from properties.scheduler_world import FAMILIES, World, without_faults
+
+SEEDS = 400
+BLOCK = 50
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, BLOCK))
+def test_every_promise_holds_after_every_step_whatever_goes_wrong(first: int) -> None:
+    for seed in range(first, first + BLOCK):
+        world = World(seed)
+        try:
+            world.run()
+            world.budgets_hold()
+        except Exception as error:
+            error.add_note(f"replay: World({seed}).run()")
+            raise
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_state_is_what_a_naive_reading_of_the_records_says(family: str) -> None:
+    for seed in range(10):
+        world = without_faults(seed, family)
+        world.run()
+        graph = world.plan.graph
+        chosen = set(world.selected)
+        for index in chosen:
+            settled = world.settled[index]
+            before = [world.settled[d] for d in map(graph.index.__getitem__, names_before(world, index)) if d in chosen]
+            if any(other.state != "ok" for other in before):
+                assert settled.state in ("skipped", "cancelled")
+            else:
+                assert settled.state != "skipped" or not settled.cause.startswith("dependency")
+            if settled.state == "skipped" and settled.cause.startswith("dependency:"):
+                root = graph.index[settled.cause.partition(":")[2]]
+                assert root in ancestors(world, index)
+                assert world.settled[root].state in ("failed", "skipped", "cancelled")
+                assert not (world.settled[root].cause or "").startswith("dependency:")
+
+
+def names_before(world: World, index: int) -> list[str]:
+    return [dependency.name for dependency in world.plan.graph.tasks[index].dependencies]
+
+
+def ancestors(world: World, index: int) -> set[int]:
+    found: set[int] = set()
+    left = [index]
+    while left:
+        for name in names_before(world, left.pop()):
+            other = world.plan.graph.index[name]
+            if other not in found:
+                found.add(other)
+                left.append(other)
+    return found
