@@ -3,11 +3,12 @@
 
 VENV ?= .venv
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
-	$$name -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { command -v $$name; break; }; done)
+	$$name -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { command -v $$name; break; }; done)
 WORKERS ?= auto
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := .venvs/peers/.installed
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS)
 FAST := tests/test_architecture.py tests/unit tests/scenarios
 
@@ -26,7 +27,8 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "weft needs Python 3.11 or newer (none of python3.13 ... python3 is)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	$(PIP) hatchling editables -c constraints.txt
+	$(PIP) --no-build-isolation -e '.[dev]' -c constraints.txt
 	$(BIN)/python -m compileall -q src
 	@touch $(STAMP)
 

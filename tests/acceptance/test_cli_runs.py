@@ -168,3 +168,13 @@ def test_the_noop_executor_ends_everything_as_ok(tmp_path: Path) -> None:
     answer = weft(tmp_path, "run", "plan.json", "--executor", "noop", "--output", "json")
     assert answer.code == 0 and answer.events[-1]["counts"]["ok"] == 4
     assert not (tmp_path / "words.txt").exists()
+
+
+def test_values_of_variables_named_like_a_secret_are_not_shown(tmp_path: Path) -> None:
+    tasks = {"leak": {"shell": "echo before $DB_PASSWORD after; echo $DB_PASSWORD >&2; exit 1"}}
+    write(tmp_path, "plan.json", {"weft": 1, "tasks": tasks})
+    secret = {"DB_PASSWORD": "canary-2f7a"}
+    for words in (("run", "plan.json"), ("run", "plan.json", "--output", "json", "--follow"), ("logs", "leak")):
+        answer = weft(tmp_path, *words, env=secret)
+        assert "before *********** after" in answer.out
+        assert "canary" not in answer.out + answer.err

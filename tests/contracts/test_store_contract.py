@@ -266,7 +266,7 @@ def test_items_of_a_mapped_task_end_one_by_one(world: World) -> None:
 
 def test_names_and_texts_that_are_no_utf8_survive(world: World) -> None:
     odd = "caf\udce9\n\x00 \U0001f600"
-    ledger = world.store.open_run(new_run(names=("a", odd, "c")))
+    ledger = world.store.open_run(new_run(names=("a", odd, "c"), plan_key=odd, plan_name=odd, root=odd))
     ledger.record(
         [TakeItems(0, (odd,)), start(1), close(1, ok=False, cause="setup", detail=odd, product=odd)], {odd: 5}
     )
@@ -278,8 +278,15 @@ def test_names_and_texts_that_are_no_utf8_survive(world: World) -> None:
     assert archive.attempts(RUN)[0].product == odd
     assert archive.items(RUN)[0] == [(odd, "failed", odd)]
     ledger.close()
-    _, opened = world.again().reopen_run(RUN)
+    again, opened = world.again().reopen_run(RUN)
     assert opened.offsets == {odd: 5}
+    assert (opened.row.plan_key, opened.row.plan_name, opened.row.root) == (odd, odd, odd)
+    assert [row.run for row in archive.runs(odd)] == [RUN]
+    again.remember([result("aa", plan_key=odd)], [])
+    again.commit()
+    assert archive.results(odd) == {("a", ""): result("aa", plan_key=odd)}
+    again.close()
+    assert world.again().open_attempts(odd) == []
 
 
 @pytest.mark.parametrize(

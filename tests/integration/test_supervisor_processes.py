@@ -502,3 +502,22 @@ def test_a_hundred_thousand_arguments_in_many_orders_pass_the_socket(run: LocalR
     orders = [run.order(["/bin/echo", *map(str, range(5000))], lane=1, ahead=n > 1) for n in range(40)]
     outcomes = run.do(*orders)
     assert {outcome.stdout.length for outcome in outcomes} == {len(" ".join(map(str, range(5000)))) + 1}
+
+
+def test_what_hides_its_session_and_its_token_does_not_survive_the_run(run: LocalRun) -> None:
+    hidden = "import os, time; open('hidden', 'w').write(str(os.getpid())); time.sleep(60)"
+    source = (
+        "import os, subprocess, sys, time\n"
+        f"subprocess.Popen([sys.executable, '-c', {hidden!r}], env={{}}, start_new_session=True)\n"
+        "while not os.path.exists('hidden') or not open('hidden').read(): time.sleep(0.01)\n"
+    )
+    run.do(run.order(python(source)))
+    run.executor.close()
+    run.wait_for_death(int((run.work / "hidden").read_text()))
+
+
+def test_time_limits_of_ended_attempts_are_forgotten(run: LocalRun) -> None:
+    orders = [run.order(["/bin/true"], timeout=3600, lane=1, ahead=n > 2) for n in range(1300)]
+    assert all(outcome.ok for outcome in run.do(*orders))
+    (limited,) = run.do(run.shell("sleep 60", timeout=0.2))
+    assert limited.cause == "timeout"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.local_runs import LocalRun, descriptors, is_living
-from weft.errors import OwnedError
+from weft.errors import BackendError, OwnedError
 from weft.executors import link
 from weft.ports import Began, Order
 from weft.scheduling.keys import AttemptKey
@@ -307,3 +307,17 @@ def test_an_engine_killed_outright_leaves_its_attempt_running(run: LocalRun) -> 
     (run.folder / "go").touch()
     run.wait(lambda: key in run.outcomes())
     assert run.outcomes()[key].ok
+
+
+def test_a_supervisor_that_cannot_start_is_said_and_not_tried_for_ever(
+    run: LocalRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = run.folder / "broken.py"
+    broken.write_text("raise SystemExit('no room for it')")
+    monkeypatch.setattr(link, "SUPERVISOR", str(broken))
+    with pytest.raises(BackendError, match="no room for it"):
+        for _ in range(10):
+            run.do(run.shell("true"))
+    assert {outcome.charged for outcome in run.outcomes().values()} == {False}
+    monkeypatch.undo()
+    (run.run_folder / "supervisor.log").write_text("")

@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
+from properties import test_scheduler_fairness
 from properties.scheduler_world import World
 from weft.errors import InternalError
 from weft.scheduling import mapped, recovering, retrying, scheduler, stopping
 from weft.scheduling.board import Board
+from weft.scheduling.lanes import LiveAttempt
 from weft.scheduling.lifecycle import OK, TASK_TABLE
-from weft.scheduling.placement import LiveAttempt, Placement
+from weft.scheduling.placement import Placement
 from weft.scheduling.retrying import Again, Trial
 from weft.scheduling.scheduler import Scheduler
 
@@ -169,3 +171,9 @@ def test_a_planted_bug_is_found(plant: Callable[[Patch], None], monkeypatch: Pat
         except (AssertionError, InternalError, KeyError, ValueError, IndexError):
             return
     pytest.fail(f"{plant.__name__} was not found in {SEEDS} runs")
+
+
+def test_a_reservation_that_is_ignored_is_found(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(Placement, "_may_pass", lambda self, *rest: True)
+    with pytest.raises(AssertionError, match="let past"):
+        test_scheduler_fairness.test_a_reserved_unit_fits_as_soon_as_what_lived_before_it_has_ended("path")

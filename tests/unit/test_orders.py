@@ -32,9 +32,7 @@ def write(
     instance: int = WHOLE,
     **fields: Any,
 ) -> Any:
-    plan = Plan(
-        Graph([Task("t", action, **fields)]), "/work", values=values or {}, environments=environments or {}
-    )
+    plan = Plan(Graph([Task("t", action, **fields)]), "/work", values=values or {}, environments=environments or {})
     writer = OrderWriter(plan, "ab" * 16, bound=lambda *_: bound, interpreter=lambda _: (None, None))
     return writer.write(StartAttempt(AttemptKey(0, instance, 1), 0xBEEF, request, lane=3, alone=alone))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -28,9 +29,12 @@ LOOK_SECONDS = 0.2
 def command(ctx: click.Context, words: tuple[str, ...], follow: bool, only: str | None, attempt: int | None) -> int:
     """Print what TASK of RUN (default: the last run) wrote: its standard output, then its standard error.
 
-    TASK[ITEM] names an instance of a mapped task. In a pipe the bytes come as they were written.
+    TASK[ITEM] names an instance of a mapped task. In a pipe the bytes come as they were
+    written, but for values of variables named like a token, secret, password or key, which are covered.
     """
     from weft.cli.output.log_text import LogPrinter, LogShortError
+    from weft.cli.output.masking import MaskedLogs, secret_values
+    from weft.formats.snapshot import restore
     from weft.store.logs import LogGoneError, LogReader
 
     session = Session(ctx)
@@ -38,7 +42,9 @@ def command(ctx: click.Context, words: tuple[str, ...], follow: bool, only: str 
     run, name = session.find_run_and_task(archive, words)
     task, instance = session.find_instance(archive, run, name)
     streams = (only,) if only else ("stdout", "stderr")
-    printer = LogPrinter(LogReader(session.state(), run.run), session.out.is_terminal)
+    secrets = secret_values(os.environ, restore(archive.snapshot(run.run)).environments.values())
+    logs = MaskedLogs(LogReader(session.state(), run.run), secrets)
+    printer = LogPrinter(logs, session.out.is_terminal)
 
     def look() -> AttemptRow | None:
         return _choose(archive.attempts(run.run, task), instance, attempt)

@@ -86,15 +86,18 @@ class Link:
         if is_over:
             self.close()
 
-    def ask(self, value: Any) -> dict[str, Any]:
-        """Send and wait for one answer. Raises BackendError."""
+    def ask(self, value: Any) -> dict[str, Any] | None:
+        """Send and wait for one answer; None when it hangs up. Raises BackendError when it says nothing."""
         self.send(value)
         limit = time.monotonic() + ANSWER_SECONDS
         while not self.answers:
             left = limit - time.monotonic()
-            if left <= 0 or not self.is_open:
-                what = "does not answer" if self.is_open else "closed the connection"
-                raise BackendError(f"the supervisor of this run {what}", "see `weft doctor`; nothing was taken from it")
+            if not self.is_open:
+                return None
+            if left <= 0:
+                self.close()
+                hint = "see `weft doctor`; nothing was taken from it"
+                raise BackendError("the supervisor of this run is alive, but does not answer", hint)
             select.select([self._connection], [self._connection] if self._outward else [], [], left)
             self.turn()
         return self.answers.pop(0)

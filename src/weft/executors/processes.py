@@ -29,6 +29,7 @@ from weft.scheduling.outcomes import SETUP
 GRACE_SECONDS = 5.0
 STRAY_SECONDS = 1.0
 FAREWELL_SECONDS = 0.25  # that `close` waits for a supervisor that has nothing left to do
+STILLBORN_LIMIT = 3  # supervisors in a row that die before their first receipt
 PARTING_SECONDS = 2.0  # from the end of its connection until a dying supervisor's lock is free
 NO_LANE = -(1 << 62)  # of adopted attempts: what was ahead of them is no longer known
 
@@ -83,6 +84,7 @@ class ProcessExecutor:
         self._reader: ReceiptReader | None = None
         self._reader_path = ""
         self._seen = 0
+        self._stillborn = 0
         self._open: dict[int, _Open] = {}
         self._nonces: dict[AttemptKey, int] = {}
         self._news: list[Report] = []
@@ -108,7 +110,7 @@ class ProcessExecutor:
         """See `ports.Executor`. `poll` may not be called between the handling of reports and the `submit` that answers them:
         what was polled counts as known to whoever made these orders (ahead orders rely on it)."""
         self.prepare()
-        frames = []
+        frames: list[WireOrder] = []
         for order in orders:
             kind = _kind(order)
             attempt = self._open[order.nonce] = _Open(order.key, order.keeps, kind, order.lane, order.ahead)
@@ -209,18 +211,11 @@ class ProcessExecutor:
         wanted = {nonce: key for key, nonce in nonces.items()}
         live: set[int] = set()
         name = None
-        found = link.find(self._place, self._bell)
-        if found is not None:
-            reply = found.ask(self._greeting())
-            if not reply["accepted"]:
-                found.close()
-                raise OwnedError(f"a later engine (epoch {reply['epoch']}) owns the processes of this run")
-            self._link = found
+        reply = self._connect()
+        if reply is not None:
             live = set(reply["live"])
             name = reply["receipts"]
             self._memory_method = reply["limits"]["memory"]
-        elif link.is_alive(self._place):
-            raise BackendError("the supervisor of this run holds its lock, but does not answer", "see `weft doctor`")
         else:
             self._name_unkillable(sweep(self._run_token, self._place.grace))
         folder = f"{self._place.run_folder}/receipts"
@@ -270,6 +265,24 @@ class ProcessExecutor:
 
     def _greeting(self) -> dict[str, Any]:
         return {"hello": self._epoch, "run": self._place.run, "environment": self._base}
+
+    def _connect(self) -> dict[str, Any] | None:
+        """Be the engine of the living supervisor; None when there is none. One that is about to exit is waited for."""
+        limit = time.monotonic() + PARTING_SECONDS
+        while True:
+            found = link.find(self._place, self._bell)
+            if found is not None and (reply := found.ask(self._greeting())) is not None:
+                if not reply["accepted"]:
+                    found.close()
+                    raise OwnedError(f"a later engine (epoch {reply['epoch']}) owns the processes of this run")
+                self._link = found
+                return reply
+            if not link.is_alive(self._place):
+                return None
+            if time.monotonic() > limit:
+                hint = "see `weft doctor`; nothing was taken from it"
+                raise BackendError("the supervisor of this run holds its lock, but does not answer", hint)
+            time.sleep(0.01)
 
     def _start(self) -> None:
         link.make_folders(self._place)
@@ -369,11 +382,23 @@ class ProcessExecutor:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+            self._stillborn = 0
+        else:
+            self._note_stillborn()
         self._reader_path = ""
         self._link = None
         self._waiting = []
         self._sweeper = threading.Thread(target=self._sweep, name="weft-sweep", daemon=True)
         self._sweeper.start()
+
+    def _note_stillborn(self) -> None:
+        """A supervisor died before its first receipt. Once may be chance; a habit would make every attempt lost for ever."""
+        self._stillborn += 1
+        if self._stillborn >= STILLBORN_LIMIT:
+            path = f"{self._place.run_folder}/supervisor.log"
+            with open(path, encoding="utf-8", errors="replace") as file:
+                last = (file.read()[-2000:].strip().splitlines() or ["it said nothing"])[-1]
+            raise BackendError(f"the supervisor of local processes cannot start: {last}", f"see {path}")
 
     def _sweep(self) -> None:
         self._unkillable = sweep(self._run_token, self._place.grace)

@@ -7,9 +7,9 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from weft.errors import cut, hint_nearest
+from weft.errors import COMPARED_NAMES, cut, hint_nearest
 from weft.formats.check_slots import check_slots, escape_script
 from weft.formats.draft import SECTIONS, Draft
 from weft.formats.mistakes import Mistakes, pointer
@@ -21,7 +21,7 @@ from weft.spec.plan import Plan, Source
 from weft.spec.tasks import Dependency, Policy, Task
 from weft.spec.types import BUILTIN
 
-HINTED: Final = 200  # references whose nearest name is looked for; each look compares thousands of names
+COMPARED: Final = 500_000  # names that hints may compare in all, some seconds: a plan may have 100,000 wrong references
 
 _WORDS = {
     "options": "option",
@@ -30,12 +30,6 @@ _WORDS = {
     "notes": "note",
     "templates": "template",
 }
-
-
-class Linked(NamedTuple):
-    """The plan; None when there are mistakes."""
-
-    plan: Plan | None
 
 
 class _Linker:
@@ -49,12 +43,13 @@ class _Linker:
         self.index: dict[str, int] = {}
         self.broken: set[str] = set()
         self.sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-        self._hints_left = HINTED
+        self._comparisons_left = COMPARED
         self._policies: dict[int, tuple[tuple[str, str, str, str], ...]] = {}
 
     def hint(self, name: str, known: Any) -> str | None:
-        self._hints_left -= 1
-        return hint_nearest(name, known) if self._hints_left >= 0 else None
+        """`did you mean`, as long as there is time to look."""
+        self._comparisons_left -= min(len(known), COMPARED_NAMES)
+        return hint_nearest(name, known) if self._comparisons_left >= 0 else None
 
     def home(self, index: int) -> tuple[Draft, int]:
         """The draft that a task came from, and its position there."""
@@ -291,8 +286,11 @@ class _Linker:
         self.mistakes.error("graph.cycle", message, draft.file, location)
 
 
-def link(drafts: Sequence[Draft], folder: str, given_root: str | None, given: Given, mistakes: Mistakes) -> Linked:
-    """The plan that the drafts make together. folder: what a relative `given_root` starts from. given: `-o` pairs."""
+def link(drafts: Sequence[Draft], folder: str, given_root: str | None, given: Given, mistakes: Mistakes) -> Plan | None:
+    """The plan that the drafts make together, None when there are mistakes.
+
+    folder: what a relative `given_root` starts from. given: `-o` pairs.
+    """
     linker = _Linker(drafts, mistakes)
     linker.unite()
     linker.check_sections()
@@ -308,14 +306,14 @@ def link(drafts: Sequence[Draft], folder: str, given_root: str | None, given: Gi
     for name in missing:
         del values[name]
     linker.add_parameter_edges(wanted, values)
-    if options:
+    if values:  # without values no script is filled, and `{{` would stay as it is
         _escape_foreign_scripts(linker)
     used = check_slots(linker.tasks, linker.place, options, values, mistakes)
     _tell_missing(missing, wanted, used, drafts, mistakes)
     graph = linker.graph()
     if graph is None or mistakes.errors or not drafts:
-        return Linked(None)
-    return Linked(_plan(linker, graph, options, values, _root(drafts, folder, given_root)))
+        return None
+    return _plan(linker, graph, options, values, _root(drafts, folder, given_root))
 
 
 def _escape_foreign_scripts(linker: _Linker) -> None:

@@ -14,7 +14,7 @@ from weft.errors import PlanError, Problem
 from weft.formats import positions
 from weft.formats.detect import DIALECTS, detect, is_python
 from weft.formats.draft import Draft
-from weft.formats.link import Linked, link
+from weft.formats.link import link
 from weft.formats.mistakes import NO_DATA, Document, Mistake, Mistakes, Place, existing, to_problem
 from weft.formats.parse import collector_paused, parse
 from weft.formats.read import FORMAT_BY_SUFFIX, STANDARD_INPUT, SUFFIXES, Text, read_standard_input, read_text
@@ -70,17 +70,17 @@ def load(
     documents: list[Document] = []
     with collector_paused():
         drafts = _drafts(paths, settings, documents, mistakes)
-        linked = link(drafts, folder, root, options, mistakes)
-    return _finish(linked, documents, mistakes, strict, paths)
+        plan = link(drafts, folder, root, options, mistakes)
+    return _finish(plan, documents, mistakes, strict, paths)
 
 
 def _finish(
-    linked: Linked, documents: Sequence[Document], mistakes: Mistakes, strict: bool, paths: Sequence[str]
+    plan: Plan | None, documents: Sequence[Document], mistakes: Mistakes, strict: bool, paths: Sequence[str]
 ) -> Loaded:
     errors = [*mistakes.errors, *mistakes.warnings] if strict else mistakes.errors
-    if errors or linked.plan is None:
+    if errors or plan is None:
         raise PlanError(_problems(errors, documents, paths))
-    return Loaded(linked.plan, tuple(_problems(mistakes.warnings, documents, paths)))
+    return Loaded(plan, tuple(_problems(mistakes.warnings, documents, paths)))
 
 
 def _problems(mistakes: Sequence[Mistake], documents: Sequence[Document], paths: Sequence[str]) -> list[Problem]:
@@ -228,10 +228,7 @@ def _read(path: str, settings: Settings, mistakes: Mistakes) -> Text | None:
     suffix = os.path.splitext(path)[1].lower()
     is_named = settings.format is not None or path in settings.as_json
     if suffix not in SUFFIXES and not is_named and os.path.isfile(absolute):
-        hint = f"name it .json, .yaml or .toml, or say which dialect it is with --format; {FORMAT_NOTE}"
+        hint = "name it .json, .yaml or .toml, or say which dialect it is with --format; --input reads it as JSON"
         mistakes.error("read.suffix", f"{path!r} has the unknown suffix {suffix!r}", path, hint=hint)
         return None
     return read_text(absolute, path, mistakes)
-
-
-FORMAT_NOTE = "--input reads it as JSON"

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from weft.errors import cut
-from weft.formats.mistakes import Mistakes, pointer, show
+from weft.formats.mistakes import Mistakes, pointer
 from weft.formats.shape import Place
 from weft.spec.actions import Action, Call, Command, Expand, Script, Serialized, Shell, Snippet
 from weft.spec.products import Product
@@ -388,8 +388,3 @@ def make_foreach(item: Mapping[str, Any]) -> Foreach:
 def subject_of(name: str) -> str:
     """How a task is called in messages."""
     return f"task {cut(name)!r}"
-
-
-def unnamed(value: Any) -> str:
-    """How a task that has no name is called in messages."""
-    return f"a task that is {show(value)}"

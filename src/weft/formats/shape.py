@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weft.errors import cut, hint_nearest
@@ -182,7 +182,7 @@ def _tell_one(item: Any, path: Path, value: Any, expected: str, model: str, plac
         owner = _field(path[:-1])
         where = f"{place.subject}: {owner}" if owner else place.subject
         code, message, at_key = "shape.unknown_key", f"{where} has no key {cut(key)!r}", True
-        hint = hint_nearest(key, known) or (f"keys are {', '.join(known)}" if 0 < len(known) <= 12 else None)
+        hint = _near(key, known) or (f"keys are {', '.join(known)}" if 0 < len(known) <= 12 else None)
     elif kind in _KINDS:
         code, message = "shape.type", f"{subject} must be {expected}{shown}"
     elif kind == "literal_error":
@@ -204,6 +204,11 @@ def _tell_one(item: Any, path: Path, value: Any, expected: str, model: str, plac
     else:
         code, message = "shape.value", f"{subject}: {item['msg'][:1].lower()}{item['msg'][1:]}{shown}"
     mistakes.error(code, message, place.file, location, hint, at_key=at_key)
+
+
+@lru_cache(maxsize=4096)  # a slip of the pen repeats itself in every task that a program has written
+def _near(key: str, known: tuple[str, ...]) -> str | None:
+    return hint_nearest(key, known)
 
 
 def _prefixed(field: str, message: str) -> str:

@@ -13,6 +13,7 @@ from weft.errors import InternalError
 from weft.scheduling.commands import Command, Inspect, SetTimer, SettleTask
 from weft.scheduling.events import Event
 from weft.scheduling.keys import WHOLE
+from weft.scheduling.lanes import Lane, LiveAttempt
 from weft.scheduling.lifecycle import (
     ATTEMPT_TABLE,
     CANCELLED,
@@ -29,7 +30,7 @@ from weft.scheduling.lifecycle import (
 )
 from weft.scheduling.mapped import Mapped
 from weft.scheduling.outcomes import INTERRUPTED, NO_USAGE, Request, Usage
-from weft.scheduling.placement import Lane, LiveAttempt, Placement
+from weft.scheduling.placement import Placement
 from weft.scheduling.retrying import Trial
 from weft.scheduling.workload import SHIFT, Workload
 from weft.units import show_amount
@@ -77,9 +78,7 @@ class Board:
         self.commands: list[Command] = []
         self.recent: deque[Event] = deque(maxlen=STORY_EVENTS)
         self._next_timer = 1
-        self.lanes = [placement.lane_for(offer.request, offer.executor) for offer in workload.offers]
-        for lane in self.lanes:
-            placement.keep(lane)
+        self.lanes = [placement.first_lane_for(offer.request, offer.executor) for offer in workload.offers]
 
     def knows(self, task: int) -> bool:
         """Whether there is such a task in the plan."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from weft.scheduling.lanes import Lane
 from weft.scheduling.lifecycle import (
     ABSENT,
     CANCELLED,
@@ -23,7 +24,7 @@ from weft.scheduling.lifecycle import (
 )
 from weft.scheduling.outcomes import CACHED, INTERRUPTED, kind
 from weft.scheduling.outcomes import CANCELLED as CANCELLED_CAUSE
-from weft.scheduling.placement import Lane, Placement
+from weft.scheduling.placement import Placement
 from weft.scheduling.reasons import Reason
 from weft.scheduling.scheduler import Scheduler
 from weft.scheduling.workload import CACHES, SHIFT

@@ -6,10 +6,10 @@ from math import inf
 
 from weft.scheduling.board import Board
 from weft.scheduling.events import AttemptAdopted, ItemsRecovered, RequestRecovered, TaskRecovered
+from weft.scheduling.lanes import LiveAttempt
 from weft.scheduling.lifecycle import ABSENT, OK, PHASE_BY_STATE, RUNNING, WAITING
 from weft.scheduling.mapped import Mapped
 from weft.scheduling.outcomes import CANCELLED as CANCELLED_CAUSE
-from weft.scheduling.placement import LiveAttempt
 from weft.scheduling.retrying import Trial, recover_positions
 from weft.scheduling.workload import SHIFT
 

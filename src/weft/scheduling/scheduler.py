@@ -61,6 +61,7 @@ from weft.scheduling.events import (
     TimerFired,
 )
 from weft.scheduling.keys import AttemptKey
+from weft.scheduling.lanes import Lane, LiveAttempt
 from weft.scheduling.lifecycle import (
     ABSENT,
     DELAYED,
@@ -87,7 +88,7 @@ from weft.scheduling.outcomes import (
     kind,
 )
 from weft.scheduling.outcomes import CANCELLED as CANCELLED_CAUSE
-from weft.scheduling.placement import Lane, LiveAttempt, Placement
+from weft.scheduling.placement import Placement
 from weft.scheduling.retrying import Again, Bounds, Over, ScaleError, Trial, cause_of, describe_change, judge, scale
 from weft.scheduling.workload import CACHES, FINDS, LOW, MAPPED, REQUIRES, SHIFT, QueueLimit, Workload
 from weft.spec.plan import Plan

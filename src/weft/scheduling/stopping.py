@@ -11,11 +11,11 @@ from typing import Literal
 from weft.scheduling.board import Board
 from weft.scheduling.commands import SettleTask, StopAttempt
 from weft.scheduling.events import CancelRequested, Interrupted, PauseChanged
+from weft.scheduling.lanes import LiveAttempt
 from weft.scheduling.lifecycle import CANCELLED, FAILED, INSPECTING, READY, RUNNING
 from weft.scheduling.mapped import drop_instances
 from weft.scheduling.outcomes import CANCELLED as CANCELLED_CAUSE
 from weft.scheduling.outcomes import INTERRUPTED, LOST, Outcome, kind
-from weft.scheduling.placement import LiveAttempt
 from weft.scheduling.retrying import Again, Over
 from weft.scheduling.workload import SHIFT
 

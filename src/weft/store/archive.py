@@ -46,7 +46,7 @@ class SqliteArchive:
 
     def runs(self, plan_key: str | None = None) -> list[RunRow]:
         """See `ports.Archive.runs`."""
-        found = self._all("runs") if plan_key is None else self._all("runs_of_plan", plan_key)
+        found = self._all("runs") if plan_key is None else self._all("runs_of_plan", pack_text(plan_key))
         with database.reading(self._path):
             return [rows.run_row(row) for row in found]
 
@@ -84,7 +84,7 @@ class SqliteArchive:
 
     def results(self, plan_key: str) -> Mapping[tuple[str, str], ResultRow]:
         """See `ports.Archive.results`."""
-        found = [(plan_key, *row[:5]) for row in self._all("latest_results", plan_key)]
+        found = [(plan_key, *row[:5]) for row in self._all("latest_results", pack_text(plan_key))]
         with database.reading(self._path):
             return {(row.name, row.instance): row for row in rows.load_results(found)}
 
@@ -98,7 +98,7 @@ class SqliteArchive:
 
     def episodes(self, plan_key: str, name: str, limit: int) -> list[tuple[Any, ...]]:
         """(run, started, state, cause, attempts, seconds, memory) of a task in each run of a plan, newest first."""
-        found = self._all("episodes", plan_key, _bytes(name), limit)
+        found = self._all("episodes", pack_text(plan_key), _bytes(name), limit)
         with database.reading(self._path):
             return [
                 (run, started, "pending" if state is None else TASK_STATES[state], unpack_text(cause), *rest)
@@ -109,7 +109,7 @@ class SqliteArchive:
         """The newest result of each fingerprint that has one, of any plan or of one."""
         found: list[Any] = []
         for fingerprint in fingerprints:
-            found += self._all("result_by_fingerprint", pack_digest(fingerprint), plan_key)
+            found += self._all("result_by_fingerprint", pack_digest(fingerprint), pack_text(plan_key))
         with database.reading(self._path):
             return {row.fingerprint: row for row in rows.load_results(found)}
 
@@ -124,7 +124,7 @@ class SqliteArchive:
 
     def last_product(self, plan_key: str, name: str, but: str | None) -> tuple[Any, ...] | None:
         """(run, product, log file, offset, length) of a task's last good attempt, in any run of the plan but one."""
-        found = self._all("last_product", plan_key, _bytes(name), but)
+        found = self._all("last_product", pack_text(plan_key), _bytes(name), but)
         return found[0] if found else None
 
     def find(self, text: str = "last") -> RunRow:

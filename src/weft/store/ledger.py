@@ -25,7 +25,7 @@ from weft.store import codec, database, rows
 from weft.store.facts import ChangePlan, CountReceipts, EndRun, Fact
 from weft.store.ownership import PlanLock
 from weft.store.sql import statements
-from weft.store.tables import Tables
+from weft.store.tables import Tables, pack_text
 
 COMMIT_BEFORE = declare("store.commit.before", "facts are gathered, nothing of them is written")
 COMMIT_WRITTEN = declare("store.commit.written", "the transaction is complete, its COMMIT not yet given")
@@ -129,7 +129,7 @@ class SqliteLedger:
         if self._offsets:
             facts = [*facts, CountReceipts(self._offsets)]
         with Transaction(connection):
-            if connection.execute(sql["lease"], (self._lock.plan_key,)).get != self.epoch:
+            if connection.execute(sql["lease"], (pack_text(self._lock.plan_key),)).get != self.epoch:
                 raise StoreError(
                     f"another owner took over run {self.run}: nothing of this one counts any more",
                     self._store.path,

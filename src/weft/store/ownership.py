@@ -19,6 +19,7 @@ import apsw
 from weft.errors import OwnedError, StoreError
 from weft.store.folder import ELSEWHERE, FILE_MODE, probe_here
 from weft.store.sql import statements
+from weft.store.tables import pack_text
 
 _KEY_BYTES: Final = 16
 
@@ -132,11 +133,12 @@ def raise_epoch(connection: apsw.Connection, plan_key: str, run: str, since: flo
     """Make us the owner in the lease row; the new epoch. Inside the caller's transaction; raises StoreError."""
     sql = statements("ledger")
     me = (run, os.uname().nodename, os.getpid(), boot_id(), since)
-    found = connection.execute(sql["lease"], (plan_key,)).get
+    key = pack_text(plan_key)
+    found = connection.execute(sql["lease"], (key,)).get
     if found is None:
-        connection.execute(sql["take_lease"], (plan_key, *me))
+        connection.execute(sql["take_lease"], (key, *me))
     else:
-        connection.execute(sql["raise_lease"], (*me, plan_key, found))
+        connection.execute(sql["raise_lease"], (*me, key, found))
     if connection.changes() != 1:
         raise StoreError("another owner took this plan over at the same moment", hint="try again")
     return 1 if found is None else int(found) + 1

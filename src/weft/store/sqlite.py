@@ -19,7 +19,7 @@ from weft.store.folder import prepare
 from weft.store.ledger import SqliteLedger, Transaction, add_plan, append_facts
 from weft.store.ownership import PlanLock, raise_epoch
 from weft.store.sql import statements
-from weft.store.tables import Tables, pack_text
+from weft.store.tables import Tables, pack_text, unpack_text
 from weft.store.verify import verify_run
 
 BUSY_SECONDS: Final = 60.0
@@ -72,7 +72,7 @@ class SqliteStore:
             plan = add_plan(connection, new.snapshot, new.names)
             settings = json.dumps(dict(new.settings), separators=(",", ":"), sort_keys=True)
             selected = rows.dump_selected(new.selected, len(new.names))
-            named = (new.run, new.plan_key, pack_text(new.plan_name), pack_text(new.root))
+            named = (new.run, pack_text(new.plan_key), pack_text(new.plan_name), pack_text(new.root))
             bindings = (*named, new.started, epoch, settings, len(new.selected), selected, plan)
             number = connection.execute(statements("ledger")["add_run"], bindings).get
             ledger = SqliteLedger(self, lock, number, new.run, epoch, 0)
@@ -82,7 +82,7 @@ class SqliteStore:
     def reopen_run(self, run: str) -> tuple[SqliteLedger, OpenRun]:
         """See `ports.Store.reopen_run`. What had to be repaired is in `warnings`."""
         found = self._find(run)
-        lock = self._lock(found[2])
+        lock = self._lock(unpack_text(found[2]))
         try:
             with database.reading(self._path):
                 lock.sign(run)
@@ -114,7 +114,10 @@ class SqliteStore:
         with database.reading(self._path):
             lock = self._lock(plan_key)
             try:
-                left = [run for (run,) in self.connection.execute(statements("ledger")["open_attempts"], (plan_key,))]
+                left = [
+                    run
+                    for (run,) in self.connection.execute(statements("ledger")["open_attempts"], (pack_text(plan_key),))
+                ]
                 found = []
                 for run in left:
                     row = self._find(run)
@@ -195,7 +198,7 @@ class SqliteStore:
 
     def _close_abandoned(self, plan_key: str, ended: float) -> None:
         """We hold the lock, so an engine that left a run open is dead; its run can still be resumed by name."""
-        left = self.connection.execute(statements("ledger")["left_open"], (plan_key,)).fetchall()
+        left = self.connection.execute(statements("ledger")["left_open"], (pack_text(plan_key),)).fetchall()
         for row in left:
             number, _, facts, epoch = cast("tuple[int, str, int, int]", row)
             append_facts(self.connection, number, epoch, facts, [EndRun("interrupted", None, ended)])

@@ -70,7 +70,9 @@ class FakeExecutor:
         return Reports(reports, {"fake": len(self._ended)} if reports else {})
 
     def reattach(
-        self, nonces: Mapping[AttemptKey, int], offsets: Mapping[str, int]
+        self,
+        nonces: Mapping[AttemptKey, int],
+        offsets: Mapping[str, int],  # noqa: ARG002 - of the port
     ) -> Mapping[AttemptKey, Began | None]:
         """See `ports.Executor`. What waited ahead of resources is given up, as a supervisor without an engine does."""
         self._reports.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -59,7 +60,10 @@ class Recorded:
         if self._logs is None:
             if self._open_logs is None or self._opening is None:
                 return b""
-            self._logs = self._open_logs(self._opening.state_folder, self._opening.run)
+            from weft.cli.output.masking import MaskedLogs, secret_values
+
+            logs = self._open_logs(self._opening.state_folder, self._opening.run)
+            self._logs = MaskedLogs(logs, secret_values(os.environ, self._opening.plan.environments.values()))
         return self._logs.read(region, offset, limit)
 
     def _opened_archive(self) -> Archive | None:

@@ -82,7 +82,9 @@ class Tally:
     def needs_rows(self) -> bool:
         """Whether the store knows something about the ends that the events of this run did not tell."""
         opening = self.opening
-        return self.done < len(opening.selected) or any(self.tasks[task].policy.foreach is not None for task in opening.selected)
+        return self.done < len(opening.selected) or any(
+            self.tasks[task].policy.foreach is not None for task in opening.selected
+        )
 
     def state(self, task: int) -> str:
         """The task's state; `pending` until it has ended."""

@@ -58,14 +58,24 @@ def everybody() -> list[Living]:
     return found
 
 
-def children_of_self() -> list[int]:
-    """Pids of this (single-threaded) process's children, zombies included."""
-    pid = os.getpid()
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
-            return [int(word) for word in file.read().split()]
-    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
-        return [living.pid for living in everybody() if living.parent == pid]
+class OwnChildren:
+    """Pids of this (single-threaded) process's children, zombies included. The file stays open: it is read at every end."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._buffer = 1 << 14
+        try:
+            self._file = os.open(f"/proc/{self._pid}/task/{self._pid}/children", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+            self._file = -1
+
+    def pids(self) -> list[int]:
+        """All of them."""
+        if self._file < 0:
+            return [living.pid for living in everybody() if living.parent == self._pid]
+        while len(data := os.pread(self._file, self._buffer, 0)) == self._buffer:
+            self._buffer *= 2
+        return [int(word) for word in data.split()]
 
 
 def tokens_of(pid: int) -> list[str]:

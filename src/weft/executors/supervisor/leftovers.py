@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .attempts import Attempt
-from .census import Census, Living, children_of_self, look_at, name_of, send, tokens_of
+from .census import Census, Living, OwnChildren, look_at, name_of, send, tokens_of
 
 if TYPE_CHECKING:
     from .loop import Supervisor
@@ -47,6 +47,7 @@ class Leftovers:
         self._rests: dict[int, Rest] = {}  # by nonce
         self._tasks: dict[tuple[int, int], int] = {}  # task -> nonce of the attempt with strays
         self._orphans: dict[int, int] = {}  # pid -> nonce of the attempt it came from, -1 unknown
+        self._children = OwnChildren()
         self.due: float | None = None
 
     @property
@@ -65,7 +66,7 @@ class Leftovers:
     def adopt(self, running: dict[int, Attempt], ended: list[Attempt]) -> None:
         """Find out whose the orphans are that have become our children."""
         known = self._orphans
-        fresh = [pid for pid in children_of_self() if pid not in running and pid not in known]
+        fresh = [pid for pid in self._children.pids() if pid not in running and pid not in known]
         if not fresh:
             return
         by_session = {attempt.pid: attempt.order.nonce for attempt in (*running.values(), *ended)}
@@ -79,9 +80,16 @@ class Leftovers:
                 continue  # a zombie: the next round reaps it
             owners = [by_session[living.session]] if living.session in by_session else []
             owners += [by_token[word] for word in tokens_of(pid) if word in by_token]
-            if not owners and len(ended) == 1:
-                owners = [ended[0].order.nonce]
+            if not owners and ended:
+                owners = [ended[0].order.nonce]  # it hides, but appeared when this one ended
             known[pid] = owners[-1] if owners else -1
+
+    def end_strangers(self) -> None:
+        """Orphans that hide whose they were (own session, bare environment) do not survive the run."""
+        for pid in self._orphans:
+            living = look_at(pid)
+            if living is not None:
+                send(living, signal.SIGKILL)
 
     def of(self, attempt: Attempt) -> bool:
         """Whether something of an attempt whose main process was just reaped may live."""

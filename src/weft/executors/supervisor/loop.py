@@ -33,7 +33,7 @@ from .census import boot_id, own_peak
 from .leftovers import Leftovers
 from .memory import MemoryWatch
 from .receipts import ReceiptWriter
-from .slots import EMPTY, Slots
+from .slots import EMPTY, NO_OUTPUT, Slots
 from .spawning import NOT_NOW, NotNow, StartError, enter, find_program, ignored_signals, start_problem
 from .substitution import substitute
 from .wire import BELL, WireOrder, answer, take_messages
@@ -45,6 +45,7 @@ BUSY_QUEUE = 12  # orders that wait here; with as many the engine need not hear 
 BUSY_SECONDS = 0.002
 FLOOR_AGE_SECONDS = 5.0  # how old our own peak of memory may be
 ANSWER_SECONDS = 5.0  # an engine that does not take an answer in this time is let go
+STALE_TIMERS = 1000
 CREDENTIALS = struct.Struct("3i")
 LAUNCHER_FLOOR = 32 << 20  # bytes; what the launcher may have taken before it became the program
 
@@ -116,6 +117,7 @@ class Supervisor:
         self._welcome(first)
         while self._buffers or self._live or self._leftovers.any or self._receipts.has_pending:
             self._round()
+        self._leftovers.end_strangers()
         self._slots.close()
         self._receipts.close()
 
@@ -138,24 +140,29 @@ class Supervisor:
                 self._accept()
             else:
                 self._hear(descriptor)
-        now = time.monotonic()
-        self._fire_timers(now)
-        self._memory.look(now)
-        self._leftovers.look(now)
-        if self._put_off and now >= self._put_off_at:
-            self._try_again()
-        self._fill_lanes()
+        if self._timers or self._memory.due is not None or self._leftovers.due is not None or self._put_off:
+            now = time.monotonic()
+            self._fire_timers(now)
+            self._memory.look(now)
+            self._leftovers.look(now)
+            if self._put_off and now >= self._put_off_at:
+                self._try_again()
+        if self._freed:
+            self._fill_lanes()
         self._tell()
 
     def _pause(self) -> float:
         """Seconds until something is due; -1 for never."""
+        pending = self._receipts.has_pending
+        if not (pending or self._timers or self._put_off or self._memory.due or self._leftovers.due):
+            return -1
         due = [when for when in (self._memory.due, self._leftovers.due) if when is not None]
         if self._timers:
             due.append(self._timers[0][0])
         if self._put_off:
             due.append(self._put_off_at)
         now = time.monotonic()
-        if self._receipts.has_pending:
+        if pending:
             due.append(now + DISK_RETRY_SECONDS if self._tell_at is None else self._tell_at)
         return max(0.0, min(due) - now) if due else -1
 
@@ -448,7 +455,7 @@ class Supervisor:
         fact = f'["started",{order.nonce},{pid},{ticks},{time.time()!r},"{slot.names[0]}","{slot.names[1]}"]'
         self._receipts.add_text(fact)
         if order.timeout is not None:
-            heapq.heappush(self._timers, (started + order.timeout, order.nonce))
+            self._set_timer(started + order.timeout, order.nonce)
         if order.memory is not None:
             self._memory.watch(attempt, started)
 
@@ -548,8 +555,15 @@ class Supervisor:
             self._slots.give_back(attempt.slot)
         cause, detail = self._cause(attempt)
         code = os.WEXITSTATUS(attempt.status) if os.WIFEXITED(attempt.status) else None
-        usage = [*attempt.usage, self._floor]
-        fact = ["ended", order.nonce, cause, code, detail, True, usage, output.out, output.err]
+        if cause is None and output is NO_OUTPUT:
+            # By hand, like `started`: this is how most attempts end.
+            wall, cpu, peak = attempt.usage
+            usage = f"[{wall:.6f},{cpu:.6f},{peak},{self._floor}]"
+            text = f'["ended",{order.nonce},null,0,null,true,{usage},["",0,0],["",0,0]]'
+            self._lane_end(order.lane, self._receipts.add_text(text))
+            return
+        usages = [*attempt.usage, self._floor]
+        fact = ["ended", order.nonce, cause, code, detail, True, usages, output.out, output.err]
         self._lane_end(order.lane, self._receipts.add(fact))
 
     def _cause(self, attempt: Attempt) -> tuple[str | None, str | None]:
@@ -605,6 +619,13 @@ class Supervisor:
         while self._timers and self._timers[0][0] <= now:
             _, nonce = heapq.heappop(self._timers)
             self.stop(nonce, "timeout", kill=False)
+
+    def _set_timer(self, when: float, nonce: int) -> None:
+        """Timers of ended attempts are not searched for, but swept out when they are most of what is there."""
+        if len(self._timers) > STALE_TIMERS + 2 * len(self._live):
+            self._timers = [timer for timer in self._timers if timer[1] in self._live]
+            heapq.heapify(self._timers)
+        heapq.heappush(self._timers, (when, nonce))
 
     def stop(self, nonce: int, cause: str, kill: bool) -> None:
         """End a live attempt: TERM, grace, KILL; or KILL at once. One that is dead already keeps its own end."""

@@ -24,15 +24,16 @@ EMPTY: Region = ("", 0, 0)
 
 
 class Slot:
-    """A place for one live attempt: its two files and its scratch folder."""
+    """A place for one live attempt: its two files and its scratch folder. is_whole: both files are open and have their names."""
 
-    __slots__ = ("files", "names", "number", "scratch")
+    __slots__ = ("files", "is_whole", "names", "number", "scratch")
 
     def __init__(self, number: int, names: tuple[str, str], files: list[int], scratch: str):
         self.number = number
         self.names = names
         self.files = files
         self.scratch = scratch
+        self.is_whole = True
 
 
 class Output(NamedTuple):
@@ -40,6 +41,9 @@ class Output(NamedTuple):
 
     out: Region
     err: Region
+
+
+NO_OUTPUT = Output(EMPTY, EMPTY)
 
 
 class Slots:
@@ -86,10 +90,11 @@ class Slots:
 
     def settle(self, slot: Slot, nonce: int) -> Output:
         """Move the output of the attempt that has ended out of the slot's files."""
-        sizes = [os.fstat(file).st_size for file in slot.files]
-        if not any(sizes):
-            return Output(EMPTY, EMPTY)
-        return Output(self._settle(slot, 0, sizes[0], nonce), self._settle(slot, 1, sizes[1], nonce))
+        out, err = os.fstat(slot.files[0]), os.fstat(slot.files[1])
+        slot.is_whole = out.st_nlink > 0 and err.st_nlink > 0
+        if out.st_size == 0 and err.st_size == 0:
+            return NO_OUTPUT
+        return Output(self._settle(slot, 0, out.st_size, nonce), self._settle(slot, 1, err.st_size, nonce))
 
     def _settle(self, slot: Slot, stream: int, size: int, nonce: int) -> Region:
         if size == 0:
@@ -125,13 +130,16 @@ class Slots:
             name = slot.names[stream]  # its owner removed it: the region says how much there was
         os.close(slot.files[stream])
         slot.files[stream] = -1
+        slot.is_whole = False
         return (name, 0, size)
 
     def give_back(self, slot: Slot) -> None:
         """Let the next attempt use it. What the last one left behind is removed; files it removed are made anew."""
         try:
-            for stream in (0, 1):
-                self._renew(slot, stream)
+            if not slot.is_whole:
+                self._renew(slot, 0)
+                self._renew(slot, 1)
+                slot.is_whole = True
             if os.stat(slot.scratch).st_mtime_ns != 0:
                 _empty(slot.scratch)
         except OSError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import gc
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from .loop import Settings, Supervisor
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 LOCK_WAIT_SECONDS = 5.0  # a predecessor that is about to exit holds the lock a moment longer
 CONNECTION = 3  # descriptor of the first engine's socket
+GARBAGE_THRESHOLD = 50_000  # objects; next to no cycles are made here, and every search delays a start
 CHILD_BADNESS = 200  # added to the oom score of children, so that the kernel takes them first
 
 
@@ -32,6 +34,8 @@ def main(argument: str) -> int:
     if not take_lock(folder):
         print("another supervisor of this run is alive", file=sys.stderr)
         return 3
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)
     supervisor = Supervisor(settings, listen(folder), oom_score())
     supervisor.serve(socket.socket(fileno=CONNECTION))
     try:

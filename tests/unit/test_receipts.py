@@ -1,0 +1,205 @@
+"""Receipts files: what was written is read, what is damaged is named, and one bad record blocks nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from weft.executors.supervisor.receipts import HEADER, MAGIC, ReceiptReader, ReceiptWriter, frame, read_frames
+
+RUN = "cd" * 16
+
+
+def facts(count: int) -> list[list[Any]]:
+    return [["ended", number, "exit:1", "ü" * number] for number in range(count)]
+
+
+def data_of(items: list[list[Any]]) -> bytes:
+    return b"".join(frame(number + 1, json.dumps(item).encode()) for number, item in enumerate(items))
+
+
+def written(path: Path, items: list[list[Any]]) -> Path:
+    writer = ReceiptWriter(str(path), {"run": RUN})
+    for item in items:
+        writer.add(item)
+    assert writer.flush()
+    writer.close()
+    return path
+
+
+def test_what_was_written_is_read_in_order_with_its_numbers(tmp_path: Path) -> None:
+    reader = ReceiptReader(str(written(tmp_path / "a.log", facts(5))), RUN)
+    found, remarks = reader.read()
+    assert [fact for _, fact in found[1:]] == facts(5)
+    assert [number for number, _ in found] == [1, 2, 3, 4, 5, 6]
+    assert remarks == []
+    assert reader.header == {"run": RUN}
+    assert reader.read() == ([], [])
+    assert reader.sequence == 6
+    reader.close()
+
+
+def test_a_reader_goes_on_where_an_offset_says(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.log", facts(3))
+    first = ReceiptReader(str(path), RUN)
+    first.read()
+    first.close()
+    with open(path, "ab") as file:
+        file.write(frame(5, b'["started",9]'))
+    second = ReceiptReader(str(path), RUN, first.offset)
+    assert second.read() == ([(5, ["started", 9])], [])
+    second.close()
+
+
+def test_a_torn_tail_waits_for_its_rest(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.log", facts(2))
+    whole = path.read_bytes()
+    for cut in range(len(whole) - len(frame(3, json.dumps(facts(2)[1], separators=(",", ":")).encode())), len(whole)):
+        path.write_bytes(whole[:cut])
+        reader = ReceiptReader(str(path), RUN)
+        found, remarks = reader.read()
+        assert [fact for _, fact in found[1:]] == facts(1)
+        assert remarks == []
+        path.write_bytes(whole)
+        assert [fact for _, fact in reader.read()[0]] == facts(2)[1:]
+        reader.close()
+
+
+@given(st.integers(1, 8), st.data())
+def test_one_changed_byte_costs_at_most_one_fact_and_invents_none(count: int, data: st.DataObject) -> None:
+    items = facts(count)
+    good = data_of(items)
+    at = data.draw(st.integers(0, len(good) - 1))
+    bad = bytearray(good)
+    bad[at] ^= data.draw(st.integers(1, 255))
+    found = read_frames(bytes(bad))
+    assert len(found.facts) >= count - 1 or found.version is not None
+    assert all(fact in items for _, fact in found.facts)
+
+
+@given(st.binary(max_size=300))
+def test_junk_is_never_a_fact(junk: bytes) -> None:
+    found = read_frames(junk + data_of(facts(1)))
+    assert [fact for _, fact in found.facts] == facts(1) or found.version is not None
+
+
+def test_a_damaged_frame_is_named_with_its_place_and_the_next_one_counts(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.log", facts(4))
+    bad = bytearray(path.read_bytes())
+    spot = bad.index(b'"ended",1')
+    bad[spot] ^= 1
+    path.write_bytes(bytes(bad))
+    reader = ReceiptReader(str(path), RUN)
+    found, remarks = reader.read()
+    assert [fact[1] for _, fact in found[1:]] == [0, 2, 3]
+    (remark,) = remarks
+    assert "damaged bytes at offset" in remark
+    reader.close()
+
+
+def test_a_gap_in_the_numbers_is_told(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.log", [])
+    with open(path, "ab") as file:
+        file.write(frame(2, b'["started",1]') + frame(5, b'["started",2]'))
+    reader = ReceiptReader(str(path), RUN)
+    found, remarks = reader.read()
+    assert len(found) == 3
+    assert remarks == ["2 receipts before number 5 are missing"]
+    reader.close()
+
+
+def test_a_future_version_is_named_and_nothing_behind_it_is_believed(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.log", facts(1))
+    with open(path, "ab") as file:
+        file.write(HEADER.pack(MAGIC, 2, 0, 2, 3) + b"{}" + struct.pack("<I", 0) + frame(4, b'["started",1]'))
+    reader = ReceiptReader(str(path), RUN)
+    found, remarks = reader.read()
+    assert len(found) == 2
+    assert "version 2" in remarks[0]
+    assert reader.read() == ([], [])
+    reader.close()
+
+
+def _link(path: Path) -> None:
+    path.symlink_to(written(path.with_name("real"), []))
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _foreign(path: Path) -> None:
+    ReceiptWriter(str(path), {"run": "ef" * 16}).close()
+
+
+def _future(path: Path) -> None:
+    path.write_bytes(HEADER.pack(MAGIC, 7, 0, 0, 1) + b"\0\0\0\0")
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (_link, "symbolic link"),
+        (_pipe, "no regular file"),
+        (_folder, "no regular file"),
+        (_foreign, "belongs to run"),
+        (_future, "version 7"),
+        (lambda path: None, "No such file"),
+    ],
+)
+def test_what_is_no_receipts_file_of_this_run_is_refused(tmp_path: Path, make: Any, why: str) -> None:
+    path = tmp_path / "a.log"
+    make(path)
+    reader = ReceiptReader(str(path), RUN)
+    assert why in (reader.refusal or "")
+    assert reader.read() == ([], [])
+    reader.close()
+
+
+def test_a_file_shorter_than_what_was_counted_is_refused(tmp_path: Path) -> None:
+    reader = ReceiptReader(str(written(tmp_path / "a.log", [])), RUN, 10_000)
+    assert "10000" in (reader.refusal or "")
+    reader.close()
+
+
+def test_a_full_disk_keeps_receipts_until_there_is_room(tmp_path: Path) -> None:
+    import resource
+    import signal
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    writer = ReceiptWriter(str(tmp_path / "a.log"), {"run": RUN})
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "a.log").stat().st_size + 10, before[1]))
+        writer.add(["ended", 1])
+        assert not writer.flush()
+        assert not writer.flush()
+        assert writer.has_pending
+        writer.add(["ended", 2])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, old)
+    assert writer.flush()
+    writer.close()
+    reader = ReceiptReader(str(tmp_path / "a.log"), RUN)
+    found, remarks = reader.read()
+    assert [fact for _, fact in found[1:]] == [["ended", 1], ["ended", 2]]
+    assert remarks == []
+    reader.close()
+
+
+def test_a_second_writer_of_the_same_file_is_refused(tmp_path: Path) -> None:
+    ReceiptWriter(str(tmp_path / "a.log"), {"run": RUN}).close()
+    with pytest.raises(FileExistsError):
+        ReceiptWriter(str(tmp_path / "a.log"), {"run": RUN})
