@@ -24,6 +24,7 @@ from weft.scheduling.commands import (
     TakeItems,
 )
 from weft.scheduling.events import (
+    AttemptAdopted,
     AttemptEnded,
     AttemptStarted,
     CancelRequested,
@@ -31,8 +32,11 @@ from weft.scheduling.events import (
     Event,
     Inspected,
     Interrupted,
+    ItemsRecovered,
     LimitChanged,
     PauseChanged,
+    RequestRecovered,
+    TaskRecovered,
     TimerFired,
 )
 from weft.scheduling.explain import explain
@@ -164,13 +168,14 @@ class World:
         self.given_up: set[int] = set()
         self.settled: dict[int, SettleTask] = {}
         self.instances: dict[tuple[int, int], SettleInstance] = {}
-        self.items: set[int] = set()
+        self.items: dict[int, tuple[str, ...]] = {}
         self.numbers: Counter[tuple[int, int]] = Counter()
         self.closed: dict[int, CloseAttempt] = {}
         self.ended: dict[int, Outcome] = {}
         self.paused = False
         self.level = 0
         self.fell = False
+        self.crashed = False
         self.capacity = {"cores": random.choice([2000, 3000, 5000]), "memory": 4000}
         if random.random() < 0.7:
             self.capacity["gpu"] = 1_000_000
@@ -229,9 +234,9 @@ class World:
             case SettleInstance(task, instance):
                 assert (task, instance) not in self.instances, "an instance ends once"
                 self.instances[task, instance] = command
-            case TakeItems(task):
+            case TakeItems(task, items):
                 assert task not in self.items, "items are taken once"
-                self.items.add(task)
+                self.items[task] = items
 
     def check_start(self, start: StartAttempt) -> None:
         key = start.key
@@ -382,15 +387,50 @@ class World:
         else:
             events.append(LimitChanged("memory", random.choice([None, 2000, 3000])))
 
+    def crash(self) -> None:
+        """The engine dies; a fresh scheduler takes the run up from what was recorded, as `runtime.recovery` does."""
+        facts: list[Event] = []
+        for index, settled in list(self.settled.items()):
+            if settled.state == "ok" or settled.cause == "cancelled":
+                facts.append(TaskRecovered(index, settled.state, settled.cause))
+            else:
+                del self.settled[index]
+        self.given_up &= {index for index, settled in self.settled.items() if settled.state == "cancelled"}
+        self.instances = {unit: s for unit, s in self.instances.items() if s.state == "ok" or unit[0] in self.settled}
+        for index, items in self.items.items():
+            done = frozenset(i for (task, i), s in self.instances.items() if task == index and s.state == "ok")
+            facts.append(ItemsRecovered(index, items, done))
+        last = {closed.key[:2]: closed for closed in self.closed.values()}
+        for (index, instance), number in self.numbers.items():
+            retry = last[index, instance].retry if (index, instance) in last else None
+            facts.append(RequestRecovered(index, instance, number, retry and retry.request))
+        for nonce, order in self.orders.items():
+            if nonce not in self.closed:
+                facts.append(AttemptAdopted(order.key, nonce, order.request, 0.0))
+        for lane in self.ahead.values():
+            for nonce in lane:
+                self.ended[nonce] = Outcome(False, "lost", charged=False)
+                self.pending.append(AttemptEnded(self.orders[nonce].key, nonce, self.ended[nonce]))
+        for forgotten in (self.ahead, self.unclaimed, self.questions, self.timers):
+            forgotten.clear()
+        self.level, self.paused, self.fell, self.crashed = 0, False, True, True
+        seed = self.random.getrandbits(64)
+        self.scheduler = Scheduler(self.plan, self.selected, self.options, seed)
+        ends = [event for event in self.pending if isinstance(event, AttemptEnded)]
+        self.pending = []
+        self.hand(*facts, CapacityChanged(dict(self.capacity), self.slots), *ends)
+
     # --- a whole run ----------------------------------------------------------------------------------------------------
 
-    def run(self, faulty_steps: int = 400) -> None:
-        """Faults for some steps, then none: from then on progress is owed."""
+    def run(self, faulty_steps: int = 400, crashes: float = 0) -> None:
+        """Faults for some steps, then none: from then on progress is owed. crashes: how often the engine dies in a step."""
         self.hand(CapacityChanged(dict(self.capacity), self.slots))
         for _ in range(faulty_steps):
             if self.scheduler.is_finished:
                 break
             self.step()
+            if crashes and self.random.random() < crashes:
+                self.crash()
             if self.random.random() < 0.02:
                 self.explain_all()
         bound = 200 + 60 * sum(1 + self.size_of(task) for task in self.selected)
@@ -420,7 +460,8 @@ class World:
         self.explain_all()
 
     def budgets_hold(self) -> None:
-        """Charged and lost attempts of each unit are within policy, and none that is owed was withheld."""
+        """Charged and lost attempts of each unit are within policy, and none that is owed was withheld; of one engine."""
+        assert not self.crashed
         charged: Counter[tuple[int, int]] = Counter()
         lost: Counter[tuple[int, int]] = Counter()
         last: dict[tuple[int, int], str | None] = {}

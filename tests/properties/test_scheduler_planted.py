@@ -173,6 +173,14 @@ def test_a_planted_bug_is_found(plant: Callable[[Patch], None], monkeypatch: Pat
     pytest.fail(f"{plant.__name__} was not found in {SEEDS} runs")
 
 
+@pytest.mark.parametrize("fact", ["recover_task", "recover_items", "recover_request", "adopt_attempt"])
+def test_a_recovered_fact_that_is_lost_is_found(fact: str, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(recovering, fact, lambda board, event: None)
+    with pytest.raises((AssertionError, InternalError)):
+        for seed in range(SEEDS):
+            World(seed).run(crashes=0.05)
+
+
 def test_a_reservation_that_is_ignored_is_found(monkeypatch: Patch) -> None:
     monkeypatch.setattr(Placement, "_may_pass", lambda self, *rest: True)
     with pytest.raises(AssertionError, match="let past"):

@@ -22,6 +22,17 @@ def test_every_promise_holds_after_every_step_whatever_goes_wrong(first: int) ->
             raise
 
 
+@pytest.mark.parametrize("first", range(0, SEEDS // 2, BLOCK))
+def test_a_run_that_is_taken_up_again_keeps_every_promise(first: int) -> None:
+    for seed in range(first, first + BLOCK):
+        world = World(seed)
+        try:
+            world.run(crashes=0.05)
+        except Exception as error:
+            error.add_note(f"replay: World({seed}).run(crashes=0.05)")
+            raise
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_state_is_what_a_naive_reading_of_the_records_says(family: str) -> None:
     for seed in range(10):

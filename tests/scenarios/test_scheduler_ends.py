@@ -8,6 +8,7 @@ from weft.scheduling.commands import CloseAttempt, SettleTask, StartAttempt
 from weft.scheduling.events import CapacityChanged, TimerFired
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import Usage
+from weft.scheduling.placement import SPARE_LANES
 from weft.scheduling.scheduler import SchedulerOptions
 from weft.scheduling.workload import QueueLimit
 from weft.spec.retries import Retries
@@ -385,3 +386,18 @@ def test_nonces_count_up_from_the_seed_and_wrap() -> None:
     run.open(cores=2)
     assert [run.start_of(name).nonce for name in "ab"] == [2**64 - 1, 0]
     assert run.start_of("a").key == AttemptKey(0, -1, 1)
+
+
+def test_memory_stays_bounded_by_tasks_however_often_a_request_changes() -> None:
+    growing = Retries(10_000, scales=(("memory", 0.0001),))
+    run = Scenario(task("a", resources={"memory": 10_000}, retries=growing), task("b"))
+    run.open(cores=2, memory=10**9)
+    for _ in range(400):
+        run.end("a", "memory")
+    placement = run.scheduler.placement
+    assert dict(run.start_of("a").request.amounts)["memory"] >= 10_400
+    assert len(placement.lanes) == len(placement.lane_by_number) <= 2 + SPARE_LANES
+    assert len(placement.heads) <= 2 + SPARE_LANES
+    run.end("a")
+    run.end("b")
+    assert run.is_finished

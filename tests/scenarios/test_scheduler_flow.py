@@ -73,6 +73,16 @@ def test_declared_durations_decide_and_unknown_ones_count_as_the_median() -> Non
     run.open(slots=1, cores=8)
     order = ["slow", *[line.split()[1] for line in run.run_out() if line.startswith("start")]]
     assert order == ["slow", "unknown", "middle", "short"]
+    tasks = [
+        task("a", duration=2.0),
+        task("b", duration=4.0),
+        task("unknown"),
+        task("c", duration=3.1),
+        task("d", duration=2.9),
+    ]
+    run = Scenario(*tasks)
+    assert run.open(slots=1, cores=8) == ["start b"]
+    assert [line.split()[1] for line in run.run_out() if line.startswith("start")] == ["c", "unknown", "d", "a"]
 
 
 def test_priority_goes_before_everything() -> None:

@@ -85,6 +85,8 @@ def _finish(
 
 def _problems(mistakes: Sequence[Mistake], documents: Sequence[Document], paths: Sequence[str]) -> list[Problem]:
     """The records, with lines and columns, sorted by file and place."""
+    if not mistakes:
+        return []
     data = {document.path: document.data for document in documents}
     mistakes = [
         mistake._replace(location=existing(data[mistake.file], mistake.location))
@@ -125,11 +127,11 @@ def _drafts(paths: Sequence[str], settings: Settings, documents: list[Document],
         draft = _draft(path, settings, documents, seen, mistakes)
         if draft is not None:
             drafts.append(draft)
-    _load_late(drafts, mistakes)
     if settings.schema is not None:
         from weft.formats.user_schema import check_documents
 
         check_documents(settings.schema, settings.cwd, documents, mistakes)
+    _load_late(drafts, mistakes)
     return drafts
 
 
@@ -208,11 +210,16 @@ def _document(path: str, settings: Settings, mistakes: Mistakes) -> Document | N
     if data is NO_DATA:
         return None
     digest = hashlib.blake2b(text.raw, digest_size=DIGEST_BYTES).hexdigest()
-    if path == STANDARD_INPUT:
-        return Document(path, format, text.text, data, digest, settings.cwd, os.path.join(settings.cwd, f"-{digest}"))
-    absolute = os.path.join(settings.cwd, path)
-    folder = os.path.dirname(os.path.abspath(absolute))
-    return Document(path, format, text.text, data, digest, folder, os.path.realpath(absolute))
+    folder, key = settings.cwd, os.path.join(settings.cwd, f"-{digest}")
+    if path != STANDARD_INPUT:
+        absolute = os.path.join(settings.cwd, path)
+        folder, key = os.path.dirname(os.path.abspath(absolute)), os.path.realpath(absolute)
+    written = text.text
+
+    def parse_again() -> Any:
+        return parse(written, format, path, Mistakes())
+
+    return Document(path, format, written, data, digest, folder, key, parse_again)
 
 
 def _read(path: str, settings: Settings, mistakes: Mistakes) -> Text | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -55,21 +55,41 @@ NO_DATA: Final = object()
 """What a text gives that cannot be parsed; `None` is data."""
 
 
-@dataclass(frozen=True, slots=True)
 class Document:
     """A file that was read and parsed. path: as it was named. format: `json`, `yaml` or `toml`.
 
     digest: blake2b (hex) of its bytes. folder: absolute; what a relative `root` is relative to. key: real path, or `-` and the
-    digest for standard input.
+    digest for standard input. parse: makes the data anew from the text.
     """
 
-    path: str
-    format: str
-    text: str
-    data: Any
-    digest: str
-    folder: str
-    key: str
+    __slots__ = ("_data", "_parse", "digest", "folder", "format", "key", "path", "text")
+
+    def __init__(
+        self, path: str, format: str, text: str, data: Any, digest: str, folder: str, key: str, parse: Callable[[], Any]
+    ):
+        self.path = path
+        self.format = format
+        self.text = text
+        self.digest = digest
+        self.folder = folder
+        self.key = key
+        self._data = data
+        self._parse = parse
+
+    @property
+    def data(self) -> Any:
+        """What the text says. After `consume` it is parsed again: only mistakes still ask then."""
+        if self._data is _CONSUMED:
+            self._data = self._parse()
+        return self._data
+
+    def consume(self) -> Any:
+        """The data, for the one who takes it apart: at a million tasks it weighs as much as the plan made from it."""
+        data, self._data = self.data, _CONSUMED
+        return data
+
+
+_CONSUMED: Final = object()
 
 
 def pointer(*parts: str | int) -> str:

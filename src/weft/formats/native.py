@@ -48,7 +48,7 @@ def load_native(document: Document, mistakes: Mistakes, allow_shell: bool) -> Dr
 
 def load_tasks(draft: Draft, all_templates: Mapping[str, Fields], mistakes: Mistakes) -> None:
     """Make the draft's tasks. all_templates: of all documents, because a task may use another file's."""
-    raw, file = draft.document.data, draft.file
+    raw, file = draft.document.consume(), draft.file
     tasks = raw.get("tasks") if isinstance(raw, dict) else None
     if not isinstance(tasks, dict):
         return
@@ -56,7 +56,8 @@ def load_tasks(draft: Draft, all_templates: Mapping[str, Fields], mistakes: Mist
     based = {name: merge(defaults, fields) for name, fields in all_templates.items()} if defaults else all_templates
     maker = TaskMaker(file, mistakes)
     check_task = validator("TaskModel").validate_python
-    for name, body in tasks.items():
+    for name in list(tasks):
+        body = tasks.pop(name)
         place = Place(file, ("tasks", name), subject_of(name))
         problem = name_problem(name)
         if problem:

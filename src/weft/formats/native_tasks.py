@@ -75,8 +75,11 @@ def merge(below: Fields, above: Fields) -> Fields:
     return merged
 
 
+SHARED_COMMANDS: Final = 4096  # different ones that are remembered: many tasks of a plan may run the same
+
+
 class _Edges(dict[str, Dependency]):
-    """Plain dependencies by name, each made once."""
+    """Plain dependencies by name, each made once; those on earlier tasks hold the task's own name, not a copy."""
 
     def __missing__(self, name: str) -> Dependency:
         made = self[name] = Dependency(name)
@@ -92,6 +95,7 @@ class TaskMaker:
         self._default = default_resources
         self._plain_policy = DEFAULT_POLICY if default_resources is ONE_CORE else Policy(resources=default_resources)
         self._dependencies = _Edges()
+        self._commands: dict[tuple[str, ...], Command] = {}
         self._policies: dict[str, Policy] = {}
         self._requirements: dict[str, Requirements] = {}
 
@@ -115,6 +119,8 @@ class TaskMaker:
         parameters = fields.get("parameters")
         if parameters:
             self._check_parameters(parameters, action, place)
+        if name not in self._dependencies:
+            self._dependencies[name] = Dependency(name)
         return Task(
             name,
             action,
@@ -134,7 +140,7 @@ class TaskMaker:
         command = fields.get("command")
         if command is not None and fields.keys().isdisjoint(_OTHER_ACTIONS):
             if _TEXT_ONLY.issuperset(map(type, command)):
-                return Command(tuple(command))
+                return self._command(tuple(command))
             return make_action("command", fields)
         given = [key for key in ACTIONS if key in fields]
         if len(given) > 1:
@@ -146,6 +152,14 @@ class TaskMaker:
                 self._tell("action.none", " has no action", place, hint=hint)
             return _BROKEN
         return make_action(given[0], fields)
+
+    def _command(self, argv: tuple[str, ...]) -> Command:
+        found = self._commands.get(argv)
+        if found is None:
+            found = Command(argv)
+            if len(self._commands) < SHARED_COMMANDS:
+                self._commands[argv] = found
+        return found
 
     # --- edges
 

@@ -36,7 +36,7 @@ advance. They hold nothing. When a live attempt of the lane ends, the executor b
 Rejected: one heap of all ready units (a large one at its head blocks all, or each round walks over thousands that do not
 fit); re-sorting with every change of measured durations (cost, and orders that nobody can foresee); reservations for all
 that wait (conservative backfilling: O(waiting x live) a round for little gain at unknown durations); draining the machine
-for a large unit (idle cores with certainty, against a delay that may not come).
+for every large unit (idle cores with certainty, against a delay that may not come).
 """
 
 from __future__ import annotations

@@ -7,15 +7,17 @@ or lost beside a culprit). Only a resource failure changes the request.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
 from math import ceil, inf
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from weft import units
 from weft.scheduling.outcomes import EXCEPTION, LOST, MEMORY, RESOURCE_CAUSES, TIMEOUT, Outcome, Request, kind
 from weft.scheduling.workload import QueueLimit
 from weft.spec.resources import BYTE_AMOUNTS, CORES, MILLI, from_units, to_units
 from weft.spec.retries import LOST_BUDGET, NEVER_RETRIED, Retries, Scale
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 USUAL_GROWTH: Final = 0.5
 _TIME_KEYS: Final = frozenset({TIMEOUT, "runtime"})
@@ -155,11 +157,15 @@ def _next_seconds(entry: Scale, trial: Trial, old: float) -> float:
         return _listed(TIMEOUT, entry, trial)
     if callable(entry):
         return _called(TIMEOUT, entry, old)
+    from fractions import Fraction
+
     return float(Fraction(repr(float(old))) * _factor(entry))
 
 
 def _factor(entry: float) -> Fraction:
     """Exact, as it was written: 100 bytes and 0.1 more are 110, not 111."""
+    from fractions import Fraction  # late: it brings `decimal` along, and few runs scale anything
+
     return 1 + Fraction(repr(float(entry)))
 
 

@@ -156,6 +156,11 @@ class Scheduler:
         live = self.placement.live.get(nonce)
         return live is not None and live.is_ahead
 
+    def is_live(self, key: AttemptKey, nonce: int) -> bool:
+        """Whether a report of this attempt counts: it was ordered or adopted, and its end is not known yet."""
+        live = self.placement.live.get(nonce)
+        return live is not None and live.key == key
+
     @property
     def ignored(self) -> int:
         """Reports and requests that changed nothing: late, doubled, foreign."""

@@ -12,7 +12,6 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import sub
-from statistics import median
 from typing import Final
 
 from weft.scheduling.lifecycle import ABSENT, WAITING
@@ -153,8 +152,9 @@ class Workload:
         tasks, phases = self.tasks, self.phases
         weight: Callable[[int], float] = _one
         if self.has_durations:
-            known = [d for task in chosen if (d := tasks[task].policy.duration) is not None]
-            middle = median(known)
+            known = sorted(d for task in chosen if (d := tasks[task].policy.duration) is not None)
+            # The median by hand: `statistics` would bring `random` and `decimal` along.
+            middle = (known[(len(known) - 1) // 2] + known[len(known) // 2]) / 2
 
             def weight(task: int) -> float:
                 duration = tasks[task].policy.duration
