@@ -84,11 +84,17 @@ class Plan:
         return run
 
     async def arun(self, **settings: Any) -> Run:
-        """Run it without blocking the event loop."""
+        """Run it without blocking the event loop. Cancelled, it ends what runs (`weft resume` takes it up) before it lets go."""
         import asyncio
 
         run = Run(self, _settings(settings))
-        await asyncio.to_thread(run.execute)
+        work = asyncio.ensure_future(asyncio.to_thread(run.execute))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError as cancelled:
+            run.stop()
+            await asyncio.wait([work])
+            raise cancelled from work.exception()
         return run
 
 
@@ -138,10 +144,13 @@ class TaskResult:
 
     @property
     def product(self) -> Any:
-        """What it handed on: text, a JSON value, or a list of these for a mapped task. Raises LookupError without one."""
+        """What it handed on in this run, or what stood in for it: text, a JSON value, paths; of a mapped task a list.
+
+        Raises LookupError without one.
+        """
         from weft.assemble import read_product
 
-        return read_product(self._run.state_folder, self._run.plan.spec, self.name)
+        return read_product(self._run.state_folder, self._run.id, self._run.plan.spec, self.name)
 
     def log(self, stream: Literal["stdout", "stderr"] = "stdout") -> bytes:
         """The output of its last attempt."""
@@ -164,6 +173,8 @@ class Run:
         self._results: dict[int, SettleTask] = {}
         self._ending: RunEnding | None = None
         self._failure: BaseException | None = None
+        self._refused: Warning | None = None
+        self._is_stopping = False
         self._recorded = threading.Event()
         self._thread: threading.Thread | None = None
         self._gauge: Callable[[], Any] | None = None
@@ -189,6 +200,8 @@ class Run:
         from weft import assemble
 
         self._ending = assemble.run(self.plan.spec, self.settings, (_Recorder(self),))
+        if self._refused is not None:
+            raise self._refused
 
     def begin(self) -> None:
         """Run in a thread; returns once the run is recorded. Raises what kept it from starting."""
@@ -204,7 +217,7 @@ class Run:
         self._thread = threading.Thread(target=work, name="weft-run")
         self._thread.start()
         self._recorded.wait()
-        if self._failure is not None:
+        if not self.id and self._failure is not None:
             raise self._failure
 
     def wait(self) -> Run:
@@ -216,10 +229,19 @@ class Run:
         return self
 
     def cancel(self, tasks: Sequence[str] | None = None, *, force: bool = False) -> None:
-        """Ask for tasks (None: all) to be given up."""
+        """Ask for tasks (None: all) to be given up; of a run that has ended, nothing. force: also what is not interruptible."""
         from weft import assemble
 
-        assemble.cancel(self.state_folder, self.id, tasks, force)
+        if self._ending is None:
+            assemble.cancel(self.state_folder, self.id, tasks, force)
+
+    def stop(self) -> None:
+        """End what runs and start nothing more, as the second Ctrl-C does; `weft resume` takes it up."""
+        from weft import assemble
+
+        self._is_stopping = True
+        if self.id:
+            assemble.stop(self.state_folder, self.id)
 
     def counts(self) -> Mapping[str, int]:
         """Tasks by state at this moment."""
@@ -239,10 +261,23 @@ class Run:
 
     def opened(self, opening: RunOpening) -> None:
         """The engine has recorded the run."""
-        self.id = opening.run
         self.state_folder = opening.state_folder
+        self.id = opening.run
         self._gauge = opening.gauge
         self._recorded.set()
+        if self._is_stopping:
+            self.stop()
+
+    def warn(self, text: str) -> None:
+        """Something to know, as a warning. A filter that makes it an error must not kill the engine: it is raised at the end."""
+        import warnings
+
+        from weft.errors import WeftWarning
+
+        try:
+            warnings.warn(text, WeftWarning, stacklevel=2)
+        except WeftWarning as refused:
+            self._refused = self._refused or refused
 
     def settled(self, settled: SettleTask) -> None:
         """A task has ended."""
@@ -268,11 +303,7 @@ class _Recorder:
         self._run.settled(settled)
 
     def remarked(self, text: str, task: int | None) -> None:  # noqa: ARG002 - the port's signature
-        import warnings
-
-        from weft.errors import WeftWarning
-
-        warnings.warn(text, WeftWarning, stacklevel=2)
+        self._run.warn(text)
 
     def run_ended(self, ending: RunEnding) -> None:
         pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from weft.scheduling.commands import Record, Retry, SettleTask, StartAttempt
 from weft.scheduling.events import Inspected
@@ -23,6 +23,13 @@ class Clock(Protocol):
 
     def wall(self) -> float:
         """Seconds since the epoch; may jump."""
+
+
+class Waiter(Protocol):
+    """How the loop sleeps."""
+
+    def wait(self, bells: Sequence[int], seconds: float | None) -> None:
+        """Until one of these file descriptors is readable, at most `seconds`; None is for ever."""
 
 
 # --- executors ---------------------------------------------------------------------------------------------------------
@@ -150,6 +157,16 @@ class Executor(Protocol):
         """Let go. Live attempts go on until their end when the executor's processes outlive the engine."""
 
 
+@runtime_checkable
+class DryExecutor(Protocol):
+    """What an executor may be besides: one that runs nothing. It takes starts as they are, and leaves no work to check."""
+
+    runs_nothing: bool
+
+    def submit(self, orders: Sequence[Order | StartAttempt]) -> None:
+        """See `Executor.submit`."""
+
+
 class Tracker(Protocol):
     """What knows a resource's capacity and present use."""
 
@@ -271,6 +288,7 @@ class ResultRow(NamedTuple):
     """Finished work that may stand in for a task: fingerprint (hex), its named parts, and the outputs as they were then.
 
     outputs: (path, size, mtime_ns, inode, digest hex) of each. product: digest (hex) of what the task hands on.
+    plan: digest of the snapshot it was last seen up to date with; equal ones need no new fingerprint of what the plan says.
     """
 
     plan_key: str
@@ -281,6 +299,7 @@ class ResultRow(NamedTuple):
     outputs: tuple[tuple[str, int, int, int, str], ...]
     product: str | None
     run: str
+    plan: str = ""
 
 
 class FileRow(NamedTuple):

@@ -70,6 +70,7 @@ def test_all_mistakes_of_a_native_plan_come_at_once_with_their_places(weft: Weft
   "weft": 1,
   "tasks": {
     "a": {"comand": ["true"]},
+    "n": {"timeout": 5},
     "b": {"command": ["true"], "shell": "true"},
     "c": {"command": ["true"], "timeout": "1:30"},
     "d": {"command": ["true"], "resources": {"memory": "8 parsecs"}},
@@ -86,7 +87,7 @@ def test_all_mistakes_of_a_native_plan_come_at_once_with_their_places(weft: Weft
     found = {(error["code"], error["location"]) for error in errors}
     for code, location in [
         ("shape.unknown_key", "/tasks/a/comand"),
-        ("action.none", "/tasks/a"),
+        ("action.none", "/tasks/n"),
         ("action.many", "/tasks/b"),
         ("unit.time", "/tasks/c/timeout"),
         ("unit.size", "/tasks/d/resources/memory"),
@@ -98,7 +99,7 @@ def test_all_mistakes_of_a_native_plan_come_at_once_with_their_places(weft: Weft
         assert (code, location) in found, (code, location, sorted(found, key=str))
     assert "graph.cycle" in {code for code, _ in found}
     by_code = {error["code"]: error for error in errors}
-    assert by_code["unit.time"]["line"] == 6 and by_code["unit.time"]["column"] is not None
+    assert by_code["unit.time"]["line"] == 7 and by_code["unit.time"]["column"] is not None
     assert "command" in by_code["shape.unknown_key"]["hint"]
 
 

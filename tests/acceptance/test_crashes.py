@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,12 +11,19 @@ from typing import Any
 
 import pytest
 
-from support.weft_process import Doorway, Weft, check_no_overlap, events_of, kill, read_ledger, supervisor_of
+from support.weft_process import (
+    Doorway,
+    Weft,
+    check_no_overlap,
+    clean_environment,
+    events_of,
+    kill,
+    read_ledger,
+    supervisor_of,
+)
 
 
 def last_run(weft: Weft) -> str:
-    import json
-
     return str(json.loads(weft("status", "--output", "json").stdout)["run"])
 
 
@@ -194,8 +202,6 @@ def test_everything_dies_at_once(weft: Weft, door: Doorway, tmp_path: Path) -> N
     ledger = tmp_path / "ledger"
     weft.plan({"one": {"shell": door.script(ledger)}, "two": {"command": ["true"]}})
     inside = ["unshare", "-pf", "--mount-proc", "--kill-child", *weft.command("run", "plan.json")]
-    from support.weft_process import clean_environment
-
     with open(tmp_path / "unshare", "wb") as out:
         outer = subprocess.Popen(
             inside, cwd=tmp_path, env=clean_environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out
@@ -210,3 +216,48 @@ def test_everything_dies_at_once(weft: Weft, door: Doorway, tmp_path: Path) -> N
     door.let_on()
     assert resumed.wait(60) == 0, (tmp_path / "err").read_text()
     assert weft.states() == {"one": ("ok", None), "two": ("ok", None)}
+
+
+def layers(ledger: Path, width: int, depth: int) -> dict[str, Any]:
+    line = 'echo "{what} $WEFT_TASK $WEFT_ATTEMPT $$" >> ' + str(ledger)
+    text = f"{line.format(what='begin')}; {line.format(what='end')}"
+    return {
+        f"t{level}.{place}": {
+            "shell": text,
+            "dependencies": [f"t{level - 1}.{place}", f"t{level - 1}.{(place + 1) % width}"] if level else [],
+        }
+        for level in range(depth)
+        for place in range(width)
+    }
+
+
+@pytest.mark.parametrize("lines", [1, 3, 7, 12, 20, 31, 45, 60, 90])
+def test_an_engine_killed_after_any_line_it_told_repeats_and_loses_nothing(
+    weft: Weft, tmp_path: Path, lines: int
+) -> None:
+    ledger = tmp_path / "ledger"
+    tasks = layers(ledger, 6, 8)
+    weft.plan(tasks)
+    told: set[str] = set()
+    for words in (["run", "plan.json"], ["resume"], ["resume"]):
+        engine = subprocess.Popen(
+            weft.command(*words, "-j", "3", "--output", "json"),
+            cwd=tmp_path,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        )
+        assert engine.stdout is not None
+        heard = [line for _, line in zip(range(lines), engine.stdout, strict=False)]
+        kill(engine)
+        engine.stdout.close()
+        events = [json.loads(line) for line in heard if line.endswith(b"\n")]
+        told |= {e["task"] for e in events if e["event"] == "task_ended" and e["state"] == "ok"}
+        recorded = {name for name, (state, _) in weft.states().items() if state == "ok"}
+        assert told <= recorded, "what was told as ended is not recorded"
+        begun = {name: started_by(ledger).count(name) for name in recorded}
+        told |= recorded
+    assert weft("resume").returncode == 0
+    assert weft.states() == dict.fromkeys(tasks, ("ok", None))
+    check_no_overlap(ledger, list(tasks))
+    assert begun == {name: started_by(ledger).count(name) for name in begun}, "recorded work ran again"

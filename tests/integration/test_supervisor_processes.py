@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support.local_runs import BASE, LocalRun, descriptors, is_living, python
+from weft.errors import StoreError
+from weft.executors.supervisor.census import OwnChildren
 from weft.ports import Process
 from weft.scheduling.keys import AttemptKey
 from weft.spec.actions import Expand
@@ -521,3 +524,41 @@ def test_time_limits_of_ended_attempts_are_forgotten(run: LocalRun) -> None:
     assert all(outcome.ok for outcome in run.do(*orders))
     (limited,) = run.do(run.shell("sleep 60", timeout=0.2))
     assert limited.cause == "timeout"
+
+
+def test_all_children_are_found_however_many_there_are() -> None:
+    children = [subprocess.Popen(["sleep", "60"]) for _ in range(700)]
+    try:
+        seen = OwnChildren()
+        assert {child.pid for child in children} <= set(seen.pids())
+        seen.close()
+    finally:
+        for child in children:
+            child.kill()
+        for child in children:
+            child.wait()
+
+
+def test_log_folders_that_are_moved_away_for_a_while_do_not_end_the_run(run: LocalRun) -> None:
+    (first,) = run.do(run.shell("echo before"))
+    loud = run.shell("until [ -e full ]; do sleep 0.02; done; echo inside")
+    run.submit(loud)
+    run.began(loud)
+    slots = run.log_folder / "slots"
+    slots.rename(run.folder / "aside")
+    (run.work / "full").touch()
+    (outcome,) = run.finish(loud)
+    assert outcome.ok
+    (run.folder / "aside").rename(slots)
+    (after,) = run.do(run.shell("echo after"))
+    assert (run.read(first.stdout), run.read(after.stdout)) == (b"before\n", b"after\n")
+
+
+def test_a_state_folder_that_cannot_be_made_is_an_error_of_the_store(tmp_path: Path) -> None:
+    run = LocalRun(tmp_path / "state")
+    run.run_folder.parent.mkdir(parents=True)
+    run.run_folder.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(StoreError, match="cannot be made"):
+        run.submit(run.shell("true"))
+    run.run_folder.unlink()
+    run.audit()

@@ -31,7 +31,7 @@ def plan_of(folder: Path, document: Any, **settings: Any) -> Plan:
 
 
 def task_of(folder: Path, fields: dict[str, Any], **sections: Any) -> Task:
-    return plan_of(folder, native({"t": fields, "other": {"shell": "x"}}, **sections)).graph["t"]
+    return plan_of(folder, native({"t": fields, "other": {"shell": "x", "product": "json"}}, **sections)).graph["t"]
 
 
 def problems_of(folder: Path, document: Any, **settings: Any) -> tuple[Problem, ...]:
@@ -521,7 +521,7 @@ def test_variables_from_commands_are_refused_when_forbidden(tmp_path: Path) -> N
     ],
 )
 def test_slots_that_something_fills_are_sound(tmp_path: Path, task: dict[str, Any]) -> None:
-    document = native({"t": task, "other": {"shell": "x"}}, options={"k": {"default": 1}})
+    document = native({"t": task, "other": {"shell": "x", "product": "stdout"}}, options={"k": {"default": 1}})
     assert len(plan_of(tmp_path, document).graph) == 2
 
 

@@ -104,7 +104,7 @@ def test_slots_mean_nothing_in_these_scripts(tmp_path: Path) -> None:
         ({"name": "a", "arguments": "x"}, [("shape.missing", "/tasks/0")]),
         ({"name": "a", "type": "exec"}, [("shape.missing", "/tasks/0")]),
         (entry(name=None), [("shape.type", "/tasks/0/name")]),
-        (entry(name=""), [("shape.value", "/tasks/0/name")]),
+        (entry(name=""), [("name.invalid", "/tasks/0/name")]),
         (entry(name="a\nb"), [("name.invalid", "/tasks/0/name")]),
         (entry(type="evil"), [("shape.value", "/tasks/0/type")]),
         (entry(type=None), [("shape.type", "/tasks/0/type")]),

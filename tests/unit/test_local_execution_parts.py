@@ -8,6 +8,7 @@ import pytest
 
 from weft.executors.lanes import MixedLanes
 from weft.executors.supervisor.attempts import cause_of, signal_name
+from weft.executors.supervisor.queues import AheadQueues
 from weft.executors.supervisor.substitution import substitute
 from weft.executors.supervisor.wire import BELL, answer, message, take_answers, take_messages
 
@@ -88,3 +89,44 @@ def test_a_mixed_lane_never_waits_for_nobody() -> None:
     assert not lanes.withdraw(1, 6)
     assert lanes.end(1) is None
     assert lanes.admit(1, 7, ahead=True)
+
+
+def test_an_end_the_engine_has_not_read_is_owed_to_an_ahead_order_on_its_way() -> None:
+    queues = AheadQueues()
+    queues.begin(1)
+    queues.begin(1)
+    queues.end(1, 7)
+    assert queues.hand_on(lambda _: True) is None
+    queues.forget(6)
+    assert [queues.may_start(1), queues.may_start(1)] == [True, False]
+
+
+def test_an_end_the_engine_has_read_is_owed_to_nobody() -> None:
+    queues = AheadQueues()
+    queues.begin(1)
+    queues.begin(1)
+    queues.end(1, 7)
+    assert queues.hand_on(lambda _: True) is None
+    queues.forget(7)
+    assert not queues.may_start(1)
+
+
+def test_an_end_passes_over_those_that_were_taken_back() -> None:
+    queues = AheadQueues()
+    queues.begin(1)
+    for nonce in (10, 11, 12):
+        queues.wait(1, nonce)
+    queues.end(1, 3)
+    assert queues.hand_on(lambda nonce: nonce != 10) == 11
+    assert queues.hand_on(lambda _: True) is None
+
+
+def test_one_end_starts_one_order_only() -> None:
+    queues = AheadQueues()
+    queues.begin(1)
+    queues.end(1, 3)
+    assert queues.hand_on(lambda _: True) is None
+    queues.forget(0)
+    assert queues.may_start(1)
+    queues.begin(1)
+    assert not queues.may_start(1)

@@ -32,7 +32,7 @@ def write(
     instance: int = WHOLE,
     **fields: Any,
 ) -> Any:
-    plan = Plan(Graph([Task("t", action, **fields)]), "/work", values=values or {}, environments=environments or {})
+    plan = Plan(Graph([Task("t", action, **fields)]), "/plans", values=values or {}, environments=environments or {})
     writer = OrderWriter(plan, "ab" * 16, bound=lambda *_: bound, interpreter=lambda _: (None, None))
     return writer.write(StartAttempt(AttemptKey(0, instance, 1), 0xBEEF, request, lane=3, alone=alone))
 
@@ -63,7 +63,7 @@ def test_plan_options_fill_slots_under_the_tasks_own_parameters() -> None:
 
 def test_a_script_gets_its_parameters_as_arguments() -> None:
     order = write(Script("tool.py"), parameters={"k": [1, 2], "fast": True, "none": None})
-    assert order.launch.argv == (sys.executable, "/work/tool.py", "--k", "1", "--k", "2", "--fast")
+    assert order.launch.argv == (sys.executable, "/plans/tool.py", "--k", "1", "--k", "2", "--fast")
 
 
 def test_a_command_gets_mapped_parameters_only_when_a_mapping_is_given() -> None:
@@ -103,7 +103,7 @@ def test_a_file_instance_finds_its_file_in_the_environment() -> None:
 def test_environment_folder_and_variables_go_with_the_order() -> None:
     environment = Environment(path="sub", variables=(("A", "1"), ("B", Expand("$A/x"))))
     order = write(Command(("p",)), environments={"e": environment}, policy=Policy(environment="e"))
-    assert (order.folder, order.variables) == ("/work/sub", environment.variables)
+    assert (order.folder, order.variables) == ("/plans/sub", environment.variables)
 
 
 def test_what_becomes_the_product_is_kept() -> None:

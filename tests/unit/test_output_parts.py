@@ -182,7 +182,7 @@ def test_everything_a_terminal_obeys_is_written_out() -> None:
     assert harmless("\x1b[2J\x9b\x7f\u202e\x00") == "\\x1b[2J\\x9b\\x7f\\u202e\\x00"
     assert harmless("plain ü 漢 🙂") == "plain ü 漢 🙂"
     assert label("two\nlines\t") == "two\\nlines\\t"
-    assert label("two\nlines", is_terminal=False) == "two\nlines"
+    assert label("\u202eevil") == "\\u202eevil"
 
 
 # --- kinds, tables, counts -----------------------------------------------------------------------------------------------

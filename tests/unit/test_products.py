@@ -1,30 +1,69 @@
-"""Products within a run: kept while wanted, freed after the last use."""
+"""Products within a run: kept while wanted, durable before they count, read back when they are long or from before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
+from weft.ports import AttemptRow, OpenRun, RunRow
 from weft.runtime.products import ProductError, Products
-from weft.scheduling.keys import WHOLE
-from weft.scheduling.outcomes import LogRegion, Outcome
+from weft.scheduling.keys import WHOLE, AttemptKey
+from weft.scheduling.outcomes import NO_OUTPUT, NO_USAGE, LogRegion, Outcome, Request
 from weft.spec.actions import Command
+from weft.spec.fingerprint import digest
 from weft.spec.graph import Graph
 from weft.spec.plan import Plan
 from weft.spec.products import Product
+from weft.spec.requirements import Foreach
 from weft.spec.tasks import Dependency, Policy, Task
 
 TRUE = Command(("true",))
+LOG = LogRegion("slots/1", 10, 3)
 
 
-def products(
-    source: str, *, recall: Callable[[int], str | None] = lambda _: None, logs: bytes = b""
-) -> tuple[Products, Task]:
-    maker = Task("maker", TRUE, policy=Policy(product=Product(source)))  # type: ignore[arg-type]
-    user = Task("user", TRUE, (Dependency("maker", bind="x"),))
-    plan = Plan(Graph([maker, user]), "/work")
-    return Products(plan, read=lambda _: logs, recall=recall), user
+class Files:
+    """Logs, outputs and earlier runs as a test has them; says what was made durable."""
+
+    def __init__(self, logs: bytes | None = b"", recalled: dict[int, str] | None = None, disk_fails: bool = False):
+        self.logs = logs
+        self.recalled = recalled or {}
+        self.disk_fails = disk_fails
+        self.synced: list[Any] = []
+
+    def read(self, region: LogRegion) -> bytes:
+        if self.logs is None:
+            raise LookupError("the log is gone")
+        return self.logs
+
+    def sync(self, region: LogRegion) -> None:
+        self.read(region)
+        if self.disk_fails:
+            raise OSError(5, "Input/output error")
+        self.synced.append(region)
+
+    def sync_outputs(self, task: int, instance: int) -> None:
+        if self.disk_fails:
+            raise OSError(5, "Input/output error")
+        self.synced.append((task, instance))
+
+    def outputs(self, task: int, instance: int = WHOLE) -> Sequence[str]:
+        return ("out/a",) if instance == WHOLE else (f"out/{instance}",)
+
+    def recall(self, task: int, instance: int) -> str | None:
+        return self.recalled.get(instance)
+
+
+def products(source: str | None, files: Files | None = None, *, is_bound: bool = True) -> tuple[Products, Task]:
+    made = Product(source) if source is not None else None  # type: ignore[arg-type]
+    maker = Task("maker", TRUE, policy=Policy(product=made))
+    user = Task("user", TRUE, (Dependency("maker", bind="x" if is_bound else None),))
+    return Products(Plan(Graph([maker, user]), "/plans"), files or Files()), user
+
+
+# --- what the follower receives ------------------------------------------------------------------------------------------
 
 
 def test_captured_text_reaches_the_follower() -> None:
@@ -33,19 +72,37 @@ def test_captured_text_reaches_the_follower() -> None:
     assert made.bound(user) == {"x": "hello"}
 
 
-def test_long_output_is_read_from_the_log_and_loses_one_newline() -> None:
-    made, user = products("stdout", logs=b"a\n\n")
-    made.accept(0, WHOLE, Outcome(True, stdout=LogRegion("f", 0, 3)))
-    assert made.bound(user) == {"x": "a\n"}
+@pytest.mark.parametrize(
+    ("output", "text"), [(b"a\n\n", "a\n"), (b"a", "a"), (b"", ""), (b"\n", ""), (b"a\r\n", "a\r")]
+)
+def test_long_output_is_read_from_the_log_and_loses_exactly_one_newline(output: bytes, text: str) -> None:
+    made, user = products("stdout", Files(output))
+    made.accept(0, WHOLE, Outcome(True, stdout=LOG))
+    assert made.bound(user) == {"x": text}
 
 
-def test_json_is_a_value_for_the_follower_and_bad_json_a_failure() -> None:
-    made, user = products("json")
-    assert made.accept(0, WHOLE, Outcome(True, product='{"a": [1]}')).ok
+def test_bytes_that_are_no_text_are_shown_with_replacement_wherever_they_come_from() -> None:
+    made, user = products("stdout", Files(b"\xff\n"))
+    made.accept(0, WHOLE, Outcome(True, stdout=LOG))
+    assert made.bound(user) == {"x": "�"}
+
+
+@pytest.mark.parametrize("is_long", [False, True])
+def test_json_is_a_value_for_the_follower(is_long: bool) -> None:
+    made, user = products("json", Files(b'{"a": [1]}\n'))
+    outcome = Outcome(True, stdout=LOG) if is_long else Outcome(True, product='{"a": [1]}')
+    assert made.accept(0, WHOLE, outcome).ok
     assert made.bound(user) == {"x": {"a": [1]}}
-    failed = made.accept(0, WHOLE, Outcome(True, product="{"))
+
+
+@pytest.mark.parametrize("is_long", [False, True])
+def test_bad_json_fails_the_attempt_with_cause_type(is_long: bool) -> None:
+    made, user = products("json", Files(b"{"))
+    failed = made.accept(0, WHOLE, Outcome(True, stdout=LOG) if is_long else Outcome(True, product="{"))
     assert (failed.ok, failed.cause) == (False, "type")
     assert failed.detail is not None and "not JSON" in failed.detail
+    with pytest.raises(ProductError):
+        made.bound(user)
 
 
 def test_instances_are_gathered_in_item_order() -> None:
@@ -56,12 +113,69 @@ def test_instances_are_gathered_in_item_order() -> None:
     assert made.bound(user) == {"x": ["first", "second"]}
 
 
+def test_outputs_as_a_product_are_their_paths() -> None:
+    made, user = products("outputs")
+    assert made.bound(user) == {"x": "out/a"}
+    made.take_items(0, ("p", "q"))
+    assert made.bound(user) == {"x": ["out/0", "out/1"]}
+
+
 def test_an_earlier_runs_product_is_recalled_and_its_absence_told() -> None:
-    made, user = products("stdout", recall=lambda _: "from before")
+    made, user = products("stdout", Files(recalled={WHOLE: "from before"}))
     assert made.bound(user) == {"x": "from before"}
     missing, user = products("stdout")
     with pytest.raises(ProductError, match="maker"):
         missing.bound(user)
+
+
+def test_cached_instances_are_recalled_beside_those_that_ran() -> None:
+    made, user = products("stdout", Files(recalled={0: "old"}))
+    made.take_items(0, ("p", "q"))
+    made.accept(0, 1, Outcome(True, product="new"))
+    assert made.bound(user) == {"x": ["old", "new"]}
+    assert made.digest(0) == digest([digest("old"), digest("new")])
+
+
+# --- durable before it counts --------------------------------------------------------------------------------------------
+
+
+def test_a_long_product_that_somebody_waits_for_is_durable_before_its_maker_counts() -> None:
+    files = Files(b"long")
+    made, _ = products("stdout", files)
+    assert made.accept(0, WHOLE, Outcome(True, stdout=LOG)).ok
+    assert files.synced == [LOG]
+
+
+@pytest.mark.parametrize("outcome", [Outcome(True, product="short"), Outcome(True, stdout=LOG)])
+def test_what_travels_with_the_outcome_or_is_wanted_by_nobody_needs_no_sync(outcome: Outcome) -> None:
+    files = Files(b"long")
+    made, _ = products("stdout", files, is_bound=outcome.product is not None)
+    assert made.accept(0, WHOLE, outcome).ok
+    assert not files.synced
+
+
+def test_files_as_a_product_are_durable_before_their_maker_counts() -> None:
+    files = Files()
+    made, _ = products("outputs", files)
+    assert made.accept_outputs(0, WHOLE, Outcome(True)).ok
+    assert files.synced == [(0, WHOLE)]
+
+
+@pytest.mark.parametrize("source", ["stdout", "outputs"])
+def test_a_product_that_cannot_be_made_durable_is_none(source: str) -> None:
+    made, _ = products(source, Files(b"long", disk_fails=True))
+    accept = made.accept if source == "stdout" else made.accept_outputs
+    failed = accept(0, WHOLE, Outcome(True, stdout=LOG))
+    assert (failed.ok, failed.cause) == (False, "missing_output")
+    assert failed.detail == "its product cannot be kept: [Errno 5] Input/output error"
+
+
+def test_a_task_that_removed_its_own_log_has_not_made_its_product() -> None:
+    made, _ = products("stdout", Files(None))
+    assert made.accept(0, WHOLE, Outcome(True, stdout=LOG)).cause == "missing_output"
+
+
+# --- freed and restored ----------------------------------------------------------------------------------------------------
 
 
 def test_a_product_is_freed_after_its_last_use() -> None:
@@ -70,3 +184,41 @@ def test_a_product_is_freed_after_its_last_use() -> None:
     made.ended(1)
     with pytest.raises(ProductError):
         made.bound(user)
+    assert made.digest(0) == digest("hello"), "its digest stays: who looks at fingerprints may ask"
+
+
+def test_the_digest_of_a_long_product_is_that_of_its_text() -> None:
+    made, _ = products("stdout", Files(b"hello\n"), is_bound=False)
+    made.accept(0, WHOLE, Outcome(True, stdout=LOG))
+    assert made.digest(0) == digest("hello")
+    assert made.digest(1) is None
+
+
+def test_a_log_that_is_gone_has_neither_digest_nor_text() -> None:
+    made, _ = products("stdout", Files(None), is_bound=False)
+    made.accept(0, WHOLE, Outcome(True, stdout=LOG))
+    assert (made.digest(0), made.text(0)) == (None, None)
+
+
+def test_a_resumed_run_finds_its_products_the_last_good_attempts() -> None:
+    def row(instance: int, attempt: int, state: str, product: str | None) -> AttemptRow:
+        return AttemptRow(
+            AttemptKey(0, instance, attempt), attempt, state, None, None, 0, None, NO_USAGE, Request(()),
+            NO_OUTPUT, NO_OUTPUT, product, None, True,
+        )  # fmt: skip
+
+    rows = [row(0, 1, "ok", '"stale"'), row(0, 2, "ok", '"a"'), row(1, 1, "ok", '"b"'), row(1, 2, "failed", None)]
+    run = RunRow("r", "key", None, "/", "running", 0.0, None, None, 1, {}, 2)
+    made, user = products("json")
+    made.restore(OpenRun(run, (), {0: (("p", "ok", None), ("q", "ok", None))}, rows, {}))
+    assert json.dumps(made.bound(user)) == '{"x": ["a", "b"]}'
+
+
+def test_a_task_that_is_mapped_over_a_stream_keeps_its_source_as_long_as_it_needs_it() -> None:
+    maker = Task("maker", TRUE, policy=Policy(product=Product("json")))
+    user = Task("user", TRUE, (Dependency("maker"),), policy=Policy(foreach=Foreach(stream="maker")))
+    made = Products(Plan(Graph([maker, user]), "/plans"), Files())
+    made.accept(0, WHOLE, Outcome(True, product="[1, 2]"))
+    assert made.text(0) == "[1, 2]"
+    made.ended(1)
+    assert made.text(0) is None

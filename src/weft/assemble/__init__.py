@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weft.assemble.loading import ReadPlan, read_plan
+from weft.assemble.products import read_product
 from weft.assemble.questions import (
     CancelAnswer,
     Explanation,
@@ -12,7 +14,7 @@ from weft.assemble.questions import (
     doctor,
     explain,
     preview,
-    read_product,
+    stop,
 )
 from weft.assemble.run_settings import RunSettings, state_folder
 from weft.assemble.runs import resume, retry, run
@@ -22,15 +24,18 @@ __all__ = [
     "Explanation",
     "Finding",
     "PlannedTask",
+    "ReadPlan",
     "RunSettings",
     "archive",
     "cancel",
     "doctor",
     "explain",
     "preview",
+    "read_plan",
     "read_product",
     "resume",
     "retry",
     "run",
     "state_folder",
+    "stop",
 ]

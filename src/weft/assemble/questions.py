@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from weft.assemble.run_settings import RunSettings, check_executors, state_folder
 from weft.errors import UsageError, hint_nearest
 from weft.formats.snapshot import restore
 from weft.ports import RunRow, TaskRow
 from weft.runtime.selection import choose
+from weft.scheduling.freshness import CACHED, NEVER_CACHED, NOT_CACHEABLE
 from weft.scheduling.reasons import Reason
 from weft.spec.plan import Plan
 from weft.store.archive import SqliteArchive
 from weft.store.database import path_of
-from weft.store.history import Episode, episodes, product_text
+from weft.store.history import Episode, episodes
+
+UNSATISFIABLE: Final = "unsatisfiable:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +84,37 @@ def preview(plan: Plan, settings: RunSettings) -> Mapping[str, PlannedTask]:
     for task, name in unsatisfiable(plan, selected, settings):
         text = f"asks for more {name} than there is, or nobody here knows {name}"
         planned[names[task]] = PlannedTask("blocked", (Reason(f"unsatisfiable:{name}", text, name),))
+    _block_followers(plan, planned)
     return planned
+
+
+def _block_followers(plan: Plan, planned: dict[str, PlannedTask]) -> None:
+    """What follows a task that cannot start cannot start either."""
+    for index in plan.graph.topological():
+        task = plan.graph.tasks[index]
+        if task.name not in planned or planned[task.name].action == "blocked":
+            continue
+        for dependency in task.dependencies:
+            if dependency.name in planned and planned[dependency.name].action == "blocked":
+                reason = Reason("dependency_blocked", f"{dependency.name} cannot start", dependency.name)
+                planned[task.name] = PlannedTask("blocked", (reason,))
+                break
 
 
 def unsatisfiable(plan: Plan, selected: Sequence[int], settings: RunSettings) -> Sequence[tuple[int, str]]:
     """Tasks whose demand no capacity of this host can ever meet, with the resource's name."""
     from weft.assemble.session import capacity_of, scheduler_options
+    from weft.scheduling.commands import SettleTask
     from weft.scheduling.scheduler import Scheduler
 
     scheduler = Scheduler(plan, selected, scheduler_options(settings), 0)
-    scheduler.handle([capacity_of(settings, plan.root)], 0.0)
-    return scheduler.unsatisfiable()
+    commands = scheduler.handle([capacity_of(settings, plan.root)], 0.0)
+    # Those that could start at once are settled already; the others are told apart.
+    found = dict(scheduler.unsatisfiable())
+    for command in commands:
+        if isinstance(command, SettleTask) and (command.cause or "").startswith(UNSATISFIABLE):
+            found[command.task] = (command.cause or "").removeprefix(UNSATISFIABLE)
+    return sorted(found.items())
 
 
 def explain(state: str, run: str | None, task: str) -> Explanation:
@@ -104,6 +127,8 @@ def explain(state: str, run: str | None, task: str) -> Explanation:
         plan = restore(archive.snapshot(row.run))
         states = {other.name: other for other in archive.tasks(row.run)}
     reasons += _end_reasons(found, plan, states)
+    if not reasons and found.state in ("ok", "running"):
+        reasons.append(_usual_reason(found, plan))
     blocked = found.state in ("skipped", "cancelled") and not found.attempts
     action: Literal["run", "cached", "blocked"] = (
         "blocked" if blocked else "cached" if found.cause == "cached" else "run"
@@ -119,6 +144,16 @@ def _task_of(archive: SqliteArchive, row: RunRow, name: str) -> TaskRow:
     raise UsageError(
         f"run {row.run[:12]} has no task {name!r}", hint_nearest(name, [other.name for other in rows]), "ref.task"
     )
+
+
+def _usual_reason(found: TaskRow, plan: Plan) -> Reason:
+    """Why a task ran or was cached of which the run noted nothing in particular."""
+    if found.cause == "cached":
+        return CACHED
+    task = plan.graph.tasks[plan.graph.index[found.name]]
+    if task.policy.cache == "never":
+        return NEVER_CACHED
+    return Reason("not_looked", "results of earlier runs were not asked for") if task.is_cacheable else NOT_CACHEABLE
 
 
 def _end_reasons(found: TaskRow, plan: Plan, states: Mapping[str, TaskRow]) -> list[Reason]:
@@ -163,21 +198,12 @@ def cancel(state: str, run: str | None, tasks: Sequence[str] | None, force: bool
     return CancelAnswer(row.run, None if tasks is None else tuple(tasks), live)
 
 
-def read_product(state: str, plan: Plan, task: str) -> Any:
-    """What a task last handed on, in whatever run it was made. Raises LookupError."""
-    source = plan.graph.tasks[plan.graph.index[task]].policy.product
-    if source is None:
-        raise LookupError(f"task {task!r} has no product")
-    if source.source == "outputs":
-        return list(plan.graph.tasks[plan.graph.index[task]].outputs)
-    text = product_text(state, plan.key, task)
-    if text is None:
-        raise LookupError(f"task {task!r} has made no product yet")
-    if source.source == "stdout":
-        return text
-    import json
+def stop(state: str, run: str) -> None:
+    """Ask the engine of a live run to end it, as the second Ctrl-C does."""
+    from weft.store.mailbox import Mailbox
 
-    return json.loads(text)
+    with Mailbox(state) as mailbox:
+        mailbox.post(run, "stop", {})
 
 
 def doctor(state: str | None) -> Sequence[Finding]:

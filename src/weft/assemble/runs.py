@@ -8,20 +8,22 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from weft.assemble.loading import ReadPlan
+from weft.assemble.products import has_product
 from weft.assemble.run_settings import RunSettings, check_executors, state_folder
-from weft.assemble.session import Session
+from weft.assemble.session import Session, executor_name
 from weft.errors import OwnedError, UsageError, hint_nearest
 from weft.executors.living import living_attempts
 from weft.failpoints import arm_from, declare, hit
 from weft.formats.snapshot import restore, snapshot
-from weft.ports import NewRun, Observer, OpenRun, RunEnding, RunRow, TaskRow
-from weft.runtime.recovery import OPEN_STATES, PlanChange, compare, end_changed, recover
+from weft.ports import AttemptRow, NewRun, Observer, OpenRun, RunEnding, RunRow, TaskRow
+from weft.runtime.clock import SystemClock, SystemWaiter
+from weft.runtime.recovery import OPEN_STATES, PlanChange, compare, end_changed, recover, reopen, unfinished
 from weft.runtime.selection import check_unselected, choose
-from weft.scheduling.commands import ReopenTask
 from weft.scheduling.events import CancelRequested, Event, Interrupted
+from weft.scheduling.outcomes import INTERRUPTED
 from weft.spec.plan import Plan
 from weft.store.archive import SqliteArchive
-from weft.store.history import product_text
 from weft.store.ledger import SqliteLedger
 from weft.store.sqlite import SqliteStore
 
@@ -30,8 +32,8 @@ REPLANNED = declare("resume.replanned", "the present plan is recorded")
 REOPENED_TASKS = declare("resume.tasks", "tasks that are taken up again are pending")
 
 
-def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer]) -> RunEnding:
-    """Run a plan to its end as a new run.
+def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer], origin: ReadPlan | None = None) -> RunEnding:
+    """Run a plan to its end as a new run. origin: what `read_plan` knows of it.
 
     Raises PlanError, UsageError, StoreError, OwnedError before anything starts; StoreError when the state is lost later.
     """
@@ -39,11 +41,10 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer]) -> Run
     selected = choose(plan, settings.select, settings.exclude, settings.until, settings.start_from)
     check_executors(plan, settings)
     folder = state_folder(plan.root, settings)
-    recall = _recaller(folder, plan, None)
-    check_unselected(plan, selected, lambda index: recall(index) is not None)
+    check_unselected(plan, selected, lambda task: has_product(folder, plan, task))
     store = SqliteStore(folder, settings.durability)
     try:
-        _refuse_live_attempts(store, plan)
+        _refuse_live_attempts(store, plan.key)
         new = NewRun(
             secrets.token_hex(16),
             plan.key,
@@ -51,20 +52,22 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer]) -> Run
             plan.root,
             time.time(),
             {**settings.recorded, "executor": settings.executor or "local"},
-            snapshot(plan),
+            origin.snapshot if origin is not None and origin.snapshot is not None else snapshot(plan),
             [task.name for task in plan.graph.tasks],
             selected,
         )
         ledger = store.open_run(new)
-        with Session(store, ledger, plan, selected, settings, new.run, ledger.epoch, recall) as session:
-            return session.run(observers, None)
+        if origin is not None and origin.key is not None and origin.snapshot is None:
+            ledger.keep_plan(origin.key, origin.warnings_text())
+        with Session(store, ledger, plan, selected, settings, new.run, ledger.epoch) as session:
+            return session.run(observers)
     finally:
         store.close()
 
 
 def resume(run: str | None, plan: Plan | None, settings: RunSettings, observers: Sequence[Observer]) -> RunEnding:
     """Take up a recorded run (None: the last one) with the present plan (None: its own documents, read anew)."""
-    return _take_up(run, plan, settings, observers, _unfinished)
+    return _take_up(run, plan, settings, observers, lambda rows, _: unfinished(rows))
 
 
 def retry(
@@ -79,28 +82,20 @@ def retry(
 
     def chosen(rows: Sequence[TaskRow], plan: Plan) -> set[int]:
         index = plan.graph.index
+        states = ("failed",) if failed else ("failed", "cancelled")
         if not tasks:
-            states = ("failed",) if failed else ("failed", "cancelled")
             first = {row.task for row in rows if row.state in states}
         else:
+            taking_part = {row.task for row in rows}
             for name in tasks:
                 if name not in index:
                     raise UsageError(f"the run has no task {name!r}", hint_nearest(name, list(index)))
+                if index[name] not in taking_part:
+                    raise UsageError(f"task {name!r} takes no part in this run", "weft run --select runs it")
             first = {index[name] for name in tasks}
         return first | set(plan.graph.descendants_indexes(first))
 
     return _take_up(run, plan, settings, observers, chosen)
-
-
-def _unfinished(rows: Sequence[TaskRow], _: Plan) -> set[int]:
-    """Everything that is not ok and was not cancelled on request (design.md 16)."""
-    return {
-        row.task for row in rows if row.state != "ok" and not (row.state == "cancelled" and row.cause == "cancelled")
-    }
-
-
-def _nothing(_rows: Sequence[TaskRow], _plan: Plan) -> set[int]:
-    return set()
 
 
 Chooser = Callable[[Sequence[TaskRow], Plan], set[int]]
@@ -114,10 +109,16 @@ def cancel_dead(state: str, row: RunRow, tasks: Sequence[str] | None) -> None:
     with SqliteArchive(state) as archive:
         plan = restore(archive.snapshot(row.run))
     chosen = None if tasks is None else tuple(plan.graph.index[name] for name in tasks)
+
+    def interrupted(rows: Sequence[TaskRow], _: Plan) -> set[int]:
+        """They would be taken up by a resume, which is what is not wanted any more."""
+        found = {row.task for row in rows if row.state == "cancelled" and row.cause == INTERRUPTED}
+        return found if chosen is None else found & set(chosen)
+
     requests: list[Event] = [CancelRequested(chosen, True)]
     if chosen is not None:
         requests.append(Interrupted(1))
-    _take_up(row.run, plan, RunSettings(state=state), (), _nothing, requests)
+    _take_up(row.run, plan, RunSettings(state=state), (), interrupted, requests)
 
 
 def _take_up(
@@ -139,28 +140,31 @@ def _take_up(
     check_executors(present, settings)
     store = SqliteStore(folder, settings.durability)
     try:
+        _refuse_live_attempts(store, row.plan_key, but=row.run)
         ledger, opened = store.reopen_run(row.run)
         hit(REOPENED)
         for warning in store.warnings:
             _remark(observers, warning)
         change = compare(recorded, present)
-        recall = _recaller(folder, present, row.run)
         selected = _selected_now(opened, recorded, present)
-        with Session(store, ledger, present, selected, settings, row.run, ledger.epoch, recall) as session:
+        with Session(store, ledger, present, selected, settings, row.run, ledger.epoch) as session:
+            for line in change.lines():
+                _remark(observers, f"the plan has changed since this run was recorded: {line}")
+            _end_stale(session, ledger, opened, recorded, change)
             if change:
-                opened = _replan(session, ledger, opened, recorded, present, selected, change, observers)
+                _replan(ledger, recorded, present, selected)
+            opened = ledger.opened()
             hit(REPLANNED)
             again = choose_again(opened.tasks, present) & set(selected)
-            ended = [task for task in opened.tasks if task.task in again and task.state not in ("pending", "running")]
-            anew = any(task.state == "ok" for task in ended)  # a retry: all instances of such a task run again
-            ledger.record([ReopenTask(task.task, task.state == "ok") for task in ended], {})
+            reopened = reopen(opened, again)
+            ledger.record(reopened, {})
             ledger.commit()
             hit(REOPENED_TASKS)
-            if anew:
+            if any(fact.anew for fact in reopened):
                 opened = ledger.opened()
             rescaled = {present.graph.index[name] for name in change.changed}
             recovered = recover(opened, session.executors, session.default, plan=present, redo=again, rescaled=rescaled)
-            _restore_products(session, opened)
+            session.restore(opened)
             return session.run(observers, recovered, requests)
     finally:
         store.close()
@@ -194,62 +198,37 @@ def _selected_now(opened: OpenRun, recorded: Plan, present: Plan) -> tuple[int, 
     return tuple(sorted(index[row.name] for row in opened.tasks if row.name in index))
 
 
-def _replan(
-    session: Session,
-    ledger: SqliteLedger,
-    opened: OpenRun,
-    recorded: Plan,
-    present: Plan,
-    selected: Sequence[int],
-    change: PlanChange,
-    observers: Sequence[Observer],
-) -> OpenRun:
-    """End live attempts of what changed, then let the store take the present plan over."""
-    for line in change.lines():
-        _remark(observers, f"the plan has changed since this run was recorded: {line}")
-    gone = set(change.removed) | set(change.changed)
-    names = [task.name for task in recorded.graph.tasks]
-    rows = [row for row in opened.attempts if row.state in OPEN_STATES and names[row.key.task] in gone]
-    if rows:
-        executor = session.make_local_executor()
+def _end_stale(session: Session, ledger: SqliteLedger, opened: OpenRun, recorded: Plan, change: PlanChange) -> None:
+    """End live attempts of what changed, left, or belongs to another executor now."""
+    stale = set(change.removed) | set(change.changed)
+    was = str(opened.row.settings.get("executor") or "local")
+    rows_by_executor: dict[str, list[AttemptRow]] = {}
+    for row in opened.attempts:
+        task = recorded.graph.tasks[row.key.task]
+        before = executor_name(task, was)
+        if row.state in OPEN_STATES and (task.name in stale or executor_name(task, session.default) != before):
+            rows_by_executor.setdefault(before, []).append(row)
+    for name, rows in rows_by_executor.items():
+        executor = session.make_executor(name)
         try:
-            ends = end_changed(executor, rows, opened.offsets)
+            ledger.record(end_changed(executor, rows, opened.offsets, SystemClock(), SystemWaiter()), {})
         finally:
             executor.close()
-        ledger.record(ends, {})
-        ledger.commit()
+    ledger.commit()
+
+
+def _replan(ledger: SqliteLedger, recorded: Plan, present: Plan, selected: Sequence[int]) -> None:
+    """Let the store take the present plan over."""
     index = present.graph.index
+    names = [task.name for task in recorded.graph.tasks]
     moved = {number: index[name] for number, name in enumerate(names) if name in index}
     ledger.replan(snapshot(present), [task.name for task in present.graph.tasks], selected, moved)
-    return ledger.opened()
 
 
-def _restore_products(session: Session, opened: OpenRun) -> None:
-    for task, items in opened.items.items():
-        texts = [item for item, _, _ in items]
-        session.inspector.recover_items(task, texts)
-        session.products.take_items(task, texts)
-    for row in opened.attempts:
-        if row.state == "ok":
-            session.products.restore(row.key.task, row.key.instance, row.product, row.stdout)
-
-
-def _recaller(folder: str, plan: Plan, run: str | None) -> Callable[[int], str | None]:
-    """What an earlier run, not `run`, kept as the product of a task; each looked up once."""
-    known: dict[int, str | None] = {}
-
-    def recall(index: int) -> str | None:
-        if index not in known:
-            known[index] = product_text(folder, plan.key, plan.graph.tasks[index].name, before=run)
-        return known[index]
-
-    return recall
-
-
-def _refuse_live_attempts(store: SqliteStore, plan: Plan) -> None:
-    """Exit 4 while attempts of a dead engine live (design.md 9)."""
-    for row, attempts in store.open_attempts(plan.key):
-        living = living_attempts(row.run) if attempts else 0
+def _refuse_live_attempts(store: SqliteStore, plan_key: str, but: str | None = None) -> None:
+    """Exit 4 while attempts of a dead engine live (design.md 9). but: the run that is about to take its own over."""
+    for row, attempts in store.open_attempts(plan_key):
+        living = living_attempts(row.run) if attempts and row.run != but else 0
         if living:
             raise OwnedError(
                 f"run {row.run[:12]} has no engine any more, but {living} of its processes still live",

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from weft.assemble.products import StoredProducts
 from weft.assemble.run_settings import RunSettings
 from weft.files.inspector import FileInspector, History
-from weft.ports import Executor, FileRow, Ledger, Observer, ResultRow, RunEnding, RunOpening
+from weft.ports import Executor, FileRow, Observer, OpenRun, ResultRow, RunEnding, RunOpening
 from weft.runtime.bindings import Binder
-from weft.runtime.clock import SystemClock
+from weft.runtime.clock import SystemClock, SystemWaiter
 from weft.runtime.engine import Engine, Parts
 from weft.runtime.interrupts import Interrupts
 from weft.runtime.orders import OrderWriter
 from weft.runtime.preparation import Preparation
 from weft.runtime.products import Products
-from weft.runtime.recovery import Recovered
+from weft.runtime.recovery import NOTHING_RECOVERED, Recovered
 from weft.runtime.requests import Requests
 from weft.scheduling.events import CancelRequested, CapacityChanged, Event, LimitChanged, PauseChanged
 from weft.scheduling.scheduler import Scheduler, SchedulerOptions
 from weft.scheduling.workload import QueueLimit
 from weft.spec.plan import Plan
 from weft.spec.resources import CORES, MILLI
-from weft.store.logs import LogReader
+from weft.spec.tasks import Task
 
 if TYPE_CHECKING:
     from weft.assemble.installing import PlanInstaller
+    from weft.store.ledger import SqliteLedger
     from weft.store.mailbox import Inbox
     from weft.store.sqlite import SqliteStore
 
@@ -42,21 +46,17 @@ WEFT_VARIABLES: Final = (
 
 
 class Session:
-    """What one process needs to carry one run. A context: leaving it lets go of everything.
-
-    recall: the product text that an earlier run kept for a task index.
-    """
+    """What one process needs to carry one run. A context: leaving it lets go of everything."""
 
     def __init__(
         self,
         store: SqliteStore,
-        ledger: Ledger,
+        ledger: SqliteLedger,
         plan: Plan,
         selected: Sequence[int],
         settings: RunSettings,
         run: str,
         epoch: int,
-        recall: Callable[[int], str | None],
     ):
         self._plan = plan
         self._selected = selected
@@ -64,87 +64,103 @@ class Session:
         self._run = run
         self._folder = store.folder
         self._ledger = ledger
-        self.default = settings.executor or "local"
         self._epoch = epoch
-        self.executors = self._make_executors()
-        self.products = Products(plan, read=LogReader(store.folder, run).read, recall=recall)
-        self.inspector = FileInspector(
-            plan,
-            store.folder,
-            _history(store.folder, plan, settings),
-            run,
-            self.products,
-            is_caching=settings.use_cache,
-        )
-        self._preparation = Preparation(plan, _make_installer(plan, store.folder))
-        self._interrupts = Interrupts()
-        self._inbox = _open_inbox(store.folder, run)
-        self._requests = Requests(self._read_inbox, self._inbox.fileno())
+        self.default = settings.executor or "local"
+        with ExitStack() as opened:
+            opened.callback(ledger.close)
+            self._interrupts = Interrupts()
+            opened.callback(self._interrupts.restore)
+            self._inbox = _open_inbox(store.folder, run)
+            opened.callback(self._inbox.close)
+            self._requests = Requests(self._read_inbox, self._inbox.fileno())
+            opened.callback(self._requests.close)
+            self._preparation = Preparation(plan, _make_installer(plan, store.folder))
+            opened.callback(self._preparation.close)
+            files = StoredProducts(plan, store.folder, run, is_durable=settings.durability == "power")
+            self._products = Products(plan, files)
+            self._inspector = FileInspector(
+                plan,
+                store.folder,
+                _history(store.folder, plan, settings),
+                run,
+                self._products,
+                is_caching=settings.use_cache,
+                plan_digest=ledger.plan_digest(),
+            )
+            files.inspector = self._inspector
+            opened.callback(self._inspector.close)
+            for task in _mapped_makers_outside(plan, selected):
+                self._products.take_items(task, files.items_of_unselected(task))
+            self.executors: dict[str, Executor] = {}
+            for name in self._executor_names():
+                self.executors[name] = self.make_executor(name)
+                opened.callback(self.executors[name].close)
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for executor in self.executors.values():
-            executor.close()
-        self.inspector.close()
-        self._preparation.close()
-        self._requests.close()
-        self._inbox.close()
-        self._interrupts.restore()
-        self._ledger.close()
+        self._opened.close()
 
     def run(
-        self, observers: Sequence[Observer], recovered: Recovered | None, requests: Sequence[Event] = ()
+        self,
+        observers: Sequence[Observer],
+        recovered: Recovered = NOTHING_RECOVERED,
+        requests: Sequence[Event] = (),
     ) -> RunEnding:
         """Carry the run to its end. requests: what was asked before anything starts."""
         settings = self._settings
         capacity = capacity_of(settings, self._folder)
         seed = int.from_bytes(os.urandom(8), "big")
-        scheduler = Scheduler(self._plan, self._selected, scheduler_options(settings), seed)
+        options = replace(scheduler_options(settings), queue_ahead=self._may_queue_ahead())
+        scheduler = Scheduler(self._plan, self._selected, options, seed)
         orders = OrderWriter(
             self._plan,
             self._run,
-            bound=Binder(self._plan, self.products, self.inspector).bind,
+            bound=Binder(self._plan, self._products, self._inspector).bind,
             interpreter=self._preparation.interpreter,
         )
         parts = Parts(
             ledger=self._ledger,
             executors=self.executors,
             default=self.default,
-            inspector=self.inspector,
+            inspector=self._inspector,
             orders=orders,
             preparation=self._preparation,
-            products=self.products,
+            products=self._products,
             clock=SystemClock(),
+            waiter=SystemWaiter(),
             interrupts=self._interrupts,
             requests=self._requests,
             observers=observers,
         )
         engine = Engine(scheduler, parts, timeout=settings.timeout)
-        done = recovered.done if recovered is not None else 0
-        opening = RunOpening(self._run, self._plan, self._selected, done, self._folder, capacity.amounts, engine.gauge)
-        first: list[Event] = [*requests, capacity]
-        if recovered is not None:
-            first = [*recovered.facts, *first, *recovered.ends]
+        opening = RunOpening(
+            self._run, self._plan, self._selected, recovered.done, self._folder, capacity.amounts, engine.gauge
+        )
         self._interrupts.install()
-        return engine.run(opening, first)
+        return engine.run(opening, [*requests, capacity], recovered)
 
-    def _make_executors(self) -> Mapping[str, Executor]:
-        names = {self.default}
-        if self.default != "noop":
-            names |= {task.policy.executor for task in self._plan.graph.tasks if task.policy.executor is not None}
-        executors: dict[str, Executor] = {}
-        if "local" in names:
-            executors["local"] = self.make_local_executor()
-        if "noop" in names:
+    def restore(self, opened: OpenRun) -> None:
+        """Resume: items that were taken and products that were made."""
+        for task, items in opened.items.items():
+            self._inspector.recover_items(task, [item for item, _, _ in items])
+        self._products.restore(opened)
+
+    def _may_queue_ahead(self) -> bool:
+        """Starts that wait for an environment are held back here, so the order in a lane would not be the executor's."""
+        return self.default != "noop" and not needs_installing(self._plan)
+
+    def _executor_names(self) -> list[str]:
+        return sorted({self.default} | {executor_name(task, self.default) for task in self._plan.graph.tasks})
+
+    def make_executor(self, name: str) -> Executor:
+        """A new connection to this run's attempts of an executor, present ones and later ones."""
+        if name == "noop":
             from weft.executors.noop import NoopExecutor
 
-            executors["noop"] = NoopExecutor()
-        return executors
-
-    def make_local_executor(self) -> Executor:
-        """A new connection to this run's local processes, present ones and later ones."""
+            return NoopExecutor()
         from weft.executors.processes import ProcessExecutor
 
         base = {name: value for name, value in os.environ.items() if name not in WEFT_VARIABLES}
@@ -209,22 +225,37 @@ def queue_limits(queues: Mapping[str, Mapping[str, float]]) -> Mapping[str, Queu
 
 def planning_inspector(plan: Plan, folder: str | None, settings: RunSettings) -> FileInspector:
     """An inspector that only looks: for `weft plan`. folder: the state folder, None when there is none yet."""
-    products = Products(plan, read=_no_bytes, recall=_no_product)
+    files = StoredProducts(plan, folder or "", "", is_durable=False)
     history = _history(folder, plan, settings) if folder is not None else History(_no_results, _no_files)
-    return FileInspector(plan, folder, history, "", products, is_caching=settings.use_cache)
+    files.inspector = FileInspector(
+        plan, folder, history, "", Products(plan, files) if folder is not None else None, is_caching=settings.use_cache
+    )
+    return files.inspector
 
 
-def _no_bytes(_: object) -> bytes:
-    return b""
+def executor_name(task: Task, default: str) -> str:
+    """The executor of a task in a run with this default; `noop` is for all, whatever they name."""
+    return default if default == "noop" else task.policy.executor or default
 
 
-def _no_product(_: int) -> str | None:
-    return None
+def needs_installing(plan: Plan) -> bool:
+    """Whether an environment asks for an interpreter or for requirements."""
+    return any(environment.python or environment.requirements for environment in plan.environments.values())
+
+
+def _mapped_makers_outside(plan: Plan, selected: Sequence[int]) -> list[int]:
+    """Mapped tasks that take no part but whose products do."""
+    if len(selected) == len(plan.graph):
+        return []
+    inside = frozenset(selected)
+    tasks, index = plan.graph.tasks, plan.graph.index
+    bound = [index[edge.name] for task in selected for edge in tasks[task].dependencies if edge.bind is not None]
+    makers = [maker for maker in dict.fromkeys(bound) if maker not in inside]
+    return [maker for maker in makers if tasks[maker].policy.foreach is not None]
 
 
 def _make_installer(plan: Plan, folder: str) -> PlanInstaller | None:
-    """None when no environment asks for an interpreter or for requirements."""
-    if not any(environment.python or environment.requirements for environment in plan.environments.values()):
+    if not needs_installing(plan):
         return None
     from weft.assemble.installing import PlanInstaller
 

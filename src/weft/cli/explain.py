@@ -22,6 +22,9 @@ def command(ctx: click.Context, words: tuple[str, ...]) -> int:
     session = Session(ctx)
     archive = session.archive()
     run, name = session.find_run_and_task(archive, words)
+    number, instance = session.find_instance(archive, run, name)
+    if instance is not None:  # what holds for an instance holds for its task
+        name = next(row.name for row in archive.tasks(run.run) if row.task == number)
     record = explanation(assemble.explain(session.state(), run.run, name))
     if session.wants_json:
         session.give(record)

@@ -78,7 +78,7 @@ def _choose(rows: Sequence[AttemptRow], instance: int | None, attempt: int | Non
         if (instance is None or row.key.instance == instance) and (attempt is None or row.key.attempt == attempt)
     ]
     if instance is None and len({row.key.instance for row in wanted}) > 1:
-        raise UsageError("the task has several instances", "name one as TASK[ITEM]; weft show lists them")
+        raise UsageError("the task has several instances", "name one as TASK[ITEM]; weft show TASK lists them")
     return wanted[-1] if wanted else None
 
 

@@ -14,6 +14,7 @@ Decorator = Callable[[Decorated], Decorated]
 
 FLAGS: Final = "weft.flags"  # settings given as flags: name -> (value, flag)
 GIVEN: Final = "weft.given"  # everything else: name -> value
+FILE: Final = click.Path()  # checks nothing here; shells complete names of files for it
 
 
 def given(ctx: click.Context, name: str) -> Any:
@@ -48,9 +49,11 @@ def _all(*options: Callable[[Any], Any]) -> Callable[[Decorated], Decorated]:
 def setting(flag: str, name: str, help: str, **more: Any) -> Callable[[Any], Any]:
     """An option that is the strongest source of a setting."""
     names = flag.split("/")
+    # Each flag has a name of its own: two for one setting (`--fail-fast`, `--keep-going`) would both hear of either.
+    long_name = names[-1].removeprefix("--").replace("-", "_")
     value_of = more.pop("value_of", lambda value: value)
     return click.option(
-        *names, f"flag_{name}", callback=_setting(name, value_of), expose_value=False, help=help, **more
+        *names, f"flag_{long_name}", callback=_setting(name, value_of), expose_value=False, help=help, **more
     )
 
 
@@ -72,10 +75,12 @@ common = _all(
 root = option("--root", metavar="DIR", help="Folder that relative paths start from; default: that of the first plan.")
 
 documents = _all(
-    click.argument("plans", metavar="[PLAN]...", nargs=-1, callback=_keep, expose_value=False),
-    option("--input", "inputs", metavar="FILE", multiple=True, help="A plan, read as JSON whatever its name is."),
+    click.argument("plans", metavar="[PLAN]...", nargs=-1, type=FILE, callback=_keep, expose_value=False),
+    option(
+        "--input", "inputs", metavar="FILE", type=FILE, multiple=True, help="A plan, read as JSON whatever its name is."
+    ),
     option("--format", "format", metavar="DIALECT", help="Dialect of the plans; default: detected."),
-    option("--schema", metavar="FILE", help="A JSON Schema that the documents must also fulfil."),
+    option("--schema", metavar="FILE", type=FILE, help="A JSON Schema that the documents must also fulfil."),
     option(
         "-o",
         "--option",
@@ -84,7 +89,14 @@ documents = _all(
         multiple=True,
         help="Value of a task's or, as KEY=VALUE, of a plan's option.",
     ),
-    option("--options-file", "option_files", metavar="FILE", multiple=True, help="Options from JSON, TOML or YAML."),
+    option(
+        "--options-file",
+        "option_files",
+        metavar="FILE",
+        type=FILE,
+        multiple=True,
+        help="Options from JSON, TOML or YAML.",
+    ),
     root,
     setting("--strict", "strict", "Warnings are errors.", is_flag=True),
     setting(
@@ -103,10 +115,14 @@ selection = _all(
     option("--from", "start_from", metavar="EXPR", multiple=True, help="These and all that follow them."),
 )
 
-running = _all(
+capacity = _all(
     setting("-j/--jobs", "jobs", "Most attempts at once; also the budget of cores.", metavar="N"),
     setting("--resources", "resources", "Capacities, as cores=4,memory=8G,license=2.", metavar="NAME=AMOUNT,..."),
     setting("--executor", "executor", "local, or noop to try a graph out.", metavar="NAME"),
+)
+
+running = _all(
+    capacity,
     setting("--timeout", "timeout", "Time limit of the whole run.", metavar="DURATION"),
     setting("--wait", "wait", "How long to wait for requirements that do not hold yet.", metavar="DURATION"),
     setting("--fail-fast", "fail_fast", "Stop starting after the first failure.", is_flag=True),

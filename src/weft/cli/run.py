@@ -36,9 +36,10 @@ def command(ctx: click.Context, dry_run: bool) -> int:
 
     documents = session.documents()
     settings = session.run_settings(recorded=documents.recorded())
-    plan = session.load(documents).plan
+    origin = session.read_for_run(documents)
+    plan = origin.plan
     title = plan.name or (documents.paths or documents.inputs)[0]
-    return watch(session, title, lambda observers: assemble.run(plan, settings, observers))
+    return watch(session, title, lambda observers: assemble.run(plan, settings, observers, origin))
 
 
 def watch(session: Session, title: str, start: Callable[[list[Observer]], RunEnding]) -> int:

@@ -18,7 +18,8 @@ from weft.errors import PlanError, Problem, StoreError, UsageError, hint_nearest
 from weft.settings import Settings, read, without_credentials
 
 if TYPE_CHECKING:
-    from weft.assemble import RunSettings
+    from weft.assemble import ReadPlan, RunSettings
+    from weft.formats.link import Advise
     from weft.formats.load import Loaded
     from weft.ports import RunRow, TaskRow
     from weft.store.archive import SqliteArchive
@@ -120,6 +121,9 @@ class Session:
         inputs = tuple(given(ctx, "inputs") or ())
         if not paths and not inputs:
             raise UsageError("no plan is named", f"name one, as in: {ctx.command_path} plan.json")
+        root = given(ctx, "root")
+        if root is not None and not os.path.isdir(root):
+            raise UsageError(f"--root {root!r} is no folder that exists", "name the folder that paths start from")
         options = [*_from_files(given(ctx, "option_files") or ()), *map(_split_option, given(ctx, "options") or ())]
         return Documents(
             paths,
@@ -132,8 +136,33 @@ class Session:
             self.settings["shell_eval"],
         )
 
-    def load(self, documents: Documents | None = None) -> Loaded:
-        """Read the plans and tell their warnings. Raises PlanError."""
+    def read_for_run(self, documents: Documents) -> ReadPlan:
+        """Like `load`, but documents that a run has recorded, and that have not changed, are not checked again."""
+        import gc
+
+        from weft import assemble
+
+        paths = (*documents.paths, *documents.inputs)
+        start = documents.root or (os.path.dirname(os.path.abspath(paths[0])) if paths else os.getcwd())
+        state = self.settings["state"] or os.path.join(start, STATE_FOLDER)
+        paths_and_schema = (*paths, documents.schema) if documents.schema else paths
+        was_told = False
+
+        def load() -> Loaded:
+            nonlocal was_told
+            was_told = True
+            return self.load(documents)
+
+        gc.disable()  # it would walk the plan over and over while it grows, and it holds no cycle
+        read = assemble.read_plan(paths_and_schema, state, documents.recorded(), load)
+        gc.freeze()
+        gc.enable()
+        if not was_told:
+            self.warn(read.warnings)
+        return read
+
+    def load(self, documents: Documents | None = None, advise: Advise | None = None) -> Loaded:
+        """Read the plans and tell their warnings; advise: finds more of them. Raises PlanError."""
         from weft.formats.load import load
 
         documents = documents or self.documents()
@@ -147,6 +176,7 @@ class Session:
             shell_eval=documents.shell_eval,
             as_json=documents.inputs,
             stdin=sys.stdin.buffer.read,
+            advise=advise,
         )
         self.warn(loaded.warnings)
         return loaded
@@ -222,11 +252,15 @@ class Session:
         return row_of(rows, name, run.run).task, None
 
     def _item_index(self, archive: SqliteArchive, run: RunRow, row: TaskRow, name: str) -> int:
-        items = [item for item, _, _ in archive.items(run.run, row.task).get(row.task, ())]
+        items = self.items_of(archive, run, row.task)
         item = name[len(row.name) + 1 : -1]
         if item in items:
             return items.index(item)
         raise UsageError(f"task {row.name!r} has no instance {item!r}", hint_nearest(item, items), "ref.instance")
+
+    def items_of(self, archive: SqliteArchive, run: RunRow, task: int) -> Sequence[str]:
+        """The items of a mapped task, in order; none for other tasks."""
+        return [item for item, _, _ in archive.items(run.run, task).get(task, ())]
 
     def task_state(self, archive: SqliteArchive, run: RunRow, task: int) -> str:
         """The present state of a task."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from weft.cli import options
-from weft.cli.session import Session, row_of
+from weft.cli.session import Session
 from weft.errors import UsageError
 from weft.ports import AttemptRow
 from weft.spec.tasks import Task
@@ -20,7 +20,10 @@ from weft.spec.tasks import Task
 @options.common
 @click.pass_context
 def command(ctx: click.Context, words: tuple[str, ...], product: bool) -> int:
-    """Show what TASK of RUN (default: the last run) is, how it ended, and each of its attempts."""
+    """Show what TASK of RUN (default: the last run) is, how it ended, and each of its attempts.
+
+    TASK[ITEM] shows those of one instance of a mapped task.
+    """
     from weft.cli.output.records import show
     from weft.cli.output.texts import show_text
     from weft.formats.snapshot import restore
@@ -28,13 +31,18 @@ def command(ctx: click.Context, words: tuple[str, ...], product: bool) -> int:
     session = Session(ctx)
     archive = session.archive()
     run, name = session.find_run_and_task(archive, words)
-    row = row_of(archive.tasks(run.run), name, run.run)
-    attempts = archive.attempts(run.run, row.task)
+    number, instance = session.find_instance(archive, run, name)
+    row = next(row for row in archive.tasks(run.run) if row.task == number)
+    attempts = [
+        attempt
+        for attempt in archive.attempts(run.run, row.task)
+        if instance is None or attempt.key.instance == instance
+    ]
     task = restore(archive.snapshot(run.run)).graph.tasks[row.task]
     if product:
         _write_product(session, run.run, task, attempts)
         return 0
-    record = show(run, row, task, attempts)
+    record = show(run, row, task, attempts, session.items_of(archive, run, row.task) if row.instances else ())
     if session.wants_json:
         session.give(record)
     else:

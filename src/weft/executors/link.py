@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from weft.errors import BackendError
+from weft.errors import BackendError, StoreError
 from weft.executors.supervisor.wire import message, take_answers
 
 SUPERVISOR = f"{os.path.dirname(__file__)}/supervisor/__main__.py"
@@ -220,10 +220,13 @@ def is_alive(place: Place) -> bool:
 
 
 def make_folders(place: Place) -> None:
-    """What a supervisor expects to exist, for nobody else's eyes."""
-    for folder in (place.run_folder, place.log_folder):
-        os.makedirs(folder, 0o700, exist_ok=True)
-    for folder in (f"{place.run_folder}/receipts", f"{place.run_folder}/scratch", f"{place.log_folder}/slots"):
-        os.makedirs(folder, 0o700, exist_ok=True)
-        if not stat.S_ISDIR(os.lstat(folder).st_mode):
-            raise BackendError(f"{folder} is a link", "remove it; weft makes its own folders")
+    """What a supervisor expects to exist, for nobody else's eyes. Raises StoreError."""
+    inner = (f"{place.run_folder}/receipts", f"{place.run_folder}/scratch", f"{place.log_folder}/slots")
+    for folder in (place.run_folder, place.log_folder, *inner):
+        try:
+            os.makedirs(folder, 0o700, exist_ok=True)
+            is_folder = stat.S_ISDIR(os.lstat(folder).st_mode)
+        except OSError as problem:
+            raise StoreError(f"{folder} cannot be made: {problem.strerror}", folder) from problem
+        if not is_folder:
+            raise StoreError(f"{folder} is a link", folder, "remove it; weft makes its own folders")

@@ -92,6 +92,7 @@ class ProcessExecutor:
         self._output = OutputReader(self._place.log_folder)
         self._waiting: list[Any] | None = None  # messages kept back while the remains of a dead supervisor are ended
         self._sweeper: threading.Thread | None = None
+        self._is_swept = False
         self._unkillable: list[str] = []
         self._memory_method = "unknown"
         self._mixed = MixedLanes()
@@ -197,7 +198,7 @@ class ProcessExecutor:
         self._take_nudge()
         if self._link is not None and not self._link.is_open:
             self._part()
-        if self._waiting is not None and self._sweeper is not None and not self._sweeper.is_alive():
+        if self._waiting is not None and self._is_swept:
             self._bury()
         reports, self._news = self._news, []
         offsets, self._offsets = self._offsets, {}
@@ -334,6 +335,9 @@ class ProcessExecutor:
                     self._tell(fact)
             elif kind == "started":
                 self._tell(fact)
+            elif kind == "starting":
+                if (attempt := self._open.get(fact[1])) is not None:
+                    attempt.has_begun = True
             elif kind in ("remark", "strays"):
                 news.append(remark(fact))
             self._seen = sequence
@@ -388,6 +392,7 @@ class ProcessExecutor:
         self._reader_path = ""
         self._link = None
         self._waiting = []
+        self._is_swept = False
         self._sweeper = threading.Thread(target=self._sweep, name="weft-sweep", daemon=True)
         self._sweeper.start()
 
@@ -402,6 +407,7 @@ class ProcessExecutor:
 
     def _sweep(self) -> None:
         self._unkillable = sweep(self._run_token, self._place.grace)
+        self._is_swept = True  # not `is_alive`: the thread still lives when its bell is heard
         os.eventfd_write(self._nudge, 1)
 
     def _bury(self) -> None:
@@ -437,7 +443,9 @@ class ProcessExecutor:
             kind: Kind = "thread" if nonce in hosted else "single" if is_single(self._place, nonce) else "process"
             if ended is None and started is not None and (nonce in live or nonce in hosted):
                 living[key] = began(key, started)
-            attempt = self._open[nonce] = _Open(key, None, kind, NO_LANE, False, started is not None)
+            attempt = self._open[nonce] = _Open(
+                key, None, kind, NO_LANE, False, started is not None or nonce in past.starting
+            )
             self._nonces[key] = nonce
             if key not in living:
                 self._tell(ended or lost_fact(nonce, attempt.has_begun))

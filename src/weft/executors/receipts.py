@@ -90,12 +90,14 @@ def lost_fact(nonce: int, has_begun: bool) -> list[Any]:
 class Past:
     """What receipts say of some attempts.
 
-    started, ended: nonce -> fact. by_file: nonces begun, by file. readers: at the ends of their files.
+    started, ended: nonce -> fact. starting: nonces that may have begun.
+    by_file: nonces begun, by file. readers: at the ends of their files.
     """
 
     def __init__(self) -> None:
         self.started: dict[int, list[Any]] = {}
         self.ended: dict[int, list[Any]] = {}
+        self.starting: set[int] = set()
         self.by_file: dict[str, list[int]] = {}
         self.readers: dict[str, ReceiptReader] = {}
         self.remarks: list[Report] = []
@@ -114,6 +116,8 @@ class Past:
         if fact[0] == "started":
             self.started[fact[1]] = fact
             self.by_file.setdefault(name, []).append(fact[1])
+        elif fact[0] == "starting":
+            self.starting.add(fact[1])
         elif fact[0] == "ended":
             self.ended.setdefault(fact[1], fact)
 
@@ -136,7 +140,7 @@ def read_past(folder: str, run: str, wanted: Container[int], offsets: Mapping[st
             text = f"has {reader.offset} bytes, but {offsets[name]} were counted already"
             past.remarks.append(Remark(f"receipts file {folder}/{name} {text}"))
         for _, fact in facts:
-            if fact[0] in ("started", "ended") and fact[1] in wanted:
+            if fact[0] in ("starting", "started", "ended") and fact[1] in wanted:
                 past.take(name, fact)
         past.readers[name] = reader
     for name in sorted(offsets.keys() - set(names)):

@@ -97,6 +97,17 @@ class Contents:
                 raise UnreadableError(f"{path} changes while it is read: {error}") from error
         return self.file_state(path, found)
 
+    def known_digest(self, path: str) -> str | None:
+        """Digest of a file that looks as it did when it was hashed; None when it would have to be read. Costs a stat."""
+        try:
+            found = os.stat(path)
+        except (OSError, ValueError):
+            return None
+        row = self._row(path)
+        if row is None or row[1] != found.st_size or row[2] != found.st_mtime_ns or row[3] != found.st_ino:
+            return None
+        return row[4]
+
     def file_state(self, path: str, found: os.stat_result) -> ContentState | None:
         """State of a file whose stat is at hand; None when it has vanished since."""
         known = self._known_state(path, found)

@@ -20,11 +20,13 @@ from typing import Any, Final
 from weft.files.contents import DIGEST_BYTES, Contents
 from weft.files.requirements import Findings
 from weft.files.search import Place
+from weft.ports import ResultRow
 from weft.scheduling.freshness import MISSING, part
 from weft.spec.actions import Call, Script, Serialized
 from weft.spec.fingerprint import digest, slots_of, task_parts
 from weft.spec.plan import Plan
 from weft.spec.requirements import FolderNeed, MatchNeed
+from weft.spec.secrets import is_secret_name
 from weft.spec.slots import fill, slots_in, text_of
 from weft.spec.tasks import NOTHING, Task
 
@@ -66,10 +68,39 @@ class Fingerprints:
         self._product = product
         self._made = made
         self._delivered: dict[int, str | None] = {}
+        self._fresh: dict[int, ResultRow] = {}
 
     def forget(self, task: int) -> None:
         """The task has run again: what it made must be looked at anew."""
         self._delivered.pop(task, None)
+        self._fresh.pop(task, None)
+
+    def confirm(self, task: int, row: ResultRow) -> None:
+        """Finished work stands in for the task: what it hands on is what was recorded."""
+        self._fresh[task] = row
+
+    def holds(self, index: int, row: ResultRow) -> bool:
+        """Whether files and dependencies are as they were when `row` was made, as far as stats alone can tell.
+
+        For a task whose plan is the one of `row`, and whose only sources are single files.
+        """
+        tasks = self._plan.graph.tasks
+        parts = row.parts
+        for path, bind in _read_files(tasks[index]):
+            content = self._contents.known_digest(self._place.absolute(path))
+            if content is None or parts.get(f"inputs:{path}") != _bound(content, bind):
+                return False
+        graph = self._plan.graph
+        for dependency in graph.dependencies[graph.first_dependency[index] : graph.first_dependency[index + 1]]:
+            maker = tasks[dependency]
+            if dependency not in self._delivered:
+                confirmed = self._fresh.get(dependency)
+                if confirmed is None and (maker.outputs or maker.policy.product is not None):
+                    return False
+                self._delivered[dependency] = _handed_on(confirmed) if confirmed is not None else None
+            if parts.get(f"dependencies:{maker.name}") != self._delivered[dependency]:
+                return False
+        return all(self._contents.known_digest(self._place.absolute(output[0])) == output[4] for output in row.outputs)
 
     def parts(self, index: int, findings: Findings) -> dict[str, str]:
         """All parts of a task, of a mapped one those that its instances share. Raises UnreadableError."""
@@ -104,12 +135,12 @@ class Fingerprints:
         roles = task.policy.roles
         for name, value in task.parameters.items():
             if roles.get(name, "task") != "op":
-                yield f"parameters:{name}", part(digest(value), text_of(value))
+                yield f"parameters:{name}", _shown(name, value)
         values = self._plan.values
         written = (name for path in task.outputs for name in slots_in(path))
         for name in (*slots_of(self._plan, task), *written, *task.requires.parameters):
             if name in values and name not in task.parameters:
-                yield f"options:{name}", part(digest(values[name]), text_of(values[name]))
+                yield f"options:{name}", _shown(name, values[name])
 
     def delivered(self, index: int) -> str | None:
         """Digest of what a task hands on: of its product, else over its outputs; None when it has neither."""
@@ -137,6 +168,18 @@ class Fingerprints:
                 name = need.path if isinstance(need, FolderNeed) else need.pattern
                 content = _bound(digest_pairs((path, self._content(path)) for path in paths), need.bind)
                 yield f"inputs:{name}", part(content, f"{len(paths)} file" + "s" * (len(paths) != 1))
+
+
+def _shown(name: str, value: object) -> str:
+    """The part of a value: its digest, and its text unless its name says that it is a secret."""
+    return digest(value) if is_secret_name(name) else part(digest(value), text_of(value))
+
+
+def _handed_on(row: ResultRow) -> str | None:
+    """What `Fingerprints.delivered` gives for finished work that stands."""
+    if row.product is not None:
+        return row.product
+    return digest_pairs((output[0], output[4]) for output in row.outputs) if row.outputs else None
 
 
 def _read_files(task: Task) -> list[tuple[str, str | None]]:

@@ -68,6 +68,7 @@ class FileInspector:
         *,
         is_caching: bool = True,
         shared_memory: str = SHARED_MEMORY_FOLDER,
+        plan_digest: str = "",
     ):
         self._examiner = Examiner(
             plan,
@@ -79,6 +80,7 @@ class FileInspector:
             before_long=self._step_aside,
             is_stopped=lambda: self._is_closed,
             shared_memory=shared_memory,
+            plan_digest=plan_digest,
         )
         self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._unpublished: list[Inspected] = []
@@ -95,10 +97,13 @@ class FileInspector:
 
     def ask(self, task: int, force: bool) -> None:
         """Begin looking. force: do not ask whether it is up to date."""
+        answer = None
         if self.needs_look(task):
-            self._begin(Ask(task, force))
-            return
-        self._answers.append(Inspected(task))
+            answer = None if force else self._examiner.glance(task)
+            if answer is None:
+                self._begin(Ask(task, force))
+                return
+        self._answers.append(answer or Inspected(task))
         self._ring()
 
     def needs_look(self, task: int) -> bool:

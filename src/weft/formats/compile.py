@@ -125,8 +125,8 @@ def template_document(template: Template) -> Fields:
     fields = dict(template.fields)
     if "resources" in fields:
         fields["resources"] = {name: _amount(name, amount) for name, amount in sorted(fields["resources"].items())}
-    for key in ("duration", "timeout", "retry_delay"):
-        if key in fields:
+    for key in ("duration", "timeout", "retry_delay"):  # a `null` timeout says "no limit" and stays
+        if fields.get(key) is not None:
             fields[key] = shortest(fields[key])
     if "resource_scales" in fields:
         scales = {name: tuple(by) if isinstance(by, list) else by for name, by in fields["resource_scales"].items()}

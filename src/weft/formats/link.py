@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from weft.errors import COMPARED_NAMES, cut, hint_nearest
 from weft.formats.check_slots import check_slots, escape_script
 from weft.formats.draft import SECTIONS, Draft
 from weft.formats.mistakes import Mistakes, pointer
 from weft.formats.option_values import Given, assign, value_problem
-from weft.spec.actions import Shell
+from weft.spec.actions import Call, Shell
 from weft.spec.graph import Graph, GraphError
 from weft.spec.options import Option
 from weft.spec.plan import Plan, Source
@@ -30,6 +30,19 @@ _WORDS = {
     "notes": "note",
     "templates": "template",
 }
+
+
+class Advice(NamedTuple):
+    """A warning about a task of a sound plan. path: where below the task."""
+
+    task: int
+    path: tuple[str | int, ...]
+    code: str
+    message: str
+    hint: str | None = None
+
+
+Advise = Callable[[Plan], Iterable[Advice]]
 
 
 class _Linker:
@@ -213,6 +226,30 @@ class _Linker:
                     return (key,)
         return ("notes",)
 
+    def check_products(self) -> None:
+        """What a dependency hands over must be a product, and only functions return one."""
+        for index, task in enumerate(self.tasks):
+            product = task.policy.product
+            if product is not None and product.source == "return" and not isinstance(task.action, Call):
+                message = f"task {cut(task.name)!r} has the product 'return', which only a function can give"
+                file, location = self.place(index, "product")
+                hint = "a command's or a snippet's product is 'stdout', 'json' or 'outputs'"
+                self.mistakes.error("shape.conflict", message, file, location, hint)
+            foreach = task.policy.foreach
+            stream = foreach.stream if foreach is not None else None
+            for edge in task.dependencies:
+                if edge.bind is not None or edge.each or edge.name == stream:
+                    self._check_maker(index, task, edge.name)
+
+    def _check_maker(self, index: int, task: Task, name: str) -> None:
+        maker = self.index.get(name)
+        if maker is None or name in self.broken or self.tasks[maker].policy.product is not None:
+            return
+        draft, position = self.home(index)
+        message = f"task {cut(task.name)!r} takes the product of {cut(name)!r}, which has none"
+        hint = "give that task a product: stdout, json or outputs"
+        self.mistakes.error("shape.conflict", message, draft.file, draft.dependency_place(position, name), hint)
+
     # --- parameters that tasks require
 
     def wanted_parameters(self) -> dict[str, list[int]]:
@@ -286,15 +323,23 @@ class _Linker:
         self.mistakes.error("graph.cycle", message, draft.file, location)
 
 
-def link(drafts: Sequence[Draft], folder: str, given_root: str | None, given: Given, mistakes: Mistakes) -> Plan | None:
+def link(
+    drafts: Sequence[Draft],
+    folder: str,
+    given_root: str | None,
+    given: Given,
+    mistakes: Mistakes,
+    advise: Advise | None = None,
+) -> Plan | None:
     """The plan that the drafts make together, None when there are mistakes.
 
-    folder: what a relative `given_root` starts from. given: `-o` pairs.
+    folder: what a relative `given_root` starts from. given: `-o` pairs. advise: finds warnings in the plan.
     """
     linker = _Linker(drafts, mistakes)
     linker.unite()
     linker.check_sections()
     linker.check_references()
+    linker.check_products()
     options: dict[str, Option] = dict(linker.sections["options"])
     types = linker.sections["types"]
     wanted = linker.wanted_parameters()
@@ -313,7 +358,11 @@ def link(drafts: Sequence[Draft], folder: str, given_root: str | None, given: Gi
     graph = linker.graph()
     if graph is None or mistakes.errors or not drafts:
         return None
-    return _plan(linker, graph, options, values, _root(drafts, folder, given_root))
+    plan = _plan(linker, graph, options, values, _root(drafts, folder, given_root))
+    for advice in advise(plan) if advise is not None else ():
+        file, location = linker.place(advice.task, *advice.path)
+        mistakes.warn(advice.code, advice.message, file, location, advice.hint)
+    return plan
 
 
 def _escape_foreign_scripts(linker: _Linker) -> None:

@@ -14,7 +14,7 @@ from weft.errors import PlanError, Problem
 from weft.formats import positions
 from weft.formats.detect import DIALECTS, detect, is_python
 from weft.formats.draft import Draft
-from weft.formats.link import link
+from weft.formats.link import Advise, link
 from weft.formats.mistakes import NO_DATA, Document, Mistake, Mistakes, Place, existing, to_problem
 from weft.formats.parse import collector_paused, parse
 from weft.formats.read import FORMAT_BY_SUFFIX, STANDARD_INPUT, SUFFIXES, Text, read_standard_input, read_text
@@ -54,6 +54,7 @@ def load(
     stdin: Callable[[], bytes] | None = None,
     cwd: str | None = None,
     as_json: Collection[str] = (),
+    advise: Advise | None = None,
 ) -> Loaded:
     """The plan that the files make together. Raises PlanError with every mistake, sorted by file and place.
 
@@ -61,7 +62,7 @@ def load(
     options: `-o` pairs: a plan's option, or `task.parameter`; texts are read by the option's type.
     strict: warnings are errors. schema: a JSON Schema file for the raw documents. shell_eval: False refuses variables that
     are the output of a command. cwd: what relative paths start from. as_json: those of `paths` that are JSON whatever their
-    suffix.
+    suffix. advise: finds what else is worth a warning in the sound plan.
     """
     paths = [os.fspath(path) for path in paths]
     folder = os.path.abspath(cwd or os.getcwd())
@@ -70,7 +71,7 @@ def load(
     documents: list[Document] = []
     with collector_paused():
         drafts = _drafts(paths, settings, documents, mistakes)
-        plan = link(drafts, folder, root, options, mistakes)
+        plan = link(drafts, folder, root, options, mistakes, advise)
     return _finish(plan, documents, mistakes, strict, paths)
 
 
@@ -96,7 +97,8 @@ def _problems(mistakes: Sequence[Mistake], documents: Sequence[Document], paths:
     ]
     wanted: dict[str, set[str]] = {}
     for mistake in mistakes:
-        for file, location in ((mistake.file, mistake.location), *mistake.others):
+        own = ((mistake.file, mistake.location),) if mistake.line is None else ()
+        for file, location in (*own, *mistake.others):
             if file is not None and location is not None:
                 wanted.setdefault(file, set()).add(location)
     places: dict[str, dict[str, tuple[Place, Place]]] = {}

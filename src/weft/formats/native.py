@@ -9,7 +9,7 @@ from typing import Any
 from weft.errors import cut, hint_nearest
 from weft.formats.draft import Draft
 from weft.formats.mistakes import Document, Mistakes, pointer, show
-from weft.formats.native_tasks import ACTIONS, Fields, TaskMaker, merge, subject_of, without_nulls
+from weft.formats.native_tasks import ACTIONS, LIMITS, Fields, TaskMaker, merge, subject_of, without_nulls
 from weft.formats.shape import Place, check, validator
 from weft.spec.actions import Expand
 from weft.spec.environments import Environment, ShellValue, VariableValue
@@ -70,7 +70,7 @@ def load_tasks(draft: Draft, all_templates: Mapping[str, Fields], mistakes: Mist
                 draft.broken[name] = name
                 continue
         if None in fields.values():
-            fields = without_nulls(fields)
+            fields = without_nulls(fields, LIMITS)
         template = fields.get("template")
         if template is not None:
             below = based.get(template)
@@ -81,6 +81,8 @@ def load_tasks(draft: Draft, all_templates: Mapping[str, Fields], mistakes: Mist
                 fields = merge(below, fields)
         elif defaults:
             fields = merge(defaults, fields)
+        if None in fields.values():
+            fields = without_nulls(fields)
         draft.tasks.append(maker.make(name, fields, place, is_sound))
         draft.keys.append(name)
 
@@ -108,7 +110,7 @@ def _entries(
             # `null` is a default like any other; one that was lost with a broken option is not missing besides.
             yield name, fields if is_sound else {"default": None, **fields}
         else:
-            yield name, without_nulls(fields)
+            yield name, without_nulls(fields, LIMITS if section == "templates" else frozenset())
 
 
 def _options(entries: Iterator[tuple[str, Fields]]) -> Iterator[tuple[str, Option]]:

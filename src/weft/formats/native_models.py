@@ -80,7 +80,9 @@ _DELAY_SCHEMA = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", 
 
 Text = Annotated[str, Field(pattern=NO_NUL)]
 Path = Annotated[str, Field(pattern=NO_NUL, min_length=1)]
-Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT), AfterValidator(_name)]
+Name = Annotated[
+    str, AfterValidator(_name), Field(json_schema_extra={"minLength": 1, "maxLength": NAME_LIMIT, "pattern": r"\S"})
+]
 Time = Annotated[Any, PlainValidator(_time), WithJsonSchema(_TIME_SCHEMA)]
 Delay = Annotated[Any, PlainValidator(_delay), WithJsonSchema(_DELAY_SCHEMA)]
 Size = Annotated[Any, PlainValidator(_size), WithJsonSchema(_SIZE_SCHEMA)]

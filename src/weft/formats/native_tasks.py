@@ -55,10 +55,14 @@ GLOB_PREFIX: Final = "glob:"
 Fields = dict[str, Any]
 
 
-def without_nulls(fields: Mapping[str, Any]) -> Fields:
-    """`null` for an optional field means that it is absent."""
+LIMITS: Final = frozenset({"timeout"})
+"""Keys whose `null` says something, "no limit" (dialects.md 1.3): it stands over what a template or the defaults give."""
+
+
+def without_nulls(fields: Mapping[str, Any], kept: frozenset[str] = frozenset()) -> Fields:
+    """`null` for an optional field means that it is absent. kept: keys whose `null` stays."""
     if None in fields.values():
-        return {key: value for key, value in fields.items() if value is not None}
+        return {key: value for key, value in fields.items() if value is not None or key in kept}
     return fields if isinstance(fields, dict) else dict(fields)
 
 
@@ -67,7 +71,8 @@ def merge(below: Fields, above: Fields) -> Fields:
     merged = below | above
     for key in MERGED:
         if key in below and key in above:
-            merged[key] = below[key] | above[key]
+            # A task that names all keys itself decides their order: so a compiled document compiles to itself.
+            merged[key] = above[key] if above[key].keys() >= below[key].keys() else below[key] | above[key]
     if any(action in above for action in ACTIONS):
         for action in ACTIONS:
             if action in below and action not in above:

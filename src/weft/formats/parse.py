@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from weft.errors import cut
@@ -17,6 +18,8 @@ from weft.formats import positions
 from weft.formats.mistakes import NO_DATA, Mistakes
 
 DEPTH_LIMIT = 200  # dialects.md 1.2
+MISTAKE_LIMIT = 1_000  # of one kind in a text; nobody reads more, and the rest would only take time
+TOML_LINE_LIMIT = 16 << 20  # characters; the standard library's reader takes a second for each ten million
 
 _SURROGATE_ESCAPE = re.compile(r"\\[uU](?:0000)?[dD][89a-fA-F]")
 _TOML_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)|\(at end of document\)")
@@ -98,10 +101,10 @@ def _parse_json(text: str, file: str, mistakes: Mistakes) -> Any:
         _tell_depth(positions.json_depth_place(text, DEPTH_LIMIT), file, mistakes)
         return NO_DATA
     if "duplicate" in flaws:
-        for location, key, first, second in positions.json_duplicates(text):
+        for location, key, first, second in islice(positions.json_duplicates(text), MISTAKE_LIMIT):
             _tell_duplicate(key, location, first, second, file, mistakes)
     if "number" in flaws:
-        for token, (line, column) in positions.json_bad_numbers(text):
+        for token, (line, column) in islice(positions.json_bad_numbers(text), MISTAKE_LIMIT):
             mistakes.error("parse.number", _number_message(token), file, line=line, column=column)
         return NO_DATA
     return data
@@ -137,6 +140,11 @@ def _tell_duplicate(
 
 
 def _parse_toml(text: str, file: str, mistakes: Mistakes) -> Any:
+    line = _overlong_line(text, TOML_LINE_LIMIT)
+    if line is not None:
+        message = f"{file!r} is not TOML: a line of more than {TOML_LINE_LIMIT} characters"
+        mistakes.error("parse.syntax", message, file, line=line, hint="hand large values over in a file")
+        return NO_DATA
     try:
         return _plain(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
@@ -153,6 +161,17 @@ def _parse_toml(text: str, file: str, mistakes: Mistakes) -> Any:
     except ValueError as error:  # an integer with more digits than Python converts
         mistakes.error("parse.number", f"{file!r} holds a number that is too long: {cut(str(error))}", file)
     return NO_DATA
+
+
+def _overlong_line(text: str, limit: int) -> int | None:
+    """The number (from 1) of the first line that is longer than `limit`; looks at one place per `limit` characters."""
+    start = 0
+    while len(text) - start > limit:
+        end = text.rfind("\n", start, start + limit + 1)
+        if end < 0:
+            return text.count("\n", 0, start) + 1
+        start = end + 1
+    return None
 
 
 def _plain(data: Any) -> Any:

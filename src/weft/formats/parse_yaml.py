@@ -16,6 +16,7 @@ from weft.errors import cut
 from weft.formats.mistakes import NO_DATA, Mistakes, Place, pointer
 
 NODE_LIMIT = 1_000_000  # nodes that aliases may stand for; dialects.md 1.6
+MISTAKE_LIMIT = 1_000  # a text with so many is no plan; the rest would only take time
 _MERGE = "<<"
 _INT = re.compile(r"[-+]?[0-9]+")
 _OCTAL = re.compile(r"0o[0-7]+")
@@ -41,10 +42,14 @@ class _Builder:
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._open: list[list[Any]] = []
         self._expanded = 0
+        self._told = 0
         self.root: Any = NO_DATA
 
     def error(self, code: str, message: str, mark: Any, location: str | None = None) -> None:
         self._mistakes.error(code, message, self._file, location, line=mark.line + 1, column=mark.column + 1)
+        self._told += 1
+        if self._told >= MISTAKE_LIMIT:
+            raise _Stop
 
     def location(self) -> str:
         return pointer(

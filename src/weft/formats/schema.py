@@ -9,6 +9,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from pydantic_core import CoreSchema
 
 from weft.formats import native_models
+from weft.spec.tasks import NAME_LIMIT
 
 _SECTIONS = {
     "options": native_models.OptionModel,
@@ -18,7 +19,7 @@ _SECTIONS = {
     "templates": native_models.TaskModel,
     "tasks": native_models.TaskModel,
 }
-_NAMED = {"type": "string", "minLength": 1, "maxLength": native_models.NAME_LIMIT, "pattern": r"\S"}
+_NAMED = {"type": "string", "minLength": 1, "maxLength": NAME_LIMIT, "pattern": r"\S"}
 
 
 class _Generator(GenerateJsonSchema):

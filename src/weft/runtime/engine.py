@@ -12,16 +12,16 @@ and make the next group larger, which is all that a thread would buy.
 from __future__ import annotations
 
 import heapq
-import select
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, assert_never
+from typing import Final, Literal, assert_never, cast
 
 from weft.errors import StoreError
-from weft.failpoints import hit
+from weft.failpoints import declare, hit
 from weft.ports import (
     Began,
     Clock,
+    DryExecutor,
     Executor,
     Finished,
     Gauge,
@@ -31,14 +31,17 @@ from weft.ports import (
     Order,
     Remark,
     Report,
+    Reports,
     RunEnding,
     RunOpening,
     Ticker,
+    Waiter,
 )
 from weft.runtime.interrupts import Interrupts
 from weft.runtime.orders import OrderError, OrderWriter
 from weft.runtime.preparation import Preparation
 from weft.runtime.products import ProductError, Products
+from weft.runtime.recovery import NOTHING_RECOVERED, Recovered
 from weft.runtime.requests import Requests
 from weft.scheduling.commands import (
     BeginAttempt,
@@ -53,9 +56,9 @@ from weft.scheduling.commands import (
     StopAttempt,
     TakeItems,
 )
-from weft.scheduling.events import AttemptEnded, AttemptStarted, Event, Interrupted, TimerFired
+from weft.scheduling.events import AttemptEnded, AttemptStarted, Event, Inspected, Interrupted, TimerFired
 from weft.scheduling.keys import AttemptKey
-from weft.scheduling.outcomes import SETUP, Outcome, RunState
+from weft.scheduling.outcomes import INTERRUPTED, SETUP, Outcome, RunState
 from weft.scheduling.scheduler import Scheduler
 
 COMMIT_SECONDS: Final = 0.020
@@ -64,8 +67,14 @@ COMMIT_SECONDS: Final = 0.020
 DISK_GRACE_SECONDS: Final = 60.0
 """How long a full or failing disk may hold the run up before it ends with exit 3 (reliability.md R13)."""
 
+DISK_LOOK_SECONDS: Final = 1.0
+"""How often a disk that is full is tried again."""
+
 RUN_TIMER: Final = -1
 """Timer of the run's own time limit; the scheduler's are not negative."""
+
+COMMIT_BEFORE: Final = declare("engine.commit.before", "facts wait, nothing of them is durable")
+COMMIT_AFTER: Final = declare("engine.commit.after", "facts are durable, no start has left and nobody has been told")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,7 @@ class Parts:
     preparation: Preparation
     products: Products
     clock: Clock
+    waiter: Waiter
     interrupts: Interrupts
     requests: Requests
     observers: Sequence[Observer]
@@ -99,6 +109,7 @@ class Engine:
             if item.policy.executor is not None and item.policy.executor in parts.executors
         }
         self._executors = tuple(parts.executors.values())
+        self._dry = frozenset(id(executor) for executor in self._executors if isinstance(executor, DryExecutor))
         self._monotonic = parts.clock.monotonic
         self._facts: list[StartAttempt | Record] = []
         self._starts: list[StartAttempt] = []
@@ -106,26 +117,28 @@ class Engine:
         self._offsets: dict[str, int] = {}
         self._began: dict[int, Began] = {}
         self._tell: list[Record] = []
-        self._last_commit = -COMMIT_SECONDS
+        self._commit_due = 0.0
         self._timers: list[tuple[float, int]] = []
         self._timeout = timeout
         self._force = scheduler.options.force or not scheduler.options.use_cache
-        self._poller = select.poll()
-        self._polled: tuple[int, ...] = ()
         self._tickers = tuple(observer for observer in parts.observers if hasattr(observer, "tick"))
         self._next_tick: float | None = None
 
     # --- the loop ------------------------------------------------------------------------------------------------------
 
-    def run(self, opening: RunOpening, first: Sequence[Event]) -> RunEnding:
+    def run(self, opening: RunOpening, first: Sequence[Event], recovered: Recovered = NOTHING_RECOVERED) -> RunEnding:
         """From the first events to the end of the run. Raises StoreError when the state cannot be kept."""
         started = self._monotonic()
         for observer in self._parts.observers:
             observer.run_started(opening)
         if self._timeout is not None:
             heapq.heappush(self._timers, (started + self._timeout, RUN_TIMER))
+        self._take_up(recovered.begun)
         scheduler = self._scheduler
-        events: list[Event] = list(first)
+        self._perform(scheduler.handle([*recovered.facts, *first], started))
+        # Only now: a report counts when its attempt is known, and its receipt when its outcome is.
+        events: list[Event] = []
+        self._read(recovered.reports, events)
         while True:
             self._perform(scheduler.handle(events, self._monotonic()))
             if scheduler.is_finished:
@@ -134,9 +147,17 @@ class Engine:
             while not events:
                 self._wait()
                 events = self._collect()
-        self._finish_inspection()
         self._commit()
+        self._finish_inspection()
         return self._end(opening.run, self._monotonic() - started)
+
+    def _take_up(self, begun: Sequence[Began]) -> None:
+        """Adopted attempts whose beginning no engine had recorded."""
+        for report in begun:
+            fact = BeginAttempt(report.key, report.nonce, report.started, report.stdout, report.stderr)
+            self._began[report.nonce] = report
+            self._facts.append(fact)
+            self._tell.append(fact)
 
     def gauge(self) -> Gauge:
         """Present figures for a live view."""
@@ -151,21 +172,15 @@ class Engine:
         now = self._monotonic()
         deadlines = [self._timers[0][0]] if self._timers else []
         if self._facts:
-            deadlines.append(self._last_commit + COMMIT_SECONDS)
+            deadlines.append(self._commit_due)
         else:
             self._tick(now)
         if self._next_tick is not None:
             deadlines.append(self._next_tick)
-        bells = self._bells()
-        if bells != self._polled:
-            self._poller = select.poll()
-            for bell in bells:
-                self._poller.register(bell, select.POLLIN)
-            self._polled = bells
-        limit = None if not deadlines else max(0.0, (min(deadlines) - now) * 1000)
-        self._poller.poll(limit)
+        limit = None if not deadlines else max(0.0, min(deadlines) - now)
+        self._parts.waiter.wait(self._bells(), limit)
         now = self._monotonic()
-        if self._facts and now - self._last_commit >= COMMIT_SECONDS:
+        if self._facts and now >= self._commit_due:
             self._commit()
         if self._next_tick is not None and now >= self._next_tick:
             self._tick(now)
@@ -186,36 +201,46 @@ class Engine:
     # --- events in -----------------------------------------------------------------------------------------------------
 
     def _collect(self) -> list[Event]:
+        # Before anything is polled: an executor takes what it has reported for known to whoever submits (see _submit).
+        released = self._parts.preparation.release()
+        if released:
+            self._submit(released)
         events: list[Event] = []
         for executor in self._executors:
-            reports, offsets = executor.poll()
-            if offsets:
-                self._offsets.update(offsets)
-            for report in reports:
-                self._read_report(report, events)
+            if id(executor) in self._dry:
+                events += [AttemptEnded(*report) for report in executor.poll().reports if isinstance(report, Finished)]
+            else:
+                self._read(executor.poll(), events)
         for answer in self._parts.inspector.answers():
             if answer.reasons and not answer.fresh:
                 self._facts.append(ExplainTask(answer.task, answer.reasons))
             events.append(answer)
-        released = self._parts.preparation.release()
-        if released:
-            self._submit(released)
         if self._timers:
             self._fire_timers(events)
         for level in self._parts.interrupts.take():
             self._remark_interrupt(level)
             events.append(Interrupted(level))
+            for start in self._parts.preparation.withdraw_all():
+                events.append(AttemptEnded(start.key, start.nonce, _not_ready(INTERRUPTED)))
         events.extend(self._parts.requests.take())
         return events
+
+    def _read(self, news: Reports, events: list[Event]) -> None:
+        reports, offsets = news
+        if offsets:
+            self._offsets.update(offsets)
+        for report in reports:
+            self._read_report(report, events)
 
     def _read_report(self, report: Report, events: list[Event]) -> None:
         match report:
             case Finished(key, nonce, outcome):
-                if outcome.ok:
+                if outcome.ok and self._scheduler.is_live(key, nonce):  # a late report must not touch products either
                     outcome = self._check_work(key, outcome)
                 events.append(AttemptEnded(key, nonce, outcome))
             case Began(key, nonce, started, _, stdout, stderr):
-                self._began[nonce] = report
+                if self._scheduler.is_live(key, nonce):
+                    self._began[nonce] = report
                 events.append(AttemptStarted(key, nonce, started, stdout, stderr))
             case Remark(text, about):
                 self._remark(text, about.task if about is not None else None)
@@ -232,6 +257,8 @@ class Engine:
             if missing is not None:
                 cause, detail = missing
                 return outcome._replace(ok=False, cause=cause, detail=detail, product=None)
+            if outcome.ok and task.policy.product is not None:
+                outcome = self._parts.products.accept_outputs(key.task, key.instance, outcome)
         return outcome
 
     def _fire_timers(self, events: list[Event]) -> None:
@@ -248,6 +275,7 @@ class Engine:
 
     def _perform(self, commands: Sequence[Command]) -> None:
         facts = self._facts
+        stops: list[StopAttempt] = []
         for command in commands:
             match command:
                 case StartAttempt():
@@ -256,25 +284,37 @@ class Engine:
                     if not command.ahead:
                         self._is_urgent = True
                 case Inspect(task):
-                    self._parts.inspector.ask(task, self._force)
+                    self._inspect(task)
                 case SetTimer(timer, at):
                     heapq.heappush(self._timers, (at, timer))
-                case StopAttempt(key, how, cause):
-                    self._commit()
-                    self._stop(key, how, cause)
+                case StopAttempt():
+                    stops.append(command)
+                case TakeItems(task, items):
+                    self._parts.products.take_items(task, items)  # now: what follows may be looked at in this batch
+                    facts.append(command)
                 case _:
                     facts.append(command)
                     self._tell.append(command)
-        if facts and (self._is_urgent or self._monotonic() - self._last_commit >= COMMIT_SECONDS):
+        if facts and (self._is_urgent or stops or self._monotonic() >= self._commit_due):
             self._commit()
+        # After all facts of the batch: a receipt's offset may not become durable before the outcome that it tells.
+        for stop in stops:
+            self._stop(*stop)
+
+    def _inspect(self, task: int) -> None:
+        """Where nothing is run, nothing need be there; only the items of a mapped task come from the world."""
+        foreach = self._scheduler.plan.graph.tasks[task].policy.foreach
+        if id(self._executor_of(task)) in self._dry and foreach is None:
+            self._parts.requests.put(Inspected(task))
+        else:
+            self._parts.inspector.ask(task, self._force)
 
     def _stop(self, key: AttemptKey, how: Literal["withdraw", "terminate", "kill"], cause: str) -> None:
         waiting = self._parts.preparation.withdraw(key)
         if waiting is None:
             self._executor_of(key.task).stop((key,), how, cause)
         else:
-            outcome = Outcome(False, cause, detail="its environment was not ready yet", charged=False)
-            self._parts.requests.put(AttemptEnded(key, waiting.nonce, outcome))
+            self._parts.requests.put(AttemptEnded(key, waiting.nonce, _not_ready(cause)))
 
     def _executor_of(self, task: int) -> Executor:
         return self._named.get(task, self._default) if self._named else self._default
@@ -285,14 +325,12 @@ class Engine:
             return
         facts, self._facts = self._facts, []
         offsets, self._offsets = self._offsets, {}
-        hit("engine.commit.before")
+        hit(COMMIT_BEFORE)
         self._ledger.record(facts, offsets)
-        results, files = self._parts.inspector.take()
-        if results or files:
-            self._ledger.remember(results, files)
-        self._make_durable()
-        hit("engine.commit.after")
-        self._last_commit = self._monotonic()
+        self._remember()
+        self._make_durable(self._ledger.commit)
+        hit(COMMIT_AFTER)
+        self._commit_due = self._monotonic() + COMMIT_SECONDS
         self._is_urgent = False
         if self._starts:
             starts, self._starts = self._starts, []
@@ -301,32 +339,46 @@ class Engine:
             told, self._tell = self._tell, []
             self._inform(told)
 
-    def _make_durable(self) -> None:
+    def _remember(self) -> bool:
+        results, files = self._parts.inspector.take()
+        if results or files:
+            self._ledger.remember(results, files)
+        return bool(results or files)
+
+    def _make_durable(self, write: Callable[[], None]) -> None:
         """Commit; on a full or failing disk wait for it, because running attempts go on and their receipts pile up."""
         deadline: float | None = None
+        interrupts = self._parts.interrupts
         while True:
             try:
-                self._ledger.commit()
+                write()
                 return
             except StoreError as error:
                 now = self._monotonic()
                 if deadline is None:
                     deadline = now + DISK_GRACE_SECONDS
                     self._remark(f"nothing new starts: {error}", None)
-                if not error.is_passing or now >= deadline or self._parts.interrupts.level > 1:
+                if not error.is_passing or now >= deadline or interrupts.level > 1:
                     raise
-                select.select(self._parts.interrupts.bells(), (), (), 1.0)
+                # The first Ctrl-C keeps its bell ringing until the loop takes it, so it is no bell to wait for any more.
+                self._parts.waiter.wait(() if interrupts.level else interrupts.bells(), DISK_LOOK_SECONDS)
 
     def _submit(self, starts: Sequence[StartAttempt]) -> None:
         """Send orders, each executor's in one batch. An order that cannot be written ends its attempt at once."""
+        if id(self._default) in self._dry and not self._named:
+            cast(DryExecutor, self._default).submit(starts)
+            return
         batches: dict[int, tuple[Executor, list[Order]]] = {}
         write = self._parts.orders.write
         for start in starts:
             if start.ahead and not self._scheduler.is_ahead(start.nonce):
                 start = start._replace(ahead=False)  # an attempt of its lane ended while its intent was not durable yet
+            executor = self._executor_of(start.key.task)
+            if isinstance(executor, DryExecutor):
+                executor.submit((start,))
+                continue
             if self._parts.preparation.holds(start):
                 continue
-            executor = self._executor_of(start.key.task)
             try:
                 order = write(start)
             except OrderError as error:
@@ -365,8 +417,6 @@ class Engine:
                     products.ended(task)
                     for observer in observers:
                         observer.task_ended(record)
-                case TakeItems(task, items):
-                    products.take_items(task, items)
                 case _:
                     pass  # of interest to the store alone
 
@@ -385,12 +435,11 @@ class Engine:
     # --- the end -------------------------------------------------------------------------------------------------------
 
     def _finish_inspection(self) -> None:
-        """Wait until the contents of the last outputs are known, so that a next run finds them."""
-        self._parts.inspector.drain()
-        results, files = self._parts.inspector.take()
-        if results or files:
-            self._ledger.remember(results, files)
-            self._make_durable()
+        """Wait until the contents of the last outputs are known, so that a next run finds them; not when told to hurry."""
+        if self._parts.interrupts.level < 2:
+            self._parts.inspector.drain()
+        if self._remember():
+            self._make_durable(self._ledger.commit)
 
     def _end(self, run: str, seconds: float) -> RunEnding:
         counts = self._scheduler.counts()
@@ -403,11 +452,16 @@ class Engine:
             state, code = ("failed" if counts.get("failed") or counts.get("skipped") else "cancelled"), 1
         else:
             state, code = "ok", 0
-        self._ledger.finish(state, code, self._parts.clock.wall())
+        ended = self._parts.clock.wall()
+        self._make_durable(lambda: self._ledger.finish(state, code, ended))
         ending = RunEnding(run, state, code, seconds)
         for observer in self._parts.observers:
             observer.run_ended(ending)
         return ending
+
+
+def _not_ready(cause: str) -> Outcome:
+    return Outcome(False, cause, detail="its environment was not ready yet", charged=False)
 
 
 def _ticker(observer: object) -> Ticker:

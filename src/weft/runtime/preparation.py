@@ -52,6 +52,12 @@ class Preparation:
                 return start
         return None
 
+    def withdraw_all(self) -> Sequence[StartAttempt]:
+        """Take all starts that wait back: nothing may start any more."""
+        held = [start for starts in self._held.values() for start in starts]
+        self._held.clear()
+        return held
+
     def interpreter(self, name: str) -> tuple[str | None, str | None]:
         """Interpreter and `bin` folder of an environment, both None for weft's own. Raises OrderError when it has none."""
         installed = self._installed.get(name)

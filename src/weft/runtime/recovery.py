@@ -7,17 +7,14 @@ lives nor left a receipt is closed as lost.
 
 from __future__ import annotations
 
-import select
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
-from weft.ports import AttemptRow, Began, Executor, Finished, OpenRun
-from weft.scheduling.commands import CloseAttempt
+from weft.ports import AttemptRow, Began, Clock, Executor, Finished, OpenRun, Report, Reports, TaskRow, Waiter
+from weft.scheduling.commands import CloseAttempt, ReopenTask
 from weft.scheduling.events import (
     AttemptAdopted,
-    AttemptEnded,
     Event,
     ItemsRecovered,
     RequestRecovered,
@@ -81,12 +78,39 @@ def _differing(was: object, now: object) -> Iterable[str]:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What a run that is taken up starts from. facts: before CapacityChanged; ends: after it. done: tasks that are ok already."""
+    """What a run that is taken up starts from. done: tasks that are ok already.
+
+    facts: for the scheduler, before the first `CapacityChanged`. begun: attempts that live and were not recorded as begun.
+    reports: of attempts that ended meanwhile, read after the facts as an executor's are.
+    """
 
     facts: Sequence[Event]
-    ends: Sequence[Event]
+    begun: Sequence[Began]
+    reports: Reports
     done: int
-    adopted: int
+
+
+NOTHING_RECOVERED: Final = Recovered((), (), Reports((), {}), 0)
+
+
+def unfinished(rows: Sequence[TaskRow]) -> set[int]:
+    """What a resume takes up: everything that is not ok and was not cancelled on request (design.md 16)."""
+    return {row.task for row in rows if row.state != "ok" and not (row.state == "cancelled" and row.cause == CANCELLED)}
+
+
+def reopen(opened: OpenRun, redo: Collection[int]) -> list[ReopenTask]:
+    """The facts that make `redo` pending again. A task that was ok (a retry asks for it) runs all of its instances anew.
+
+    Also of tasks that had not ended themselves: what their instances came to is open again, but for those that are ok.
+    """
+    facts = []
+    for row in opened.tasks:
+        has_ended = row.state not in ("pending", "running")
+        if has_ended and row.task in redo:
+            facts.append(ReopenTask(row.task, row.state == "ok"))
+        elif not has_ended and any(state not in ("pending", "ok") for _, state, _ in opened.items.get(row.task, ())):
+            facts.append(ReopenTask(row.task))
+    return facts
 
 
 def recover(
@@ -114,13 +138,19 @@ def recover(
         ok = frozenset(number for number, (_, state, _) in enumerate(items) if state == "ok")
         facts.append(ItemsRecovered(task, tuple(item for item, _, _ in items), ok))
     facts.extend(_requests(opened.attempts, frozenset(rescaled)))
-    open_rows = [row for row in opened.attempts if row.state in OPEN_STATES]
-    ends: list[Event] = []
-    adopted = 0
+    rows_by_executor: dict[str, list[AttemptRow]] = {}
+    for attempt in opened.attempts:
+        if attempt.state in OPEN_STATES:
+            named = plan.graph.tasks[attempt.key.task].policy.executor or default
+            rows_by_executor.setdefault(named if named in executors else default, []).append(attempt)
+    begun: list[Began] = []
+    reports: list[Report] = []
+    offsets: dict[str, int] = {}
     for name, executor in executors.items():
-        rows = [row for row in open_rows if (plan.graph.tasks[row.key.task].policy.executor or default) == name]
-        adopted += _reattach(executor, rows, opened.offsets, facts, ends)
-    return Recovered(facts, ends, done, adopted)
+        news = _reattach(executor, rows_by_executor.get(name, ()), opened.offsets, facts, begun)
+        reports += news.reports
+        offsets.update(news.offsets)
+    return Recovered(facts, begun, Reports(reports, offsets), done)
 
 
 def _requests(rows: Sequence[AttemptRow], rescaled: frozenset[int]) -> Iterable[Event]:
@@ -128,7 +158,8 @@ def _requests(rows: Sequence[AttemptRow], rescaled: frozenset[int]) -> Iterable[
     for row in rows:
         last[row.key.task, row.key.instance] = row
     for (task, instance), row in last.items():
-        request = None if task in rescaled else row.next_request
+        # Without a retry (interrupted, given up) the next one asks for what the last one had: scaling is not forgotten.
+        request = None if task in rescaled or row.state == "ok" else row.next_request or row.request
         yield RequestRecovered(task, instance, row.key.attempt, request)
 
 
@@ -137,35 +168,44 @@ def _reattach(
     rows: Sequence[AttemptRow],
     offsets: Mapping[str, int],
     facts: list[Event],
-    ends: list[Event],
-) -> int:
-    """Adopt every open attempt, then end those that live no more; returns how many live on."""
+    begun: list[Began],
+) -> Reports:
+    """Adopt every open attempt; what has ended since, or is gone, ends by the reports that come back."""
     nonces = {row.key: row.nonce for row in rows}
     living = executor.reattach(nonces, offsets)
+    reports, read = executor.poll()
+    told = {report.key for report in reports if isinstance(report, Finished) and nonces.get(report.key) == report.nonce}
+    gone: list[Report] = []
     for row in rows:
-        facts.append(AttemptAdopted(row.key, row.nonce, row.request, row.started or 0.0))
-    finished: dict[AttemptKey, Finished] = {}
-    for report in executor.poll().reports:
-        if isinstance(report, Finished) and nonces.get(report.key) == report.nonce:
-            finished[report.key] = report
-    for row in rows:
-        if row.key in finished:
-            ends.append(AttemptEnded(row.key, row.nonce, finished[row.key].outcome))
-        elif row.key not in living:
-            began = row.state == "running"
-            detail = "its process is gone and left no receipt" if began else "it had not begun when the engine ended"
-            ends.append(AttemptEnded(row.key, row.nonce, Outcome(False, LOST, detail=detail, charged=began)))
-    return len(living)
+        began = living.get(row.key)
+        if began is not None and row.state == "queued":
+            begun.append(began)
+        started = began.started if row.started is None and began is not None else row.started
+        facts.append(AttemptAdopted(row.key, row.nonce, row.request, started or 0.0))
+        if row.key not in living and row.key not in told:
+            gone.append(_lost(row))
+    return Reports([*reports, *gone], read)
 
 
-def end_changed(executor: Executor, rows: Sequence[AttemptRow], offsets: Mapping[str, int]) -> Sequence[CloseAttempt]:
-    """End live attempts of tasks that the present plan changed or dropped; their results do not count. Facts to record."""
+def _lost(row: AttemptRow) -> Finished:
+    had_begun = row.state == "running"
+    detail = "its process is gone and left no receipt" if had_begun else "it had not begun when the engine ended"
+    return Finished(row.key, row.nonce, Outcome(False, LOST, detail=detail, charged=had_begun))
+
+
+def end_changed(
+    executor: Executor, rows: Sequence[AttemptRow], offsets: Mapping[str, int], clock: Clock, waiter: Waiter
+) -> Sequence[CloseAttempt]:
+    """End live attempts whose task changed or left, or has another executor now; their results do not count. Facts to record."""
     living: Mapping[AttemptKey, Began | None] = executor.reattach({row.key: row.nonce for row in rows}, offsets)
     waiting = set(living)
     executor.stop(tuple(living), "terminate", CANCELLED)
-    deadline = time.monotonic() + STOP_LIMIT_SECONDS
-    while waiting and time.monotonic() < deadline:
-        select.select(executor.bells(), (), (), 1.0)
+    deadline = clock.monotonic() + STOP_LIMIT_SECONDS
+    while True:
         waiting -= {report.key for report in executor.poll().reports if isinstance(report, Finished)}
+        left = deadline - clock.monotonic()
+        if not waiting or left <= 0:
+            break
+        waiter.wait(executor.bells(), left)
     outcome = Outcome(False, CANCELLED, detail="its task changed or left the plan", charged=False)
     return [CloseAttempt(row.key, row.nonce, outcome, None) for row in rows if row.key not in waiting]

@@ -65,11 +65,13 @@ def check_unselected(plan: Plan, selected: Sequence[int], has_product: Callable[
                 continue
             missing = _missing_outputs(plan, maker) if maker not in checked else []
             checked.add(maker)
+            product = graph.tasks[maker].policy.product
+            is_kept = product is not None and product.source != "outputs"
             text = None
             pair = f"{task.name!r} depends on {dependency.name!r}, which is not selected"
             if missing:
                 text = f"{pair}, and its output {missing[0]!r} is missing"
-            elif dependency.bind is not None and not has_product(maker):
+            elif dependency.bind is not None and is_kept and not has_product(maker):
                 text = f"{pair}, takes its product, and that was never made"
             if text is not None:
                 problems.append(

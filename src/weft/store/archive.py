@@ -82,9 +82,18 @@ class SqliteArchive:
             raise database.damaged(self._path, f"the recorded plan of run {run} fails its checksum")
         return snapshot
 
+    def kept_plan(self, key: str) -> tuple[bytes, str] | None:
+        """Snapshot and warnings (JSON) of the documents with digest `key` (hex); None when they were not read before."""
+        found = self._all("kept_plan", bytes.fromhex(key))
+        if not found:
+            return None
+        digest, names, stored, warnings = found[0]
+        snapshot = rows.unpack_snapshot(stored)
+        return (snapshot, warnings) if rows.plan_digest(names, snapshot) == digest else None
+
     def results(self, plan_key: str) -> Mapping[tuple[str, str], ResultRow]:
         """See `ports.Archive.results`."""
-        found = [(plan_key, *row[:5]) for row in self._all("latest_results", pack_text(plan_key))]
+        found = [(plan_key, *row[:6]) for row in self._all("latest_results", pack_text(plan_key))]
         with database.reading(self._path):
             return {(row.name, row.instance): row for row in rows.load_results(found)}
 

@@ -66,6 +66,7 @@ class SqliteLedger:
         self._results: list[ResultRow] = []
         self._files: list[FileRow] = []
         self._plan: tuple[bytes, Sequence[str], Sequence[int]] | None = None
+        self._kept: tuple[bytes, str] | None = None
         self._failed: StoreError | None = None
 
     def record(self, facts: Sequence[StartAttempt | Record], offsets: Mapping[str, int]) -> None:
@@ -78,6 +79,10 @@ class SqliteLedger:
         """See `ports.Ledger.remember`."""
         self._results.extend(results)
         self._files.extend(files)
+
+    def keep_plan(self, key: str, warnings: str) -> None:
+        """Remember that documents with digest `key` (hex) give the plan that the run shows, and these warnings (JSON)."""
+        self._kept = (bytes.fromhex(key), warnings)
 
     def replan(self, snapshot: bytes, names: Sequence[str], selected: Sequence[int], moved: Mapping[int, int]) -> None:
         """See `ports.Ledger.replan`. Facts recorded after it speak of the new indexes."""
@@ -108,13 +113,18 @@ class SqliteLedger:
                 self._store.abandon()
             raise
         self._facts, self._offsets, self._results, self._files = [], {}, [], []
-        self._plan = None
+        self._plan = self._kept = None
         hit(COMMIT_AFTER)
 
     def close(self) -> None:
         """See `ports.Ledger.close`. What was not committed is dropped."""
         self._failed = StoreError(f"the ledger of run {self.run} is closed", self._store.path)
         self._lock.release()
+
+    def plan_digest(self) -> str:
+        """Identity (hex) of the plan that the run shows; equal for equal snapshots."""
+        with database.reworded(self._store.path):
+            return str(self._store.connection.execute(statements("ledger")["plan_digest"], (self._number,)).get)
 
     def opened(self) -> OpenRun:
         """The run as it is recorded now; commits first."""
@@ -140,6 +150,8 @@ class SqliteLedger:
             if facts:
                 append_facts(connection, self._number, self.epoch, self._recorded, facts)
                 self._tables.apply(facts)
+            if self._kept is not None:
+                connection.execute(sql["keep_plan"], (*self._kept, self._number))
             if self._results:
                 connection.executemany(sql["add_result"], [rows.dump_result(row) for row in self._results])
             if self._files:

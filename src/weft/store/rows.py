@@ -249,23 +249,26 @@ def dump_result(row: ResultRow) -> tuple[Any, ...]:
         pack_digest(row.fingerprint),
         row.run,
         body,
+        pack_digest(row.plan),
     )
 
 
 @many_rows()
 def load_results(rows: Iterable[Sequence[Any]]) -> list[ResultRow]:
-    """From (plan key, name, instance, fingerprint, run, body) columns. The bodies are parsed in one go: half the time."""
+    """From (plan key, name, instance, fingerprint, run, body, plan) columns. The bodies are parsed in one go: half the time."""
     found = list(rows)
     bodies = json.loads(f"[{','.join([row[5] for row in found])}]")
     results: list[ResultRow] = []
     for row, (parts, outputs, product) in zip(found, bodies, strict=True):
-        plan_key, name, instance, fingerprint, run, _ = row
+        plan_key, name, instance, fingerprint, run, _, plan = row
         if bytes in (name.__class__, instance.__class__, plan_key.__class__):
             plan_key, name, instance = unpack_text(plan_key), unpack_text(name), unpack_text(instance)
         if fingerprint.__class__ is bytes:
             fingerprint = fingerprint.hex()
+        if plan.__class__ is bytes:
+            plan = plan.hex()
         then = tuple([tuple(output) for output in outputs])
-        results.append(ResultRow(plan_key, name, instance, fingerprint, parts, then, product, run))
+        results.append(ResultRow(plan_key, name, instance, fingerprint, parts, then, product, run, plan))
     return results
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -29,7 +29,9 @@ class FakeExecutor:
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._ahead: dict[int, deque[AttemptKey]] = {}
         self._freed: deque[int] = deque()
+        self._unclaimed: Counter[int] = Counter()  # ends that found no ahead order, and that nobody has been told of
         self._ended: dict[AttemptKey, tuple[int, Outcome]] = {}
+        self._began: dict[AttemptKey, Began] = {}
         self._clock = 0.0
         self.orders: list[Order] = []
         self.live: dict[AttemptKey, Order] = {}
@@ -42,7 +44,9 @@ class FakeExecutor:
         """See `ports.Executor`."""
         for order in orders:
             self.orders.append(order)
-            if order.ahead and any(other.lane == order.lane for other in self.live.values()):
+            is_due = not order.ahead or self._unclaimed[order.lane] > 0
+            self._unclaimed[order.lane] -= order.ahead and is_due
+            if not is_due and any(other.lane == order.lane for other in self.live.values()):
                 self.waiting[order.key] = order
                 self._ahead.setdefault(order.lane, deque()).append(order.key)
             else:
@@ -66,6 +70,7 @@ class FakeExecutor:
             os.eventfd_read(self._bell)
         except BlockingIOError:
             pass
+        self._unclaimed.clear()
         reports, self._reports = self._reports, []
         return Reports(reports, {"fake": len(self._ended)} if reports else {})
 
@@ -75,13 +80,11 @@ class FakeExecutor:
         offsets: Mapping[str, int],  # noqa: ARG002 - of the port
     ) -> Mapping[AttemptKey, Began | None]:
         """See `ports.Executor`. What waited ahead of resources is given up, as a supervisor without an engine does."""
-        self._reports.clear()
-        self.waiting.clear()
-        self._ahead.clear()
+        self.lose_engine()
         living: dict[AttemptKey, Began | None] = {}
         for key, nonce in nonces.items():
             if key in self.live and self.live[key].nonce == nonce:
-                living[key] = self._began(self.live[key])
+                living[key] = self._began[key]
             elif self._ended.get(key, (None,))[0] == nonce:
                 self._report(Finished(key, nonce, self._ended[key][1]))
             else:
@@ -111,6 +114,13 @@ class FakeExecutor:
         for key in list(self.live if keys is None else keys):
             self.end(key, outcome)
 
+    def lose_engine(self) -> None:
+        """Nobody listens any more: what runs goes on, what waits ahead of resources never begins."""
+        self._reports.clear()
+        self._unclaimed.clear()
+        self.waiting.clear()
+        self._ahead.clear()
+
     def remark(self, text: str, key: AttemptKey | None = None) -> None:
         """Say something."""
         self._report(Remark(text, key))
@@ -122,15 +132,13 @@ class FakeExecutor:
 
     def _begin(self, order: Order) -> None:
         self.live[order.key] = order
-        self._report(self._began(order))
+        self._clock += 1.0
+        self._began[order.key] = Began(order.key, order.nonce, self._clock, None, NO_OUTPUT, NO_OUTPUT)
+        self._report(self._began[order.key])
         outcome = self._behave(order) if self._behave is not None else None
         if outcome is not None:
             del self.live[order.key]
             self._finish(order, outcome)
-
-    def _began(self, order: Order) -> Began:
-        self._clock += 1.0
-        return Began(order.key, order.nonce, self._clock, None, NO_OUTPUT, NO_OUTPUT)
 
     def _finish(self, order: Order, outcome: Outcome) -> None:
         self._ended[order.key] = (order.nonce, outcome)
@@ -139,9 +147,12 @@ class FakeExecutor:
 
     def _fill(self) -> None:
         while self._freed:
-            queue = self._ahead.get(self._freed.popleft())
+            lane = self._freed.popleft()
+            queue = self._ahead.get(lane)
             if queue:
                 self._begin(self.waiting.pop(queue.popleft()))
+            else:
+                self._unclaimed[lane] += 1
 
     def _report(self, report: Report) -> None:
         self._reports.append(report)

@@ -8,6 +8,7 @@ from json.encoder import encode_basestring_ascii as quoted  # C where there is o
 from typing import Final
 
 from weft.cli.output.follower import Follower, Stream
+from weft.cli.output.labels import Labels
 from weft.cli.output.printer import Printer
 from weft.cli.output.recorded import Recorded
 from weft.cli.output.tally import Ended, Tally
@@ -77,11 +78,13 @@ class JsonView:
         self._finals = bytearray()
         self._products: dict[int, str] = {}
         self._tally: Tally
+        self._labels: Labels
         self._follower = Follower(printer.read, self._emit) if follow and printer.read is not None else None
 
     def run_started(self, opening: RunOpening) -> None:
         self._recorded.opened(opening)
         self._tally = Tally(opening)
+        self._labels = Labels(opening.plan.graph.tasks, self._recorded.items)
         self._finals = bytearray(len(opening.plan.graph.tasks))
         self._put(
             "run_started",
@@ -154,9 +157,14 @@ class JsonView:
             self._printer.call(lambda printer: printer.write(f'{head}{self._stamps.now()}", {rest}'))
 
     def _put_start(self, key: AttemptKey) -> None:
-        instance = "null" if key.instance == WHOLE else key.instance
         name = quoted(self._tally.tasks[key.task].name)
-        self._put("task_started", f'"task": {name}, "attempt": {key.attempt}, "instance": {instance}}}\n')
+        self._put("task_started", f'"task": {name}, "attempt": {key.attempt}, {self._instance(key)}}}\n')
+
+    def _instance(self, key: AttemptKey | None) -> str:
+        """The number of an instance of a mapped task, from 0, and the item that it has."""
+        if key is None or key.instance == WHOLE:
+            return '"instance": null'
+        return f'"instance": {key.instance}, "item": {quoted(self._labels.item_of(key))}'
 
     def _put_end(
         self,
@@ -169,11 +177,10 @@ class JsonView:
         will_retry: bool,
     ) -> None:
         attempt = "null" if key is None else key.attempt
-        instance = "null" if key is None or key.instance == WHOLE else key.instance
         seconds, cpu_seconds, memory = usage if usage is not None else (None, None, None)
         self._put(
             "task_ended",
-            f'"task": {quoted(self._tally.tasks[task].name)}, "attempt": {attempt}, "instance": {instance}, '
+            f'"task": {quoted(self._tally.tasks[task].name)}, "attempt": {attempt}, {self._instance(key)}, '
             f'"state": "{state}", "cause": {_text(cause)}, "exit_code": {"null" if exit_code is None else exit_code}, '
             f'"seconds": {_number(seconds)}, "memory": {"null" if memory is None else memory}, '
             f'"cpu_seconds": {_number(cpu_seconds)}, "will_retry": {"true" if will_retry else "false"}}}\n',

@@ -21,11 +21,10 @@ def no_items(_: int) -> Sequence[str]:
 class Labels:
     """Names for people. items_of: asked once for each mapped task, when its first instance appears."""
 
-    __slots__ = ("_is_terminal", "_items", "_items_of", "_tasks")
+    __slots__ = ("_items", "_items_of", "_tasks")
 
-    def __init__(self, tasks: Sequence[Task], is_terminal: bool, items_of: ItemsOf = no_items):
+    def __init__(self, tasks: Sequence[Task], items_of: ItemsOf = no_items):
         self._tasks = tasks
-        self._is_terminal = is_terminal
         self._items_of = items_of
         self._items: dict[int, Sequence[str]] = {}
 
@@ -33,14 +32,15 @@ class Labels:
         """The task's name, or `NAME[ITEM]`."""
         name = self._tasks[key.task].name
         if key.instance != WHOLE:
-            name = instance_name(name, self._item(key))
-        return label(name) if self._is_terminal else name
+            name = instance_name(name, self.item_of(key))
+        return label(name)
 
     def of_task(self, task: int) -> str:
         """The task's name."""
-        return label(self._tasks[task].name, self._is_terminal)
+        return label(self._tasks[task].name)
 
-    def _item(self, key: AttemptKey) -> str:
+    def item_of(self, key: AttemptKey) -> str:
+        """The item of an instance, `#N` where it is not known."""
         items = self._items.get(key.task)
         if items is None or key.instance >= len(items):
             items = self._items[key.task] = self._items_of(key.task)

@@ -73,7 +73,7 @@ class LiveView:
     def run_started(self, opening: RunOpening) -> None:
         self._recorded.opened(opening)
         self._tally = Tally(opening)
-        self._labels = Labels(opening.plan.graph.tasks, True, self._recorded.items)
+        self._labels = Labels(opening.plan.graph.tasks, self._recorded.items)
         self._progress = Progress(opening, self._clock())
         number = len(opening.selected)
         parts = [f"{number} {'task' if number == 1 else 'tasks'}"]

@@ -13,12 +13,9 @@ from typing import Final
 from weft.cli.output.recorded import Logs
 from weft.scheduling.outcomes import LogRegion
 from weft.spec.environments import Environment
+from weft.spec.secrets import is_secret_name
 
 LEAST_CHARACTERS: Final = 6  # shorter values are words that stand everywhere ("yes", "1234")
-
-_SECRET_NAME: Final = re.compile(
-    r"token|secret|passwo?r?d|passphrase|credential|(?:^|_)(?:api|access)?_?keys?(?:_|$)|apikey", re.I
-)
 
 
 def secret_values(environ: Mapping[str, str], environments: Iterable[Environment]) -> tuple[str, ...]:
@@ -26,7 +23,7 @@ def secret_values(environ: Mapping[str, str], environments: Iterable[Environment
     named = [*environ.items()]
     for environment in environments:
         named += [(name, value) for name, value in environment.variables if isinstance(value, str)]
-    found = {value for name, value in named if len(value) >= LEAST_CHARACTERS and _SECRET_NAME.search(name)}
+    found = {value for name, value in named if len(value) >= LEAST_CHARACTERS and is_secret_name(name)}
     return tuple(sorted(found))
 
 

@@ -55,7 +55,7 @@ class PlainView:
     def run_started(self, opening: RunOpening) -> None:
         self._recorded.opened(opening)
         self._tally = Tally(opening)
-        self._labels = Labels(opening.plan.graph.tasks, self._place.is_terminal, self._recorded.items)
+        self._labels = Labels(opening.plan.graph.tasks, self._recorded.items)
         self._started = self._beat = self._clock()
         number = len(opening.selected)
         before = (

@@ -30,8 +30,8 @@ def preview_text(planned: Mapping[str, PlannedTask], place: Place) -> str:
 def _lines(planned: Mapping[str, PlannedTask], place: Place) -> Iterator[str]:
     for name, task in planned.items():
         action = styled(f"{task.action:<8}", STYLES[task.action], place.has_colour)
-        line = f"{action} {label(name, place.is_terminal)}"
-        texts = [label(reason.text, place.is_terminal) for reason in task.reasons]
+        line = f"{action} {label(name)}"
+        texts = [label(reason.text) for reason in task.reasons]
         if texts:
             line += f"  {texts[0]}"
         yield line + "\n"

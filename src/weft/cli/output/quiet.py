@@ -25,7 +25,7 @@ class QuietView:
 
     def run_started(self, opening: RunOpening) -> None:
         self._recorded.opened(opening)
-        self._labels = Labels(opening.plan.graph.tasks, self._place.is_terminal, self._recorded.items)
+        self._labels = Labels(opening.plan.graph.tasks, self._recorded.items)
 
     def attempt_started(self, key: AttemptKey, began: Began) -> None:  # noqa: ARG002
         return

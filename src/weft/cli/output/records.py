@@ -11,10 +11,14 @@ from weft.scheduling.keys import WHOLE
 from weft.scheduling.outcomes import CACHED, NO_OUTPUT, LogRegion, Request
 from weft.spec.actions import Action, Call, Command, Expand, Script, Serialized, Shell, Snippet, kind_of
 from weft.spec.resources import from_units
+from weft.spec.secrets import is_secret_name
 from weft.spec.tasks import Task
 
 if TYPE_CHECKING:
     from weft.assemble import Explanation, PlannedTask
+
+
+COVERED = "********"  # stands for the value of a parameter that is named like a secret
 
 
 def moment(seconds: float | None) -> str | None:
@@ -90,11 +94,14 @@ def _log(region: LogRegion) -> dict[str, Any]:
     return {"file": region.file, "offset": region.offset, "length": region.length if region.length >= 0 else None}
 
 
-def attempt_entry(row: AttemptRow) -> dict[str, Any]:
-    """An attempt as `show` shows it."""
+def attempt_entry(row: AttemptRow, items: Sequence[str] = ()) -> dict[str, Any]:
+    """An attempt as `show` shows it. items: of a mapped task."""
+    instance = row.key.instance
+    item = {"item": items[instance]} if instance < len(items) and instance != WHOLE else {}
     return {
         "attempt": row.key.attempt,
-        "instance": None if row.key.instance == WHOLE else row.key.instance,
+        "instance": None if instance == WHOLE else instance,
+        **item,
         "state": row.state,
         "cause": row.cause,
         "detail": row.detail,
@@ -131,8 +138,10 @@ def _action_value(action: Action) -> Any:
             return path
 
 
-def show(run: RunRow, row: TaskRow, task: Task | None, attempts: Sequence[AttemptRow]) -> dict[str, Any]:
-    """`weft show`. task: None when the recorded plan cannot be read."""
+def show(
+    run: RunRow, row: TaskRow, task: Task | None, attempts: Sequence[AttemptRow], items: Sequence[str] = ()
+) -> dict[str, Any]:
+    """`weft show`. task: None when the recorded plan cannot be read. items: of a mapped task."""
     return {
         "run": run.run,
         "task": row.name,
@@ -144,12 +153,12 @@ def show(run: RunRow, row: TaskRow, task: Task | None, attempts: Sequence[Attemp
         "dependencies": [dependency.name for dependency in task.dependencies] if task is not None else [],
         "resources": task.policy.resources.as_json() if task is not None else {},
         "fingerprint": row.fingerprint,
-        "attempts": [attempt_entry(attempt) for attempt in attempts],
+        "attempts": [attempt_entry(attempt, items) for attempt in attempts],
     }
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: plain(value) for name, value in values.items()}
+    return {name: COVERED if is_secret_name(name) else plain(value) for name, value in values.items()}
 
 
 def plain(value: Any) -> Any:

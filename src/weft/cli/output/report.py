@@ -14,6 +14,7 @@ from weft.units import show_seconds
 
 LINES_AT_ONCE: Final = 5_000
 DETAIL_CHARACTERS: Final = 300
+LOOKED_AT: Final = ("unmet:", "unsatisfiable:")  # skipped by what was found, not by what another task did
 PLAIN: Final = Place(is_terminal=False, is_live=False, has_colour=False, columns=80)
 
 
@@ -32,14 +33,14 @@ def _line(ended: Ended, place: Place) -> str:
     state = f"{ended.state:<9}"
     if place.has_colour:
         state = styled(state, ended.state, True)
-    line = f"{state} {label(ended.name) if place.is_terminal else ended.name}"
+    line = f"{state} {label(ended.name)}"
     if ended.cause:
-        line += f"  {label(ended.cause) if place.is_terminal else ended.cause}"
+        line += f"  {label(ended.cause)}"
     if ended.seconds is not None:
         line += f"  {show_seconds(ended.seconds)}"
     if ended.attempts > 1 and ended.instances is None:
         line += f"  {ended.attempts} attempts"
-    if ended.detail and ended.state == "failed":
+    if ended.detail and (ended.state == "failed" or (ended.cause or "").startswith(LOOKED_AT)):
         line += f"  ({cut(ended.detail, DETAIL_CHARACTERS)})"
     return line + "\n"
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from weft.cli.output.terminal import Place, label, styled
 
 GAP = "  "
+WIDEST = 60  # characters; a longer cell sticks out instead of pushing every line aside
 
 
 def table(
@@ -16,12 +17,15 @@ def table(
     *,
     spare: Sequence[str] = (),
 ) -> str:
-    """A head and rows. In a terminal cells are made harmless and lines are cut; a pipe gets everything.
+    """A head and rows. In a terminal lines are cut; a pipe gets everything.
 
     spare: columns to do without, first to last, where the terminal is too narrow for all.
     """
-    cells = [[label(cell, place.is_terminal) for cell in row] for row in rows]
-    widths = [max((len(row[column]) for row in [list(head), *cells]), default=0) for column in range(len(head))]
+    cells = [[label(cell) for cell in row] for row in rows]
+    widths = [
+        max(len(head[column]), *(length for row in cells if (length := len(row[column])) <= WIDEST), 0)
+        for column in range(len(head))
+    ]
     shown = list(range(len(head)))
     for name in spare:
         if not place.is_terminal or sum(widths[column] + len(GAP) for column in shown) - len(GAP) <= place.columns:

@@ -68,9 +68,11 @@ def _written_out(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
-def label(text: str, is_terminal: bool = True) -> str:
-    """A name in one line: as it is where nothing obeys it, made harmless in a terminal."""
-    return harmless(text).replace("\n", "\\n").replace("\t", "\\t") if is_terminal else text
+def label(text: str) -> str:
+    """A name, or what else is to stand in one line, made harmless: also in a pipe, whose reader is often a terminal."""
+    if text.isprintable():
+        return text
+    return harmless(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 STYLES: Final[Mapping[str, str]] = {

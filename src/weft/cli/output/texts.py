@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from weft.cli.output.records import counts_of, moment, seconds_of
 from weft.cli.output.report import command, counted
@@ -16,6 +16,9 @@ from weft.units import show_bytes, show_seconds
 
 if TYPE_CHECKING:
     from weft.assemble import Finding
+
+
+ITEM_CHARACTERS: Final = 60
 
 
 def seconds_text(seconds: float | None) -> str:
@@ -116,7 +119,7 @@ def _attempt_row(attempt: Mapping[str, Any]) -> tuple[str, ...]:
         cause += f": {cut(attempt['detail'], 200)}"
     return (
         str(attempt["attempt"]),
-        "-" if attempt["instance"] is None else str(attempt["instance"]),
+        "-" if attempt["instance"] is None else cut(attempt.get("item", str(attempt["instance"])), ITEM_CHARACTERS),
         attempt["state"],
         attempt["started"] or "-",
         seconds_text(attempt["seconds"]),

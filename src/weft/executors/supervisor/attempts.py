@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Any
 
-from .slots import Slot
+from .slots import EMPTY, Slot
 from .wire import WireOrder
 
 NAMES = {int(member): member.name.removeprefix("SIG") for member in signal.Signals}
@@ -45,3 +46,13 @@ def cause_of(status: int) -> str | None:
         return "signal:" + signal_name(os.WTERMSIG(status))
     code = os.WEXITSTATUS(status)
     return f"exit:{code}" if code else None
+
+
+def is_dead(pid: int) -> bool:
+    """Whether a child has ended and is not reaped yet."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def unbegun(nonce: int, cause: str, detail: str | None, charged: bool) -> list[Any]:
+    """The end of an attempt that never began."""
+    return ["ended", nonce, cause, None, detail, charged, None, EMPTY, EMPTY]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TOKEN_NAME = b"WEFT_TOKEN="
+SEQUENCE_PAGE = 4096  # bytes; the kernel hands such files out in pieces of up to a page, only the last is much shorter
 GONE_STATES = ("Z", "X", "x")
 
 
@@ -63,7 +64,6 @@ class OwnChildren:
 
     def __init__(self) -> None:
         self._pid = os.getpid()
-        self._buffer = 1 << 14
         try:
             self._file = os.open(f"/proc/{self._pid}/task/{self._pid}/children", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
@@ -73,9 +73,17 @@ class OwnChildren:
         """All of them."""
         if self._file < 0:
             return [living.pid for living in everybody() if living.parent == self._pid]
-        while len(data := os.pread(self._file, self._buffer, 0)) == self._buffer:
-            self._buffer *= 2
+        data = part = os.pread(self._file, SEQUENCE_PAGE, 0)
+        while len(part) >= SEQUENCE_PAGE // 2:
+            part = os.pread(self._file, SEQUENCE_PAGE, len(data))
+            data += part
         return [int(word) for word in data.split()]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
 
 def tokens_of(pid: int) -> list[str]:

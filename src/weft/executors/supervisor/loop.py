@@ -11,7 +11,7 @@ Theory, in four rules:
    lives.
 3. Orders that are *ahead* wait in order, lane by lane. Each end in a lane starts the oldest of them. An end that finds
    none, and that the engine had not read when it ordered, is owed one start: the order was already on its way
-   (`_unclaimed`).
+   (`queues`).
 4. Without an engine nothing new starts; when nothing lives either, the supervisor exits.
 """
 
@@ -26,17 +26,18 @@ import socket
 import struct
 import time
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any
 
-from .attempts import Attempt, cause_of
+from .attempts import Attempt, cause_of, is_dead, unbegun
 from .census import boot_id, own_peak
+from .launch import Launch
 from .leftovers import Leftovers
 from .memory import MemoryWatch
+from .queues import AheadQueues
 from .receipts import ReceiptWriter
-from .slots import EMPTY, NO_OUTPUT, Slots
-from .spawning import NOT_NOW, NotNow, StartError, enter, find_program, ignored_signals, start_problem
-from .substitution import substitute
-from .wire import BELL, WireOrder, answer, take_messages
+from .slots import NO_OUTPUT, Slots
+from .spawning import DISK_FULL, NOT_NOW, NotNow, StartError, enter
+from .wire import BELL, Settings, WireOrder, answer, take_messages
 
 PUT_OFF_SECONDS = 0.1  # first pause after a start for which the system had no room; doubles up to the next
 PUT_OFF_LIMIT = 2.0
@@ -46,21 +47,9 @@ BUSY_SECONDS = 0.002
 FLOOR_AGE_SECONDS = 5.0  # how old our own peak of memory may be
 ANSWER_SECONDS = 5.0  # an engine that does not take an answer in this time is let go
 STALE_TIMERS = 1000
+NO_LANE = -(1 << 62)  # of attempts that an earlier engine ordered
 CREDENTIALS = struct.Struct("3i")
 LAUNCHER_FLOOR = 32 << 20  # bytes; what the launcher may have taken before it became the program
-
-
-class Settings(NamedTuple):
-    """What a supervisor is started with. grace: seconds from TERM to KILL. stray_wait: seconds that leftovers get."""
-
-    run: str
-    run_folder: str
-    log_folder: str
-    writer: str
-    python: str
-    umask: int = 0o022
-    grace: float = 5.0
-    stray_wait: float = 1.0
 
 
 class Supervisor:
@@ -69,7 +58,6 @@ class Supervisor:
     def __init__(self, settings: Settings, server: socket.socket, oom: tuple[int, bytes, bytes] | None):
         self.settings = settings
         self._server = server
-        self._oom = oom
         self._epoch = -1
         self._engine: socket.socket | None = None
         self._buffers: dict[int, tuple[socket.socket, bytearray]] = {}
@@ -80,17 +68,13 @@ class Supervisor:
         self._base: dict[bytes, bytes] = {}
         self._outer_token = b""
         self._folder: str | None = None
-        self._ignored = ignored_signals()
+        self._launch = Launch(settings.python, oom)
         self._floor = own_peak()
         self._floor_at = time.monotonic()
         self._running: dict[int, Attempt] = {}  # by pid of the main process, until it is reaped
         self._live: dict[int, Attempt] = {}  # by nonce, until its end is told
         self._queued: dict[int, WireOrder] = {}  # by nonce, not begun
-        self._ahead: dict[int, deque[int]] = {}  # lane -> nonces, oldest first
-        self._lane_live: dict[int, int] = {}
-        self._freed: list[tuple[int, int]] = []  # (lane, sequence number of the end)
-        self._unclaimed: dict[int, deque[int]] = {}  # lane -> ends that found no ahead order
-        self._unclaimed_order: deque[tuple[int, int]] = deque()
+        self._queues = AheadQueues()
         self._held: dict[tuple[int, int], list[int]] = {}  # task -> nonces that wait for its strays to be gone
         self._put_off: deque[int] = deque()
         self._put_off_at = 0.0
@@ -147,7 +131,7 @@ class Supervisor:
             self._leftovers.look(now)
             if self._put_off and now >= self._put_off_at:
                 self._try_again()
-        if self._freed:
+        if self._queues.has_freed:
             self._fill_lanes()
         self._tell()
 
@@ -264,12 +248,12 @@ class Supervisor:
         if connection is not self._engine:
             return
         self._engine = None
-        for order in self._queued.values():
-            if not order.ahead:
-                self._lane_live[order.lane] = self._lane_live.get(order.lane, 1) - 1
-        for waiting in (self._queued, self._ahead, self._held, self._put_off, self._unclaimed, self._unclaimed_order):
-            waiting.clear()
-        self._freed.clear()
+        self._queues.clear()
+        self._queued.clear()
+        self._held.clear()
+        self._put_off.clear()
+        for attempt in self._live.values():
+            attempt.order = attempt.order._replace(lane=NO_LANE)  # lanes of the next engine are others
 
     def _obey(self, connection: socket.socket, value: dict[str, Any]) -> None:
         if "hello" in value:
@@ -319,34 +303,22 @@ class Supervisor:
     def _take_orders(self, orders: list[list[Any]], seen: int) -> None:
         """Start them or let them wait. seen: number of the last receipt the engine had read when it ordered."""
         self._fill_lanes()  # ends of before these orders came are theirs only if nobody older waits
-        recent = self._unclaimed_order
-        while recent and recent[0][0] <= seen:
-            sequence, lane = recent.popleft()
-            ends = self._unclaimed[lane]
-            if ends and ends[0] == sequence:
-                ends.popleft()
+        self._queues.forget(seen)
         for fields in orders:
             order = WireOrder(*fields)
             if order.nonce in self._live or order.nonce in self._queued:
                 continue
             if self._ending:
                 self._receipts.add(
-                    _unbegun(order.nonce, "interrupted", "the supervisor was asked to end", charged=False)
+                    unbegun(order.nonce, "interrupted", "the supervisor was asked to end", charged=False)
                 )
                 continue
             self._queued[order.nonce] = order
-            if not order.ahead or self._claim(order.lane) or not self._lane_live.get(order.lane):
+            if not order.ahead or self._queues.may_start(order.lane):
                 self._begin(order)
                 self._fill_lanes()
             else:
-                self._ahead.setdefault(order.lane, deque()).append(order.nonce)
-
-    def _claim(self, lane: int) -> bool:
-        ends = self._unclaimed.get(lane)
-        if not ends:
-            return False
-        ends.popleft()
-        return True
+                self._queues.wait(order.lane, order.nonce)
 
     def _obey_stop(self, nonces: list[int], how: str, cause: str) -> None:
         self._withdraw(nonces, cause)
@@ -359,9 +331,9 @@ class Supervisor:
             order = self._queued.pop(nonce, None)
             if order is None:
                 continue
-            sequence = self._receipts.add(_unbegun(nonce, cause, None, charged=False))
+            sequence = self._receipts.add(unbegun(nonce, cause, None, charged=False))
             if not order.ahead:
-                self._lane_end(order.lane, sequence)
+                self._queues.end(order.lane, sequence)
 
     def _start_now(self, nonces: list[int]) -> None:
         """Start ahead orders whose turn the engine saw come by an end that was not ours."""
@@ -378,7 +350,7 @@ class Supervisor:
         if order.ahead:
             order = order._replace(ahead=False)
             self._queued[order.nonce] = order
-        self._lane_live[order.lane] = self._lane_live.get(order.lane, 0) + 1
+        self._queues.begin(order.lane)
         self._attempt_start(order)
 
     def _attempt_start(self, order: WireOrder) -> None:
@@ -390,8 +362,8 @@ class Supervisor:
             self._start(order)
         except StartError as problem:
             del self._queued[order.nonce]
-            sequence = self._receipts.add(_unbegun(order.nonce, problem.cause, problem.detail, charged=True))
-            self._lane_end(order.lane, sequence)
+            sequence = self._receipts.add(unbegun(order.nonce, problem.cause, problem.detail, charged=True))
+            self._queues.end(order.lane, sequence)
         except NotNow as problem:
             if not self._put_off:
                 self._put_off_at = time.monotonic() + self._put_off_pause
@@ -433,14 +405,17 @@ class Supervisor:
         try:
             slot = self._slots.take()
         except OSError as problem:
-            if problem.errno in NOT_NOW:
-                raise NotNow(problem.strerror) from problem
+            if problem.errno in NOT_NOW or problem.errno in DISK_FULL:
+                raise NotNow(f"{self.settings.log_folder}: {problem.strerror}") from problem
             raise StartError("setup", f"a log file cannot be made: {problem.strerror}: {problem.filename}") from problem
         environment[b"WEFT_SCRATCH"] = os.fsencode(slot.scratch)
         request = -1
         try:
-            words, request = self._prepare(order, environment)
-            pid, started, ticks = self._spawn(words, environment, slot.files, request)
+            words, request = self._launch.prepare(order, environment)
+            # Said before it is done: an attempt that kills us at once must not pass for one that never began.
+            self._receipts.add_text(f'["starting",{order.nonce}]')
+            self._receipts.flush()
+            pid, started, ticks = self._launch.spawn(words, environment, slot.files, request)
         except (StartError, NotNow):
             self._slots.give_back(slot)
             if request >= 0:
@@ -458,54 +433,6 @@ class Supervisor:
             self._set_timer(started + order.timeout, order.nonce)
         if order.memory is not None:
             self._memory.watch(attempt, started)
-
-    def _prepare(self, order: WireOrder, environment: dict[bytes, bytes]) -> tuple[list[str], int]:
-        """Words to execute, with variables evaluated, here or (those of a shell) by the launcher: then its request."""
-        if not order.variables and not order.expand:
-            return order.words, -1
-        known = {os.fsdecode(name): os.fsdecode(text) for name, text in environment.items()}
-        if any(kind == "shell" for _, kind, _ in order.variables):
-            request = {"words": order.words, "expand": order.expand, "variables": order.variables, "environment": known}
-            try:
-                file = os.memfd_create("launch", os.MFD_CLOEXEC)
-            except OSError as problem:
-                raise NotNow(problem.strerror) from problem
-            os.write(file, json.dumps(request).encode("ascii"))
-            return [self.settings.python, "-I", "-S", f"{os.path.dirname(__file__)}/__main__.py", "launcher"], file
-        words = list(order.words)
-        for name, kind, text in order.variables:
-            known[name] = substitute(text, known) if kind == "expand" else text
-            environment[os.fsencode(name)] = os.fsencode(known[name])
-        for index in order.expand:
-            words[index] = substitute(words[index], known)
-        return words, -1
-
-    def _spawn(
-        self, words: list[str], environment: dict[bytes, bytes], files: list[int], request: int
-    ) -> tuple[int, float, int]:
-        path = environment.get(b"PATH")
-        program = find_program(words[0], None if path is None else os.fsdecode(path))
-        # Descriptor 0 is the null device already; everything else of ours closes itself.
-        actions = [(os.POSIX_SPAWN_DUP2, files[0], 1), (os.POSIX_SPAWN_DUP2, files[1], 2)]
-        if request >= 0:
-            actions.append((os.POSIX_SPAWN_DUP2, request, 3))
-        if self._oom is not None:
-            os.pwrite(self._oom[0], self._oom[1], 0)
-        try:
-            ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * 100)
-            pid = os.posix_spawn(
-                program, words, environment, file_actions=actions, setsid=True, setsigdef=self._ignored, setsigmask=()
-            )
-            return pid, time.monotonic(), ticks
-        except OSError as problem:
-            if problem.errno in NOT_NOW:
-                raise NotNow(problem.strerror) from problem
-            raise start_problem(program, words, environment, problem) from problem
-        except ValueError as problem:
-            raise StartError("setup", f"program {words[0]!r}: {problem}") from problem
-        finally:
-            if self._oom is not None:
-                os.pwrite(self._oom[0], self._oom[2], 0)
 
     # --- end -----------------------------------------------------------------------------------------------------------
 
@@ -560,11 +487,11 @@ class Supervisor:
             wall, cpu, peak = attempt.usage
             usage = f"[{wall:.6f},{cpu:.6f},{peak},{self._floor}]"
             text = f'["ended",{order.nonce},null,0,null,true,{usage},["",0,0],["",0,0]]'
-            self._lane_end(order.lane, self._receipts.add_text(text))
+            self._queues.end(order.lane, self._receipts.add_text(text))
             return
         usages = [*attempt.usage, self._floor]
         fact = ["ended", order.nonce, cause, code, detail, True, usages, output.out, output.err]
-        self._lane_end(order.lane, self._receipts.add(fact))
+        self._queues.end(order.lane, self._receipts.add(fact))
 
     def _cause(self, attempt: Attempt) -> tuple[str | None, str | None]:
         assert attempt.status is not None and attempt.usage is not None
@@ -589,29 +516,14 @@ class Supervisor:
             self._floor, self._floor_at = own_peak(), now
         return max(self._floor, LAUNCHER_FLOOR) if attempt.order.variables else self._floor
 
-    def _lane_end(self, lane: int, sequence: int) -> None:
-        live = self._lane_live.get(lane, 0) - 1
-        if live > 0:
-            self._lane_live[lane] = live
-        else:
-            self._lane_live.pop(lane, None)
-        self._freed.append((lane, sequence))
-
     def _fill_lanes(self) -> None:
         """Each end starts the oldest ahead order of its lane; a start that fails is an end, too."""
-        if self._engine is None:
-            self._freed.clear()
-        while self._freed:
-            lane, sequence = self._freed.pop(0)
-            waiting = self._ahead.get(lane)
-            order = None
-            while waiting and (order is None or not order.ahead):
-                order = self._queued.get(waiting.popleft())
-            if order is not None and order.ahead:
-                self._begin(order)
-            else:
-                self._unclaimed.setdefault(lane, deque()).append(sequence)
-                self._unclaimed_order.append((sequence, lane))
+        while self._engine is not None and (nonce := self._queues.hand_on(self._is_ahead)) is not None:
+            self._begin(self._queued[nonce])
+
+    def _is_ahead(self, nonce: int) -> bool:
+        order = self._queued.get(nonce)
+        return order is not None and order.ahead
 
     # --- stop ----------------------------------------------------------------------------------------------------------
 
@@ -634,7 +546,7 @@ class Supervisor:
             return
         now = time.monotonic()
         if attempt.stop is None:
-            if attempt.status is None and _is_dead(attempt.pid):
+            if attempt.status is None and is_dead(attempt.pid):
                 return
             attempt.stop = cause
             attempt.kill_at = now if kill else now + self.settings.grace
@@ -642,12 +554,3 @@ class Supervisor:
         elif kill and attempt.kill_at > now:
             attempt.kill_at = now
             self._leftovers.end(attempt, now)
-
-
-def _is_dead(pid: int) -> bool:
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def _unbegun(nonce: int, cause: str, detail: str | None, charged: bool) -> list[Any]:
-    """The end of an attempt that never began."""
-    return ["ended", nonce, cause, None, detail, charged, None, EMPTY, EMPTY]

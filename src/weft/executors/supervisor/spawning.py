@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 DEFAULT_PATH = "/bin:/usr/bin"  # where exec looks when PATH is not set; confstr(_CS_PATH)
 SHEBANG_LENGTH = 256  # bytes the kernel reads of a first line; BINPRM_BUF_SIZE
 NOT_NOW = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETXTBSY})
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class StartError(Exception):

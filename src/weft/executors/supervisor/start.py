@@ -12,7 +12,8 @@ import socket
 import sys
 import time
 
-from .loop import Settings, Supervisor
+from .loop import Supervisor
+from .wire import Settings
 
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 LOCK_WAIT_SECONDS = 5.0  # a predecessor that is about to exit holds the lock a moment longer

@@ -17,6 +17,19 @@ ANSWER = b"="
 FRAME_LIMIT = 1 << 30  # bytes
 
 
+class Settings(NamedTuple):
+    """What a supervisor is started with. grace: seconds from TERM to KILL. stray_wait: seconds that leftovers get."""
+
+    run: str
+    run_folder: str
+    log_folder: str
+    writer: str
+    python: str
+    umask: int = 0o022
+    grace: float = 5.0
+    stray_wait: float = 1.0
+
+
 class WireOrder(NamedTuple):
     """An attempt to start, as it travels. key: (task, instance, attempt); attempts of one instance never overlap.
 

@@ -65,13 +65,16 @@ SELECT body FROM reasons WHERE run = ? AND task = ?;
 -- name: offsets
 SELECT file, offset FROM offsets WHERE run = ? ORDER BY file;
 
+-- name: kept_plan
+SELECT p.digest, p.names, p.snapshot, k.warnings FROM kept_plans k JOIN plans p ON p.number = k.plan WHERE k.key = ?;
+
 -- name: latest_results
 -- max() makes the other columns those of the newest row of each group (sqlite.org/lang_select.html, bare columns).
-SELECT name, instance, fingerprint, run, body, max(number) FROM results WHERE plan_key = ?
+SELECT name, instance, fingerprint, run, body, plan, max(number) FROM results WHERE plan_key = ?
 GROUP BY name, instance ORDER BY name, instance;
 
 -- name: result_by_fingerprint
-SELECT plan_key, name, instance, fingerprint, run, body FROM results
+SELECT plan_key, name, instance, fingerprint, run, body, plan FROM results
 WHERE fingerprint = ?1 AND (?2 IS NULL OR plan_key = ?2) ORDER BY number DESC LIMIT 1;
 
 -- name: file

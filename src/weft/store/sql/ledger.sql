@@ -18,6 +18,13 @@ UPDATE leases SET epoch = epoch + 1, run = ?, host = ?, pid = ?, boot = ?, since
 -- name: add_plan
 INSERT INTO plans (digest, names, snapshot) VALUES (?, ?, ?) ON CONFLICT DO NOTHING;
 
+-- name: plan_digest
+-- Of the plan that a run shows.
+SELECT lower(hex(p.digest)) FROM runs r JOIN plans p ON p.number = r.plan WHERE r.number = ?;
+
+-- name: keep_plan
+INSERT OR REPLACE INTO kept_plans (key, plan, warnings) SELECT ?1, r.plan, ?2 FROM runs r WHERE r.number = ?3;
+
 -- name: plan_number
 SELECT number FROM plans WHERE digest = ?;
 
@@ -108,7 +115,7 @@ INSERT INTO offsets (run, file, offset) VALUES (?, ?, ?)
 ON CONFLICT DO UPDATE SET offset = excluded.offset;
 
 -- name: add_result
-INSERT OR REPLACE INTO results (plan_key, name, instance, fingerprint, run, body) VALUES (?, ?, ?, ?, ?, ?);
+INSERT OR REPLACE INTO results (plan_key, name, instance, fingerprint, run, body, plan) VALUES (?, ?, ?, ?, ?, ?, ?);
 
 -- name: add_file
 INSERT OR REPLACE INTO files (path, size, mtime_ns, inode, digest) VALUES (?, ?, ?, ?, ?);

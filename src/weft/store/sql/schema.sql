@@ -32,6 +32,13 @@ CREATE TABLE plans (
     snapshot BLOB NOT NULL
 );
 
+-- Plans by what they were read from: digest of all documents and of how they were read. warnings: JSON records.
+CREATE TABLE kept_plans (
+    key BLOB PRIMARY KEY,
+    plan INTEGER NOT NULL REFERENCES plans (number),
+    warnings TEXT NOT NULL
+) WITHOUT ROWID;
+
 -- One row per commit: the facts of that transaction (codec.py), as text or deflated. number: from 1 without gaps inside
 -- its run. crc: of number, epoch and payload.
 CREATE TABLE facts (
@@ -128,6 +135,7 @@ CREATE TABLE results (
     fingerprint NOT NULL,
     run TEXT NOT NULL,
     body TEXT NOT NULL,
+    plan NOT NULL,
     UNIQUE (plan_key, name, instance, fingerprint)
 );
 CREATE INDEX results_by_fingerprint ON results (fingerprint);

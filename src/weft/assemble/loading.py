@@ -1,0 +1,88 @@
+"""Reading documents for a run: a plan whose files have not changed since a run recorded it is taken from the store.
+
+Nothing is checked twice: the key covers the bytes of every file, where they lie, and every flag that reading depends on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final
+
+from weft import __version__
+from weft.errors import Problem, StoreError
+from weft.formats.snapshot import restore
+from weft.spec.plan import Plan
+from weft.store.archive import SqliteArchive
+from weft.store.database import path_of
+
+KEY_BYTES: Final = 16
+LARGEST_BYTES: Final = 1 << 30  # a plan may not be larger (dialects.md 1.2)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPlan:
+    """A plan as it was read. key: digest of what it was read from, None when it cannot be known again.
+
+    snapshot: the recorded form that it was taken from, None when it was read from its documents.
+    """
+
+    plan: Plan
+    warnings: tuple[Problem, ...]
+    key: str | None = None
+    snapshot: bytes | None = None
+
+    def warnings_text(self) -> str:
+        """The warnings as the store keeps them."""
+        return json.dumps([warning.as_json() for warning in self.warnings], ensure_ascii=False)
+
+
+def read_plan(paths: Sequence[str], state: str, how: Mapping[str, Any], load: Callable[[], Any]) -> ReadPlan:
+    """The plan of documents. state: the folder that may know them. how: all that reading depends on beside the files.
+
+    load: reads them in full, giving `plan` and `warnings`. Raises PlanError.
+    """
+    key = _key(paths, how)
+    known = _recorded(state, key) if key is not None else None
+    if known is not None:
+        return known
+    loaded = load()
+    return ReadPlan(loaded.plan, loaded.warnings, key)
+
+
+def _key(paths: Sequence[str], how: Mapping[str, Any]) -> str | None:
+    """None for what is no regular file: its content cannot be read twice."""
+    digest = blake2b(digest_size=KEY_BYTES)
+    digest.update(repr((__version__, os.getcwd(), sorted(how.items()))).encode("utf-8", "surrogateescape"))
+    for path in paths:
+        try:
+            if not os.path.isfile(path) or os.path.getsize(path) > LARGEST_BYTES:
+                return None
+            with open(path, "rb") as file:
+                content = file.read()
+        except (OSError, ValueError):
+            return None  # reading it in full will say what is wrong
+        name = os.path.abspath(path).encode("utf-8", "surrogateescape")
+        digest.update(b"%d:%d:" % (len(name), len(content)) + name)
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _recorded(state: str, key: str) -> ReadPlan | None:
+    if not os.path.exists(path_of(state)):
+        return None
+    try:
+        with SqliteArchive(state) as archive:
+            found = archive.kept_plan(key)
+        if found is None:
+            return None
+        snapshot, warnings = found
+        told = tuple(Problem(**record) for record in json.loads(warnings))
+        return ReadPlan(restore(snapshot), told, key, snapshot)
+    except (StoreError, ValueError):
+        return (
+            None  # only a short cut: the documents say the same, and a store that is unusable is told when it is opened
+        )

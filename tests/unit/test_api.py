@@ -1,0 +1,196 @@
+"""Python's front: what a script or a notebook does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import weft
+from weft.errors import StoreError, UsageError
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Any:
+    def plan(tasks: dict[str, Any], name: str = "plan.json", **more: Any) -> str:
+        (tmp_path / name).write_text(json.dumps({"weft": 1, "tasks": tasks, **more}), encoding="utf-8")
+        return str(tmp_path / name)
+
+    return plan
+
+
+TWO = {
+    "a": {"command": ["echo", "hello"], "product": "stdout"},
+    "b": {"command": ["echo", "{x} you"], "dependencies": [{"name": "a", "as": "x"}], "product": "stdout"},
+}
+
+
+def waiting_for(gate: Path) -> dict[str, Any]:
+    return {"shell": f"until [ -e {gate} ]; do sleep 0.01; done"}
+
+
+def test_a_plan_runs_to_its_end_and_answers_for_its_tasks(write: Any) -> None:
+    run = weft.load(write(TWO)).run(jobs=2)
+    assert (run.state, run.exit_code) == ("ok", 0)
+    assert (run["b"].state, run["b"].cause, run["b"].product) == ("ok", None, "hello you")
+    assert run["b"].log() == b"hello you\n"
+    assert run["b"].usage is not None and run["b"].usage.seconds > 0
+    assert [row.key.attempt for row in run["a"].attempts] == [1]
+    assert run.counts()["ok"] == 2
+    assert run.explain("a").action == "run"
+    assert run.wait() is run
+
+
+def test_every_mistake_of_a_document_is_in_the_error(write: Any) -> None:
+    bad = {"a": {"command": ["true"], "dependencies": ["nobody"]}, "b": {"comand": ["true"]}}
+    with pytest.raises(weft.PlanError) as raised:
+        weft.load(write(bad))
+    assert len(raised.value.problems()) >= 2
+
+
+def test_options_are_values_or_texts(write: Any) -> None:
+    path = write({"a": {"command": ["echo", "{n}"], "product": "json"}}, options={"n": {"type": "int"}})
+    for given in (3, "3"):
+        assert weft.load(path, options={"n": given}).run()["a"].product == 3
+
+
+def test_a_setting_that_does_not_exist_is_told_with_the_nearest(write: Any) -> None:
+    with pytest.raises(UsageError) as raised:
+        weft.load(write(TWO)).run(job=2)
+    assert "jobs" in (raised.value.hint or "")
+    with pytest.raises(UsageError):
+        weft.load(write(TWO)).run()["c"]
+
+
+def test_a_failed_task_is_a_value_and_no_exception(write: Any) -> None:
+    run = weft.load(write({"a": {"command": ["sh", "-c", "exit 3"], "product": "stdout"}})).run()
+    assert (run.state, run.exit_code) == ("failed", 1)
+    assert (run["a"].state, run["a"].cause) == ("failed", "exit:3")
+    with pytest.raises(LookupError):
+        _ = run["a"].product
+
+
+def test_a_started_run_goes_on_beside_and_can_be_waited_for(write: Any, tmp_path: Path) -> None:
+    run = weft.load(write({"a": waiting_for(tmp_path / "gate"), "b": {"command": ["true"]}})).start(jobs=2)
+    assert (run.state, run.exit_code, run["a"].state) == ("running", None, "pending")
+    assert run.id and sum(run.counts().values()) == 2
+    (tmp_path / "gate").touch()
+    assert run.wait().state == "ok"
+
+
+def test_a_started_run_can_be_cancelled(write: Any, tmp_path: Path) -> None:
+    run = weft.load(write({"a": waiting_for(tmp_path / "never"), "b": {"command": ["true"]}})).start(jobs=2)
+    run.cancel(["a"])
+    run.wait()
+    assert (run["a"].state, run["a"].cause, run["b"].state) == ("cancelled", "cancelled", "ok")
+    run.cancel()  # it has ended: nothing happens
+    assert run["b"].state == "ok"
+
+
+def test_a_started_run_can_be_stopped_and_is_then_interrupted(write: Any, tmp_path: Path) -> None:
+    run = weft.load(write({"a": waiting_for(tmp_path / "never")})).start()
+    run.stop()
+    with pytest.warns(weft.WeftWarning, match="interrupted"):
+        run.wait()
+    assert (run.state, run["a"].cause) == ("interrupted", "interrupted")
+
+
+def test_what_keeps_a_run_from_starting_is_raised_where_it_was_started(write: Any, tmp_path: Path) -> None:
+    plan = weft.load(write(TWO))
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError):
+        plan.start(state=str(tmp_path / "file" / "state"))
+
+
+def test_a_run_works_in_any_thread(write: Any) -> None:
+    plan = weft.load(write(TWO))
+    states: list[str] = []
+    thread = threading.Thread(target=lambda: states.append(plan.run().state))
+    thread.start()
+    thread.join()
+    assert states == ["ok"]
+
+
+def test_a_run_inside_an_event_loop_does_not_block_it(write: Any, tmp_path: Path) -> None:
+    plan = weft.load(write({"a": waiting_for(tmp_path / "gate")}))
+
+    async def both() -> weft.Run:
+        run = asyncio.ensure_future(plan.arun())
+        await asyncio.sleep(0)
+        (tmp_path / "gate").touch()  # only a loop that is not blocked comes here
+        return await run
+
+    assert asyncio.run(both()).state == "ok"
+
+
+def test_a_plain_run_works_inside_an_event_loop_too(write: Any) -> None:
+    async def inside() -> str:
+        return weft.load(write(TWO)).run().state
+
+    assert asyncio.run(inside()) == "ok"
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_an_awaited_run_that_is_cancelled_leaves_nothing_running(write: Any, tmp_path: Path, is_begun: bool) -> None:
+    began = tmp_path / "began"
+    plan = weft.load(write({"a": {"shell": f"touch {began}; while :; do sleep 0.01; done"}}))
+
+    async def cancelled() -> None:
+        run = asyncio.ensure_future(plan.arun())
+        await asyncio.sleep(0)
+        while is_begun and not began.exists():
+            await asyncio.sleep(0.005)
+        run.cancel()
+        await run
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+
+
+def test_two_runs_of_two_plans_live_in_one_process(write: Any, tmp_path: Path) -> None:
+    first = weft.load(write({"a": waiting_for(tmp_path / "gate")}, "one.json")).start()
+    second = weft.load(write({"a": {"command": ["touch", str(tmp_path / "gate")]}}, "two.json")).start()
+    assert (second.wait().state, first.wait().state) == ("ok", "ok")
+    assert first.id != second.id and first.state_folder == second.state_folder
+
+
+def test_a_run_answers_with_its_own_products_also_after_a_later_one(write: Any, tmp_path: Path) -> None:
+    tasks = {
+        "a": {"command": ["cat", "in"], "requires": {"files": ["in"]}, "product": "stdout", "cache": "always"},
+        "m": {
+            "command": ["echo", "{i}"],
+            "foreach": {"values": [1, 2], "as": "i"},
+            "product": "json",
+            "cache": "always",
+        },
+    }
+    path = write(tasks)
+    (tmp_path / "in").write_text("old\n")
+    first = weft.load(path).run()
+    (tmp_path / "in").write_text("new\n")
+    second = weft.load(path).run()
+    third = weft.load(path).run()
+    assert [run["a"].product for run in (first, second, third)] == ["old", "new", "new"]
+    assert [run["m"].product for run in (first, second, third)] == [[1, 2]] * 3
+    assert third["a"].cause == "cached" and third["m"].cause == "cached"
+
+
+def test_a_rewritten_plan_runs_instead(write: Any) -> None:
+    run = weft.load(write(TWO)).select("a").run()
+    assert run["a"].state == "ok"
+    assert len(run.plan.graph) == 1
+
+
+def test_news_of_a_run_are_warnings_and_a_strict_filter_is_no_harm_to_the_run(write: Any, tmp_path: Path) -> None:
+    path = write({"a": waiting_for(tmp_path / "never")})
+    with pytest.warns(weft.WeftWarning, match="time limit"):
+        weft.load(path).run(timeout=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(weft.WeftWarning, match="time limit"):
+            weft.load(path).run(timeout=0.1)
