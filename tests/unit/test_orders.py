@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,9 +62,17 @@ def test_plan_options_fill_slots_under_the_tasks_own_parameters() -> None:
     assert order.launch == Process(("1", "2"))
 
 
-def test_a_script_gets_its_parameters_as_arguments() -> None:
-    order = write(Script("tool.py"), parameters={"k": [1, 2], "fast": True, "none": None})
-    assert order.launch.argv == (sys.executable, "/plans/tool.py", "--k", "1", "--k", "2", "--fast")
+def test_a_script_gets_its_parameters_as_arguments(tmp_path: Path) -> None:
+    script = tmp_path / "tool.py"
+    script.write_text("")
+    order = write(Script(str(script)), parameters={"k": [1, 2], "fast": True, "none": None})
+    assert order.launch.argv == (sys.executable, str(script), "--k", "1", "--k", "2", "--fast")
+
+
+def test_a_script_that_does_not_exist_is_not_found() -> None:
+    with pytest.raises(OrderError, match="there is no script") as caught:
+        write(Script("tool.py"))
+    assert caught.value.cause == "not_found"
 
 
 def test_a_command_gets_mapped_parameters_only_when_a_mapping_is_given() -> None:
@@ -113,5 +122,5 @@ def test_what_becomes_the_product_is_kept() -> None:
 
 def test_values_that_no_mapping_can_show_end_the_attempt_with_setup() -> None:
     with pytest.raises(OrderError) as caught:
-        write(Script("s.py"), parameters={"k": {"a": 1}})
+        write(Command(("p",)), parameters={"k": {"a": 1}}, policy=Policy(mapping="--{key}={value}"))
     assert caught.value.cause == "setup"

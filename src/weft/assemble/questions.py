@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from weft.assemble.run_settings import RunSettings, check_executors, state_folder
+from weft.assemble.selecting import select_tasks
 from weft.errors import UsageError, hint_nearest
 from weft.formats.snapshot import restore
 from weft.ports import RunRow, TaskRow
-from weft.runtime.selection import choose
 from weft.scheduling.freshness import CACHED, NEVER_CACHED, NOT_CACHEABLE
+from weft.scheduling.outcomes import INTERRUPTED
 from weft.scheduling.reasons import Reason
 from weft.spec.plan import Plan
 from weft.store.archive import SqliteArchive
@@ -46,11 +47,15 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class CancelAnswer:
-    """What a request to cancel reached. tasks: None for all. live: whether an engine heard it."""
+    """What a request to cancel reached. tasks: that were not done yet, None for all. live: whether an engine heard it.
+
+    done: named tasks, or all, that had ended before.
+    """
 
     run: str
     tasks: tuple[str, ...] | None
     live: bool
+    done: tuple[str, ...] = ()
 
 
 class Finding(NamedTuple):
@@ -71,7 +76,7 @@ def preview(plan: Plan, settings: RunSettings) -> Mapping[str, PlannedTask]:
     """What a run would do now, by task name in plan order; starts nothing and writes nothing."""
     from weft.assemble.session import planning_inspector
 
-    selected = choose(plan, settings.select, settings.exclude, settings.until, settings.start_from)
+    selected = select_tasks(plan, settings)
     check_executors(plan, settings)
     folder = state_folder(plan.root, settings)
     inspector = planning_inspector(plan, folder if os.path.exists(path_of(folder)) else None, settings)
@@ -190,12 +195,22 @@ def cancel(state: str, run: str | None, tasks: Sequence[str] | None, force: bool
         for name in tasks or ():
             _task_of(archive, row, name)
         live = archive.is_owned(row)
+        left = {task.name for task in archive.tasks(row.run) if _may_be_cancelled(task)}
+    done = tuple(name for name in tasks or () if name not in left)
+    if not live and not (left if tasks is None else left.intersection(tasks)):
+        return CancelAnswer(row.run, (), False, done)
     if live:
         with Mailbox(state) as mailbox:
             mailbox.post(row.run, "cancel", {"tasks": None if tasks is None else list(tasks), "force": force})
     else:
         cancel_dead(state, row, tasks)
-    return CancelAnswer(row.run, None if tasks is None else tuple(tasks), live)
+    reached = None if tasks is None else tuple(name for name in tasks if name in left)
+    return CancelAnswer(row.run, reached, live, done)
+
+
+def _may_be_cancelled(task: TaskRow) -> bool:
+    """What has not ended, or would be taken up by a resume without having failed."""
+    return task.state in ("pending", "running") or task.cause == INTERRUPTED
 
 
 def stop(state: str, run: str) -> None:

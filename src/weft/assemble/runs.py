@@ -11,6 +11,7 @@ from dataclasses import replace
 from weft.assemble.loading import ReadPlan
 from weft.assemble.products import has_product
 from weft.assemble.run_settings import RunSettings, check_executors, state_folder
+from weft.assemble.selecting import select_tasks
 from weft.assemble.session import Session, executor_name
 from weft.errors import OwnedError, UsageError, hint_nearest
 from weft.executors.living import living_attempts
@@ -19,7 +20,7 @@ from weft.formats.snapshot import restore, snapshot
 from weft.ports import AttemptRow, NewRun, Observer, OpenRun, RunEnding, RunRow, TaskRow
 from weft.runtime.clock import SystemClock, SystemWaiter
 from weft.runtime.recovery import OPEN_STATES, PlanChange, compare, end_changed, recover, reopen, unfinished
-from weft.runtime.selection import check_unselected, choose
+from weft.runtime.selection import check_unselected
 from weft.scheduling.events import CancelRequested, Event, Interrupted
 from weft.scheduling.outcomes import INTERRUPTED
 from weft.spec.plan import Plan
@@ -38,9 +39,9 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer], origin
     Raises PlanError, UsageError, StoreError, OwnedError before anything starts; StoreError when the state is lost later.
     """
     arm_from(os.environ)
-    selected = choose(plan, settings.select, settings.exclude, settings.until, settings.start_from)
     check_executors(plan, settings)
     folder = state_folder(plan.root, settings)
+    selected = select_tasks(plan, settings)
     check_unselected(plan, selected, lambda task: has_product(folder, plan, task))
     store = SqliteStore(folder, settings.durability)
     try:
@@ -187,6 +188,7 @@ def reload(row: RunRow, recorded: Plan) -> Plan:
         schema=told.get("schema"),
         shell_eval=bool(told.get("shell_eval", True)),
         as_json=told.get("inputs", ()),
+        replacements=[(name, path) for name, path in told.get("replacements", ())],
     ).plan
 
 

@@ -274,20 +274,18 @@ def _history(folder: str, plan: Plan, settings: RunSettings) -> History:
     from weft.store.archive import SqliteArchive
 
     def results() -> Mapping[tuple[str, str], ResultRow]:
-        archive = SqliteArchive(folder)
-        try:
+        with SqliteArchive(folder) as archive:
             return archive.results(plan.key)
-        finally:
-            archive.close()
 
     def files() -> Mapping[str, FileRow]:
-        archive = SqliteArchive(folder)
-        try:
+        with SqliteArchive(folder) as archive:
             return archive.files()
-        finally:
-            archive.close()
 
-    return History(results, files)
+    def older() -> Mapping[tuple[str, str, str], ResultRow]:
+        with SqliteArchive(folder) as archive:
+            return archive.every_result(plan.key)
+
+    return History(results, files, older)
 
 
 def _no_results() -> Mapping[tuple[str, str], ResultRow]:

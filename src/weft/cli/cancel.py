@@ -25,9 +25,13 @@ def command(ctx: click.Context, words: tuple[str, ...], force: bool) -> int:
     answer = assemble.cancel(session.state(), row.run, names or None, force)
     tasks = list(answer.tasks) if answer.tasks is not None else None
     if session.wants_json:
-        session.give({"run": answer.run, "tasks": tasks, "live": answer.live})
+        session.give({"run": answer.run, "tasks": tasks, "live": answer.live, "done": list(answer.done)})
         return 0
     run = f"run {answer.run[:12]}"
+    if tasks == []:
+        named = ", ".join(answer.done) or "all of it"
+        session.say(f"nothing to cancel in {run}: {named} has ended\n")
+        return 0
     number = None if tasks is None else f"{len(tasks)} {'task' if len(tasks) == 1 else 'tasks'}"
     if answer.live:
         session.say(

@@ -97,6 +97,13 @@ documents = _all(
         multiple=True,
         help="Options from JSON, TOML or YAML.",
     ),
+    option(
+        "--replace",
+        "replacements",
+        metavar="TASK=FILE",
+        multiple=True,
+        help="The value in FILE stands for TASK and its product.",
+    ),
     root,
     setting("--strict", "strict", "Warnings are errors.", is_flag=True),
     setting(

@@ -40,6 +40,7 @@ class Documents:
     options: tuple[tuple[str, Any], ...]
     strict: bool
     shell_eval: bool
+    replacements: tuple[tuple[str, str], ...] = ()
 
     def recorded(self) -> dict[str, Any]:
         """What a run keeps of it, so that `weft resume` reads the same documents again."""
@@ -52,6 +53,7 @@ class Documents:
             "options": [[name, value] for name, value in self.options],
             "strict": self.strict,
             "shell_eval": self.shell_eval,
+            "replacements": [[name, os.path.abspath(path)] for name, path in self.replacements],
         }
 
 
@@ -134,6 +136,7 @@ class Session:
             tuple(options),
             self.settings["strict"],
             self.settings["shell_eval"],
+            tuple(map(_split_replacement, given(ctx, "replacements") or ())),
         )
 
     def read_for_run(self, documents: Documents) -> ReadPlan:
@@ -145,7 +148,8 @@ class Session:
         paths = (*documents.paths, *documents.inputs)
         start = documents.root or (os.path.dirname(os.path.abspath(paths[0])) if paths else os.getcwd())
         state = self.settings["state"] or os.path.join(start, STATE_FOLDER)
-        paths_and_schema = (*paths, documents.schema) if documents.schema else paths
+        besides = (documents.schema,) if documents.schema else ()
+        read_files = (*paths, *besides, *(path for _, path in documents.replacements))
         was_told = False
 
         def load() -> Loaded:
@@ -154,7 +158,7 @@ class Session:
             return self.load(documents)
 
         gc.disable()  # it would walk the plan over and over while it grows, and it holds no cycle
-        read = assemble.read_plan(paths_and_schema, state, documents.recorded(), load)
+        read = assemble.read_plan(read_files, state, documents.recorded(), load)
         gc.freeze()
         gc.enable()
         if not was_told:
@@ -174,6 +178,7 @@ class Session:
             strict=documents.strict,
             schema=documents.schema,
             shell_eval=documents.shell_eval,
+            replacements=documents.replacements,
             as_json=documents.inputs,
             stdin=sys.stdin.buffer.read,
             advise=advise,
@@ -316,6 +321,13 @@ def _settings_folder(ctx: click.Context) -> str:
         if os.path.isfile(path):
             return os.path.dirname(os.path.abspath(path))
     return os.getcwd()
+
+
+def _split_replacement(text: str) -> tuple[str, str]:
+    name, sign, path = text.partition("=")
+    if not sign or not name.strip() or not path:
+        raise UsageError(f"--replace {text!r} is not TASK=FILE", "as in --replace fetch=fixtures/fetch.json")
+    return name.strip(), path
 
 
 def _split_option(text: str) -> tuple[str, Any]:

@@ -48,13 +48,15 @@ SHOWN_REASONS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What earlier runs left. Both are called at most once, in the inspector's thread.
+    """What earlier runs left. Each is called at most once, in the inspector's thread.
 
-    results: by (task name, item). files: by absolute path.
+    results: the latest by (task name, item). files: by absolute path. older: all of them by (task name, item, fingerprint),
+    asked for when something has changed, because it may have changed back.
     """
 
     results: Callable[[], Mapping[tuple[str, str], ResultRow]]
     files: Callable[[], Mapping[str, FileRow]]
+    older: Callable[[], Mapping[tuple[str, str, str], ResultRow]] = dict
 
 
 class Products(Protocol):
@@ -109,6 +111,7 @@ class Examiner:
         self._products = products
         self._history = history
         self._recorded: dict[tuple[str, str], ResultRow] | None = None
+        self._older: Mapping[tuple[str, str, str], ResultRow] | None = None
         self._loading = Lock()
         self._fingerprints = Fingerprints(plan, place, self.contents, self._product, self._made)
         self._surroundings = Surroundings(
@@ -249,15 +252,13 @@ class Examiner:
         self, task: int, given: Task, findings: Findings, items: tuple[str, ...] | None, is_forced: bool
     ) -> Inspected:
         parts = self._fingerprints.parts(task, findings)
-        results = self._results_by_name()
         if items is None:
-            row = results.get((given.name, ""))
+            row = self._row_for(given, "", parts)
             decision = self._judge(given, parts, row, outputs_of(self.plan, given), is_forced)
             if not decision.fresh:
                 self._begun[task] = parts
-            elif row is not None and row.plan != self._plan_digest:
-                row = results[given.name, ""] = row._replace(plan=self._plan_digest)
-                self.results.append(row)  # the next run sees at a glance that nothing has changed
+            elif row is not None:
+                row = self._confirm(row)
             fingerprint = row.fingerprint if row is not None and row.parts == parts else combine(parts)
             return Inspected(task, None, None, None, decision.fresh, fingerprint, frozenset(), decision.reasons)
         fresh = set()
@@ -268,10 +269,10 @@ class Examiner:
             own = self._fingerprints.item_part(given, instance, item, binder(item))
             own_parts.append(own)
             whole = {**parts, own[0]: own[1]}
-            decision = self._judge(
-                given, whole, results.get((given.name, item)), self.outputs(task, instance), is_forced
-            )
-            if decision.fresh:
+            row = self._row_for(given, item, whole)
+            decision = self._judge(given, whole, row, self.outputs(task, instance), is_forced)
+            if decision.fresh and row is not None:
+                self._confirm(row)
                 fresh.add(instance)
                 continue
             self._begun_items[task, instance] = own
@@ -283,6 +284,26 @@ class Examiner:
         return Inspected(
             task, None, None, items, all_fresh, fingerprint, frozenset(fresh), tuple(reasons) or UP_TO_DATE.reasons
         )
+
+    def _row_for(self, given: Task, item: str, parts: Mapping[str, str]) -> ResultRow | None:
+        """The finished work to compare with: the latest, unless earlier work was made from just these parts."""
+        latest = self._results_by_name().get((given.name, item))
+        if latest is None or latest.parts == parts:
+            return latest
+        if self._older is None:
+            with self._loading:
+                if self._older is None:
+                    self._older = self._history.older()
+        return self._older.get((given.name, item, combine(parts)), latest)
+
+    def _confirm(self, row: ResultRow) -> ResultRow:
+        """Finished work stands: the next run is to find it first, and to see at a glance that nothing has changed."""
+        latest = self._results_by_name()
+        confirmed = row._replace(plan=self._plan_digest)
+        if latest.get((row.name, row.instance)) != confirmed:
+            latest[row.name, row.instance] = confirmed
+            self.results.append(confirmed)
+        return confirmed
 
     def _judge(
         self, given: Task, parts: Mapping[str, str], row: ResultRow | None, outputs: Sequence[str], is_forced: bool

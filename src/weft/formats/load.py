@@ -18,6 +18,7 @@ from weft.formats.link import Advise, link
 from weft.formats.mistakes import NO_DATA, Document, Mistake, Mistakes, Place, existing, to_problem
 from weft.formats.parse import collector_paused, parse
 from weft.formats.read import FORMAT_BY_SUFFIX, STANDARD_INPUT, SUFFIXES, Text, read_standard_input, read_text
+from weft.formats.replacing import replace_by_files
 from weft.spec.plan import Plan
 
 DIGEST_BYTES = 32  # blake2b; as everywhere in weft
@@ -54,6 +55,7 @@ def load(
     stdin: Callable[[], bytes] | None = None,
     cwd: str | None = None,
     as_json: Collection[str] = (),
+    replacements: Sequence[tuple[str, str]] = (),
     advise: Advise | None = None,
 ) -> Loaded:
     """The plan that the files make together. Raises PlanError with every mistake, sorted by file and place.
@@ -62,7 +64,8 @@ def load(
     options: `-o` pairs: a plan's option, or `task.parameter`; texts are read by the option's type.
     strict: warnings are errors. schema: a JSON Schema file for the raw documents. shell_eval: False refuses variables that
     are the output of a command. cwd: what relative paths start from. as_json: those of `paths` that are JSON whatever their
-    suffix. advise: finds what else is worth a warning in the sound plan.
+    suffix. replacements: (task, file): the file's value takes the task's place.
+    advise: finds what else is worth a warning in the sound plan.
     """
     paths = [os.fspath(path) for path in paths]
     folder = os.path.abspath(cwd or os.getcwd())
@@ -72,6 +75,8 @@ def load(
     with collector_paused():
         drafts = _drafts(paths, settings, documents, mistakes)
         plan = link(drafts, folder, root, options, mistakes, advise)
+        if plan is not None and replacements:
+            plan = replace_by_files(plan, replacements, folder, mistakes)
     return _finish(plan, documents, mistakes, strict, paths)
 
 

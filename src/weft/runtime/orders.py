@@ -10,7 +10,7 @@ from typing import Any, Literal
 from weft.ports import Code, Function, Order, Process
 from weft.scheduling.commands import StartAttempt
 from weft.scheduling.keys import WHOLE
-from weft.scheduling.outcomes import SETUP
+from weft.scheduling.outcomes import NOT_FOUND, SETUP
 from weft.spec import mapping, slots
 from weft.spec.actions import Action, Call, Command, Expand, Script, Serialized, Shell, Snippet
 from weft.spec.environments import Environment
@@ -121,7 +121,10 @@ class OrderWriter:
                 return Process(("/bin/sh", "-c", text))
             case Script(path):
                 words = self._mapped(task, values, optional=False)
-                return Process((interpreter or sys.executable, os.path.join(self._plan.root, path), *words))
+                file = os.path.join(self._plan.root, path)
+                if not os.path.isfile(file):
+                    raise OrderError(NOT_FOUND, f"there is no script {file}")
+                return Process((interpreter or sys.executable, file, *words))
             case Snippet(source):
                 return Code(source, values, f"<{task.name}>")
             case Call(function):

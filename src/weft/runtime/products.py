@@ -17,7 +17,9 @@ from weft.scheduling.keys import WHOLE
 from weft.scheduling.outcomes import MISSING_OUTPUT, TYPE, LogRegion, Outcome
 from weft.spec.fingerprint import digest
 from weft.spec.plan import Plan
+from weft.spec.products import Product
 from weft.spec.tasks import Dependency, Task
+from weft.spec.types import BUILTIN, problem_of
 
 
 class ProductError(LookupError):
@@ -86,14 +88,27 @@ class Products:
         try:
             if outcome.product is None and self._wanted.get(task):
                 self._files.sync(outcome.stdout)
-            if source == "json":
-                json.loads(outcome.product if outcome.product is not None else self._text_of(outcome.stdout))
+            problem = self._type_problem(product, outcome)
+            if problem is not None:
+                return _failed(outcome, TYPE, problem)
         except ValueError as error:
             return _failed(outcome, TYPE, f"the output is not JSON: {error}")
         except (LookupError, OSError) as error:
             return _failed(outcome, MISSING_OUTPUT, f"its product cannot be kept: {error}")
         self._keep(task, instance, outcome.product, outcome.stdout)
         return outcome
+
+    def _type_problem(self, product: Product | None, outcome: Outcome) -> str | None:
+        """Why what was made is not of its product's type; the value of a captured output is its text. Raises ValueError."""
+        assert product is not None
+        if product.source == "stdout" and product.type in ("any", "str"):
+            return None
+        text = outcome.product if outcome.product is not None else self._text_of(outcome.stdout)
+        value = text if product.source == "stdout" else json.loads(text)
+        if product.type == "any":
+            return None
+        problem = problem_of(value, product.type, {**BUILTIN, **self._plan.types})
+        return None if problem is None else f"the product is no {product.type}: {problem}"
 
     def accept_outputs(self, task: int, instance: int, outcome: Outcome) -> Outcome:
         """Likewise for files as a product, once they are known to be there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from weft.errors import PlanError, Problem
 from weft.spec.plan import Plan
@@ -16,17 +16,19 @@ def choose(
     exclude: Sequence[str] = (),
     until: Sequence[str] = (),
     start_from: Sequence[str] = (),
+    *,
+    states: Mapping[str, str] | None = None,
 ) -> tuple[int, ...]:
     """Indexes in plan order (design.md 16): the union of all that is named, else everything; `exclude` is taken away last.
 
-    Raises PlanError with every expression that selects nothing or cannot be read.
+    states: by task name, for `state:`. Raises PlanError with every expression that selects nothing or cannot be read.
     """
     graph = plan.graph
     problems: list[Problem] = []
 
     def read(flag: str, expression: str) -> set[int]:
         try:
-            return set(select(graph, expression))
+            return set(select(graph, expression, states))
         except SelectError as error:
             problems.append(Problem("select", f"{flag} {expression!r}: {error}", hint=error.hint))
             return set()

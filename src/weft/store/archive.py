@@ -99,6 +99,12 @@ class SqliteArchive:
 
     # -- beyond the port
 
+    def every_result(self, plan_key: str) -> dict[tuple[str, str, str], ResultRow]:
+        """All finished work of a plan by (task name, item, fingerprint), superseded work, too."""
+        found = self._all("every_result", pack_text(plan_key))
+        with database.reading(self._path):
+            return {(row.name, row.instance, row.fingerprint): row for row in rows.load_results(found)}
+
     def reasons(self, run: str, task: int) -> tuple[Reason, ...]:
         """Why the task had to run, or need not; empty when it was never looked at."""
         found = self._all("reasons", self._number(run), task)

@@ -73,6 +73,9 @@ SELECT p.digest, p.names, p.snapshot, k.warnings FROM kept_plans k JOIN plans p 
 SELECT name, instance, fingerprint, run, body, plan, max(number) FROM results WHERE plan_key = ?
 GROUP BY name, instance ORDER BY name, instance;
 
+-- name: every_result
+SELECT plan_key, name, instance, fingerprint, run, body, plan FROM results WHERE plan_key = ? ORDER BY number;
+
 -- name: result_by_fingerprint
 SELECT plan_key, name, instance, fingerprint, run, body, plan FROM results
 WHERE fingerprint = ?1 AND (?2 IS NULL OR plan_key = ?2) ORDER BY number DESC LIMIT 1;
