@@ -112,7 +112,7 @@ def test_a_retry_of_a_mapped_task_that_was_ok_runs_all_of_it_anew(folder: Folder
     plan = folder.write({"m": mapped("echo $item >> ran")})
     folder.run(plan, jobs=1)
     folder.retry(plan, "m")
-    assert folder.lines("ran") == ["p", "q", "r"] * 2
+    assert sorted(folder.lines("ran")) == ["p", "p", "q", "q", "r", "r"]
     with assemble.archive(folder.state) as archive:
         run = archive.find().run
         assert len(archive.runs()) == 1

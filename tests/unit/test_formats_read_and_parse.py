@@ -146,7 +146,10 @@ def test_mistakes_of_several_files_are_told_together(tmp_path: Path) -> None:
         (" \n\t ", None, None),
         ('{"tasks": [}', 1, 12),
         ('{"tasks": []}\n{"tasks": []}', 2, 1),
-        ('{"tasks": [],}', 1, 14),
+        ('{"tasks": [],}', 1, 13),
+        ('{"tasks": [{},\n\t ]}', 1, 14),
+        ('{"a": [1,}', 1, 10),
+        ('{"a": [}', 1, 8),
         ("{'tasks': []}", 1, 2),
         ('{"a": "tab\tin text"}', 1, 11),
         ("aaaa", 1, 1),
@@ -156,6 +159,11 @@ def test_mistakes_of_several_files_are_told_together(tmp_path: Path) -> None:
 def test_broken_json_is_told_with_its_place(tmp_path: Path, text: str, line: int | None, column: int | None) -> None:
     problem = problem_of(tmp_path, text)
     assert (problem.code, problem.line, problem.column) == ("parse.syntax", line, column)
+
+
+@pytest.mark.parametrize("text", ['{"tasks": [],\n}', '{"tasks": [{} , ]}'])
+def test_a_comma_after_the_last_member_is_called_that(tmp_path: Path, text: str) -> None:
+    assert problem_of(tmp_path, text).message.endswith("is not JSON: a comma after the last member")
 
 
 def test_every_repeated_key_is_told_with_both_places(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from weft.assemble.selecting import select_tasks
 from weft.assemble.session import Session, executor_name
 from weft.errors import OwnedError, UsageError, hint_nearest
 from weft.executors.living import living_attempts
+from weft.executors.receipts import begun_after
 from weft.failpoints import arm_from, declare, hit
 from weft.formats.snapshot import restore, snapshot
 from weft.ports import AttemptRow, NewRun, Observer, OpenRun, RunEnding, RunRow, TaskRow
@@ -25,7 +26,9 @@ from weft.scheduling.events import CancelRequested, Event, Interrupted
 from weft.scheduling.outcomes import INTERRUPTED
 from weft.spec.plan import Plan
 from weft.store.archive import SqliteArchive
+from weft.store.database import behind
 from weft.store.ledger import SqliteLedger
+from weft.store.ownership import boot_id
 from weft.store.sqlite import SqliteStore
 
 REOPENED = declare("resume.reopened", "the run is owned anew, nothing of it was read into a scheduler")
@@ -43,9 +46,12 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer], origin
     folder = state_folder(plan.root, settings)
     selected = select_tasks(plan, settings)
     check_unselected(plan, selected, lambda task: has_product(folder, plan, task))
-    store = SqliteStore(folder, settings.durability)
+    store = SqliteStore(folder, settings.durability, told=lambda text: _remark(observers, text))
     try:
         _refuse_live_attempts(store, plan.key)
+        _refuse_strangers(store)
+        for left in store.left_open(plan.key):
+            _refuse_lost_records(store, left, settings)
         new = NewRun(
             secrets.token_hex(16),
             plan.key,
@@ -60,7 +66,7 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer], origin
         ledger = store.open_run(new)
         if origin is not None and origin.key is not None and origin.snapshot is None:
             ledger.keep_plan(origin.key, origin.warnings_text())
-        with Session(store, ledger, plan, selected, settings, new.run, ledger.epoch) as session:
+        with Session(store, ledger, plan, selected, settings, new.run, ledger.epoch, is_new=True) as session:
             return session.run(observers)
     finally:
         store.close()
@@ -139,9 +145,10 @@ def _take_up(
     present = plan if plan is not None else reload(row, recorded)
     settings = replace(settings, executor=settings.executor or row.settings.get("executor"))
     check_executors(present, settings)
-    store = SqliteStore(folder, settings.durability)
+    store = SqliteStore(folder, settings.durability, told=lambda text: _remark(observers, text))
     try:
         _refuse_live_attempts(store, row.plan_key, but=row.run)
+        _refuse_lost_records(store, row.run, settings)
         ledger, opened = store.reopen_run(row.run)
         hit(REOPENED)
         for warning in store.warnings:
@@ -236,6 +243,26 @@ def _refuse_live_attempts(store: SqliteStore, plan_key: str, but: str | None = N
                 f"run {row.run[:12]} has no engine any more, but {living} of its processes still live",
                 f"weft resume {row.run[:12]} takes them over; weft cancel {row.run[:12]} ends them",
             )
+
+
+def _refuse_lost_records(store: SqliteStore, run: str, settings: RunSettings) -> None:
+    """Exit 3 when receipts tell of attempts that the store never ordered: nobody knows what else it has forgotten.
+
+    With durability `process` a power cut may do that; it has ended whatever lived, so it does no harm.
+    """
+    boot = boot_id() if settings.durability == "process" else None
+    begun = begun_after(os.path.join(store.folder, "runs", run, "receipts"), run, store.counted(run), boot)
+    lost = store.never_ordered(run, begun) if begun else ()
+    if lost:
+        raise behind(store.path, f"{len(lost)} attempts of run {run} have receipts, but no record")
+
+
+def _refuse_strangers(store: SqliteStore) -> None:
+    """Exit 3 while processes live of a run that the store has forgotten: its attempts could be started twice."""
+    for run in store.unknown_runs():
+        living = living_attempts(run)
+        if living:
+            raise behind(store.path, f"{living} processes of run {run} live, but it has no record")
 
 
 def _remark(observers: Sequence[Observer], text: str) -> None:

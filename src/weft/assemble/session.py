@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from weft.assemble.products import StoredProducts
 from weft.assemble.run_settings import RunSettings
+from weft.executors.processes import ProcessExecutor
 from weft.files.inspector import FileInspector, History
 from weft.ports import Executor, FileRow, Observer, OpenRun, ResultRow, RunEnding, RunOpening
 from weft.runtime.bindings import Binder
@@ -25,6 +26,7 @@ from weft.scheduling.events import CancelRequested, CapacityChanged, Event, Limi
 from weft.scheduling.scheduler import Scheduler, SchedulerOptions
 from weft.scheduling.workload import QueueLimit
 from weft.spec.plan import Plan
+from weft.spec.requirements import NO_REQUIREMENTS
 from weft.spec.resources import CORES, MILLI
 from weft.spec.tasks import Task
 
@@ -57,17 +59,26 @@ class Session:
         settings: RunSettings,
         run: str,
         epoch: int,
+        *,
+        is_new: bool = False,
     ):
         self._plan = plan
         self._selected = selected
         self._settings = settings
         self._run = run
+        self._store = store
         self._folder = store.folder
         self._ledger = ledger
         self._epoch = epoch
         self.default = settings.executor or "local"
         with ExitStack() as opened:
             opened.callback(ledger.close)
+            self.executors: dict[str, Executor] = {}
+            for name in self._executor_names():
+                self.executors[name] = self.make_executor(name)
+                opened.callback(self.executors[name].close)
+            if is_new and self._will_start():
+                self._wake_supervisor()
             self._interrupts = Interrupts()
             opened.callback(self._interrupts.restore)
             self._inbox = _open_inbox(store.folder, run)
@@ -91,10 +102,6 @@ class Session:
             opened.callback(self._inspector.close)
             for task in _mapped_makers_outside(plan, selected):
                 self._products.take_items(task, files.items_of_unselected(task))
-            self.executors: dict[str, Executor] = {}
-            for name in self._executor_names():
-                self.executors[name] = self.make_executor(name)
-                opened.callback(self.executors[name].close)
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Session:
@@ -130,7 +137,7 @@ class Session:
             preparation=self._preparation,
             products=self._products,
             clock=SystemClock(),
-            waiter=SystemWaiter(),
+            waiter=SystemWaiter(self._store.check_place),
             interrupts=self._interrupts,
             requests=self._requests,
             observers=observers,
@@ -148,6 +155,20 @@ class Session:
             self._inspector.recover_items(task, [item for item, _, _ in items])
         self._products.restore(opened)
 
+    def _will_start(self) -> bool:
+        """Whether some task starts for certain, whatever the world is like: one that is no dependency's and is never cached."""
+        tasks = self._plan.graph.tasks
+        return any(
+            not (task.dependencies or task.is_cacheable or task.policy.foreach or task.requires is not NO_REQUIREMENTS)
+            for task in (tasks[index] for index in self._selected)
+        )
+
+    def _wake_supervisor(self) -> None:
+        """Start it now, so that it wakes up on another core while the rest is put together here."""
+        local = self.executors.get("local")
+        if isinstance(local, ProcessExecutor):
+            local.prepare()
+
     def _may_queue_ahead(self) -> bool:
         """Starts that wait for an environment are held back here, so the order in a lane would not be the executor's."""
         return self.default != "noop" and not needs_installing(self._plan)
@@ -161,8 +182,6 @@ class Session:
             from weft.executors.noop import NoopExecutor
 
             return NoopExecutor()
-        from weft.executors.processes import ProcessExecutor
-
         base = {name: value for name, value in os.environ.items() if name not in WEFT_VARIABLES}
         run_folder = os.path.join(self._folder, "runs", self._run)
         log_folder = os.path.join(self._folder, "logs", self._run)

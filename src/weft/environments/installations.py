@@ -183,12 +183,6 @@ class Installations:
                     self._live.discard(process)
 
 
-def user_folder(environ: Mapping[str, str]) -> str:
-    """Where installations lie that all plans of a user share."""
-    cache = environ.get("XDG_CACHE_HOME") or os.path.join(environ.get("HOME") or "/tmp", ".cache")
-    return os.path.join(cache, "weft", "environments")
-
-
 def _steps(place: str, python: str, requirements: Sequence[str]) -> Iterator[tuple[list[str], bytes]]:
     """(arguments of uv, its input) of each step."""
     yield ["venv", "--no-project", "--python", python, place], b""

@@ -122,6 +122,22 @@ class Past:
             self.ended.setdefault(fact[1], fact)
 
 
+def begun_after(folder: str, run: str, offsets: Mapping[str, int], boot: str | None = None) -> set[int]:
+    """Nonces of attempts that receipts beyond `offsets` say have begun, or may have. boot: those of other boots do not count."""
+    found: set[int] = set()
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        if not name.endswith(".log"):
+            continue
+        reader = ReceiptReader(f"{folder}/{name}", run, offsets.get(name, 0))
+        if boot is None or reader.header.get("boot") == boot:
+            is_host = "host" in reader.header
+            for _, fact in reader.read()[0]:
+                if (fact[0] == "starting" and len(fact) == 2) or (fact[0] == "started" and is_host):
+                    found.add(fact[1])
+        reader.close()
+    return found
+
+
 def read_past(folder: str, run: str, wanted: Container[int], offsets: Mapping[str, int]) -> Past:
     """All receipts of a run, as far as they concern the attempts `wanted`. offsets: what was counted already."""
     past = Past()

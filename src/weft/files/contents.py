@@ -68,8 +68,7 @@ class Contents:
         is_stopped: Callable[[], bool] = lambda: False,
     ):
         self._load = known
-        self._known: Mapping[str, FileRow] | None = None
-        self._taken: dict[str, FileRow] = {}
+        self._rows: dict[str, FileRow] | None = None
         self.news: deque[FileRow] = deque()
         self._young: deque[tuple[int, str]] = deque()
         self._young_paths: set[str] = set()
@@ -103,7 +102,7 @@ class Contents:
             found = os.stat(path)
         except (OSError, ValueError):
             return None
-        row = self._row(path)
+        row = (self._rows if self._rows is not None else self._load_rows()).get(path)
         if row is None or row[1] != found.st_size or row[2] != found.st_mtime_ns or row[3] != found.st_ino:
             return None
         return row[4]
@@ -171,14 +170,13 @@ class Contents:
             self._young.append((now_ns + RACY_NANOSECONDS + 1, path))
 
     def _row(self, path: str) -> FileRow | None:
-        row = self._taken.get(path)
-        if row is not None:
-            return row
-        if self._known is None:
-            with self._loading:
-                if self._known is None:
-                    self._known = self._load()
-        return self._known.get(path)
+        return (self._rows if self._rows is not None else self._load_rows()).get(path)
+
+    def _load_rows(self) -> dict[str, FileRow]:
+        with self._loading:
+            if self._rows is None:
+                self._rows = dict(self._load())
+            return self._rows
 
     def _hash(self, path: str) -> ContentState | None:
         started_ns = self._now_ns()
@@ -199,7 +197,7 @@ class Contents:
             self._remember_young(path, size, mtime_ns, started_ns)
             return ContentState(size, UNSETTLED, inode, digest)
         row = FileRow(path, size, mtime_ns, inode, digest)
-        self._taken[path] = row
+        (self._rows if self._rows is not None else self._load_rows())[path] = row
         self.news.append(row)
         return ContentState(size, mtime_ns, inode, digest)
 

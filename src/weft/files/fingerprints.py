@@ -21,7 +21,7 @@ from weft.files.contents import DIGEST_BYTES, Contents
 from weft.files.requirements import Findings
 from weft.files.search import Place
 from weft.ports import ResultRow
-from weft.scheduling.freshness import MISSING, part
+from weft.scheduling.freshness import part
 from weft.spec.actions import Call, Script, Serialized
 from weft.spec.fingerprint import digest, slots_of, task_parts
 from weft.spec.plan import Plan
@@ -151,11 +151,6 @@ class Fingerprints:
             found = digest_pairs((path, self._content(path)) for path in self._made(index))
         self._delivered[index] = found
         return found
-
-    def output_digest(self, path: str) -> str:
-        """Content of an output now, MISSING when there is none. Raises UnreadableError."""
-        state = self._contents.state(self._place.absolute(path))
-        return MISSING if state is None else state.digest
 
     def _content(self, path: str) -> str:
         state = self._contents.state(self._place.absolute(path))

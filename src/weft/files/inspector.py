@@ -97,13 +97,13 @@ class FileInspector:
 
     def ask(self, task: int, force: bool) -> None:
         """Begin looking. force: do not ask whether it is up to date."""
-        answer = None
-        if self.needs_look(task):
-            answer = None if force else self._examiner.glance(task)
-            if answer is None:
+        answer = None if force else self._examiner.glance(task)
+        if answer is None:
+            if self.needs_look(task):
                 self._begin(Ask(task, force))
                 return
-        self._answers.append(answer or Inspected(task))
+            answer = Inspected(task)
+        self._answers.append(answer)
         self._ring()
 
     def needs_look(self, task: int) -> bool:

@@ -85,7 +85,6 @@ Name = Annotated[
 ]
 Time = Annotated[Any, PlainValidator(_time), WithJsonSchema(_TIME_SCHEMA)]
 Delay = Annotated[Any, PlainValidator(_delay), WithJsonSchema(_DELAY_SCHEMA)]
-Size = Annotated[Any, PlainValidator(_size), WithJsonSchema(_SIZE_SCHEMA)]
 Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 Integer = Annotated[int, Field(ge=-LARGEST_COUNT, le=LARGEST_COUNT)]
 
@@ -193,11 +192,6 @@ Cause = Annotated[str, AfterValidator(_cause_kind)]
 @with_config(STRICT)
 class ExpandModel(TypedDict, total=False):
     expand: Required[Text]
-
-
-@with_config(STRICT)
-class ShellValueModel(TypedDict, total=False):
-    shell: Required[Text]
 
 
 @with_config(STRICT)

@@ -21,6 +21,7 @@ DEPTH_LIMIT = 200  # dialects.md 1.2
 MISTAKE_LIMIT = 1_000  # of one kind in a text; nobody reads more, and the rest would only take time
 TOML_LINE_LIMIT = 16 << 20  # characters; the standard library's reader takes a second for each ten million
 
+_EXPECTED_BEFORE = {"}": "Expecting property name enclosed in double quotes", "]": "Expecting value"}
 _SURROGATE_ESCAPE = re.compile(r"\\[uU](?:0000)?[dD][89a-fA-F]")
 _TOML_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)|\(at end of document\)")
 
@@ -93,9 +94,8 @@ def _parse_json(text: str, file: str, mistakes: Mistakes) -> Any:
         except ValueError:  # an integer with more digits than Python converts; only now is each worth a call of ours
             data = read(integer)
     except json.JSONDecodeError as error:
-        mistakes.error(
-            "parse.syntax", f"{file!r} is not JSON: {_json_reason(error)}", file, line=error.lineno, column=error.colno
-        )
+        reason, line, column = _json_mistake(error)
+        mistakes.error("parse.syntax", f"{file!r} is not JSON: {reason}", file, line=line, column=column)
         return NO_DATA
     except RecursionError:
         _tell_depth(positions.json_depth_place(text, DEPTH_LIMIT), file, mistakes)
@@ -108,6 +108,25 @@ def _parse_json(text: str, file: str, mistakes: Mistakes) -> Any:
             mistakes.error("parse.number", _number_message(token), file, line=line, column=column)
         return NO_DATA
     return data
+
+
+def _json_mistake(error: json.JSONDecodeError) -> tuple[str, int, int]:
+    """What is wrong, with its line and column: the same on all versions of Python."""
+    comma = _trailing_comma(error)
+    if comma is None:
+        return _json_reason(error), error.lineno, error.colno
+    place = json.JSONDecodeError(error.msg, error.doc, comma)
+    return "a comma after the last member", place.lineno, place.colno
+
+
+def _trailing_comma(error: json.JSONDecodeError) -> int | None:
+    """Where the comma is that stands before a closing bracket; Python before 3.13 points at the bracket."""
+    if error.msg.startswith("Illegal trailing comma"):
+        return error.pos
+    if _EXPECTED_BEFORE.get(error.doc[error.pos : error.pos + 1]) != error.msg:
+        return None
+    before = error.doc[: error.pos].rstrip(" \t\r\n")
+    return len(before) - 1 if before.endswith(",") else None
 
 
 def _json_reason(error: json.JSONDecodeError) -> str:

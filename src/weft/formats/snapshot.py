@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from weft.formats import compile as compiled
 from weft.formats.native import make_environment, make_variable
-from weft.formats.native_tasks import make_action, make_dependency, make_requirements
+from weft.formats.native_tasks import SHARED_COMMANDS, make_action, make_dependency, make_requirements
 from weft.formats.parse import collector_paused
 from weft.spec.actions import Command, Shell, kind_of
 from weft.spec.graph import Graph
@@ -201,11 +201,19 @@ def _tasks(document: Fields) -> list[Task]:
     policies = [_policy(fields) for fields in document["policies"]]
     requirements = [make_requirements(fields) for fields in document["requirements"]]
     requirements.append(NO_REQUIREMENTS)  # index -1
-    edge_of = _Edges().__getitem__
+    edges_by_name = _Edges()
+    edge_of = edges_by_name.__getitem__
+    commands: dict[tuple[str, ...], Command] = {}
     tasks = []
     for name, kind, value, items, policy, *rest in document["tasks"]:
+        action: Any
         if kind == "command":
-            action: Any = Command(tuple(value))
+            argv = tuple(value)
+            action = commands.get(argv)
+            if action is None:
+                action = Command(argv)
+                if len(commands) < SHARED_COMMANDS:
+                    commands[argv] = action
         elif kind == "shell":
             action = Shell(value)
         else:
@@ -214,6 +222,8 @@ def _tasks(document: Fields) -> list[Task]:
             edges = tuple(map(edge_of, items))
         except TypeError:  # an item in the longer form cannot be looked up
             edges = tuple([make_dependency(item) for item in items])
+        if name not in edges_by_name:
+            edges_by_name[name] = Dependency(name)  # those who depend on it hold this very name, not a copy
         parameters = rest[0] if rest else None
         needs: Requirements = requirements[rest[1]] if len(rest) > 1 else NO_REQUIREMENTS
         outputs = tuple(rest[2]) if len(rest) > 2 else ()

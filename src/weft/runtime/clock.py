@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
+
+LOOK_SECONDS: Final = 5.0
+"""How long the loop may sleep without a look at its state folder (reliability.md B6)."""
 
 
 class SystemClock:
@@ -20,9 +24,14 @@ class SystemClock:
 
 
 class SystemWaiter:
-    """`ports.Waiter` by poll(2). The set of bells seldom changes, so it is registered once."""
+    """`ports.Waiter` by poll(2). The set of bells seldom changes, so it is registered once.
 
-    def __init__(self) -> None:
+    look: is called after each `every` seconds without a bell; what it raises ends the wait.
+    """
+
+    def __init__(self, look: Callable[[], None] | None = None, every: float = LOOK_SECONDS) -> None:
+        self._look = look
+        self._every = every
         self._poller = select.poll()
         self._bells: tuple[int, ...] = ()
 
@@ -34,4 +43,9 @@ class SystemWaiter:
             for bell in wanted:
                 self._poller.register(bell, select.POLLIN)
             self._bells = wanted
+        while self._look is not None and (seconds is None or seconds > self._every):
+            if self._poller.poll(self._every * 1000):
+                return
+            self._look()
+            seconds = None if seconds is None else seconds - self._every
         self._poller.poll(None if seconds is None else seconds * 1000)

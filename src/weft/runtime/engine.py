@@ -347,18 +347,18 @@ class Engine:
 
     def _make_durable(self, write: Callable[[], None]) -> None:
         """Commit; on a full or failing disk wait for it, because running attempts go on and their receipts pile up."""
-        deadline: float | None = None
+        deadline = self._monotonic() + DISK_GRACE_SECONDS  # a lock that is waited for counts, too
+        has_said = False
         interrupts = self._parts.interrupts
         while True:
             try:
                 write()
                 return
             except StoreError as error:
-                now = self._monotonic()
-                if deadline is None:
-                    deadline = now + DISK_GRACE_SECONDS
+                if not has_said:
+                    has_said = True
                     self._remark(f"nothing new starts: {error}", None)
-                if not error.is_passing or now >= deadline or interrupts.level > 1:
+                if not error.is_passing or self._monotonic() >= deadline or interrupts.level > 1:
                     raise
                 # The first Ctrl-C keeps its bell ringing until the loop takes it, so it is no bell to wait for any more.
                 self._parts.waiter.wait(() if interrupts.level else interrupts.bells(), DISK_LOOK_SECONDS)
@@ -374,8 +374,8 @@ class Engine:
             if start.ahead and not self._scheduler.is_ahead(start.nonce):
                 start = start._replace(ahead=False)  # an attempt of its lane ended while its intent was not durable yet
             executor = self._executor_of(start.key.task)
-            if isinstance(executor, DryExecutor):
-                executor.submit((start,))
+            if id(executor) in self._dry:
+                cast(DryExecutor, executor).submit((start,))
                 continue
             if self._parts.preparation.holds(start):
                 continue

@@ -1,7 +1,7 @@
 """How attempts and tasks end, and why: states, causes, usage.
 
-A cause is text, `kind` or `kind:detail` (design.md 5): `exit:3`, `signal:KILL`, `dependency:fit`. It is made once, here,
-and shown as it is.
+A cause is text, `kind` or `kind:detail` (design.md 5): `exit:3`, `signal:KILL`, `dependency:fit`. It is made once, where
+the end is seen, and shown as it is.
 """
 
 from __future__ import annotations
@@ -24,16 +24,6 @@ INTERRUPTED = "interrupted"
 CANCELLED = "cancelled"
 
 RESOURCE_CAUSES = frozenset({MEMORY, TIMEOUT})
-
-
-def exit_cause(code: int) -> str:
-    """The cause of an attempt whose process exited with `code`."""
-    return f"exit:{code}"
-
-
-def signal_cause(name: str) -> str:
-    """The cause of an attempt ended by signal `name` (without SIG)."""
-    return f"signal:{name}"
 
 
 def kind(cause: str) -> str:

@@ -93,7 +93,7 @@ class SqliteArchive:
 
     def results(self, plan_key: str) -> Mapping[tuple[str, str], ResultRow]:
         """See `ports.Archive.results`."""
-        found = [(plan_key, *row[:6]) for row in self._all("latest_results", pack_text(plan_key))]
+        found = self._all("latest_results", pack_text(plan_key))
         with database.reading(self._path):
             return {(row.name, row.instance): row for row in rows.load_results(found)}
 
@@ -146,6 +146,7 @@ class SqliteArchive:
         """The run that a command line means: an id, a unique prefix, `last`, or a negative count. Raises UsageError."""
         found = self.runs()
         if not found:
+            self._refuse_lost(None)
             raise StoreError(f"there is no run here: {self.folder}", self.folder, "start one with weft run PLAN")
         if text == "last":
             return found[-1]
@@ -160,6 +161,7 @@ class SqliteArchive:
             return matching[0]
         if matching:
             raise UsageError(f"{len(matching)} runs begin with {text!r}", f"which one? {_listed(matching)}", "ref.run")
+        self._refuse_lost(text)
         raise UsageError(f"there is no run {text!r} in {self.folder}", f"the latest are {_listed(found)}", "ref.run")
 
     def is_owned(self, row: RunRow) -> bool:
@@ -184,6 +186,14 @@ class SqliteArchive:
         self.close()
 
     # -- inside
+
+    def _refuse_lost(self, run: str | None) -> None:
+        """A run that has a folder and no record tells that the database is older than what it stands beside."""
+        folder = os.path.join(self.folder, "runs")
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        lost = sorted(name for name in names if run is None or (run and name.startswith(run)))
+        if lost:
+            raise database.behind(self._path, f"it does not know run {lost[0]}, whose folder lies beside it")
 
     def _all(self, name: str, *bindings: Any) -> list[tuple[Any, ...]]:
         with database.reading(self._path):

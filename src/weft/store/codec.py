@@ -46,7 +46,7 @@ from weft.scheduling.commands import (
     TakeItems,
 )
 from weft.scheduling.keys import AttemptKey
-from weft.scheduling.outcomes import NO_OUTPUT, NO_USAGE, LogRegion, Outcome, Request, Usage
+from weft.scheduling.outcomes import CACHED, NO_OUTPUT, NO_USAGE, LogRegion, Outcome, Request, Usage
 from weft.scheduling.reasons import Reason
 from weft.store.facts import ChangePlan, CountReceipts, EndRun, Fact, OwnRun
 
@@ -196,6 +196,9 @@ class _Encoder:
         task, state, cause, detail, attempts, fingerprint, usage = fact
         if cause is None and detail is None and fingerprint is None and usage == NO_USAGE:
             return f'["t",{task},"{state}",{attempts}]'
+        if cause == CACHED and fingerprint is not None and detail is None and fingerprint.isalnum():
+            # By hand as well: a run in which nothing has changed writes nothing else.
+            return f'["t",{task},"{state}",{attempts},"{CACHED}",null,"{fingerprint}"]'
         measured: Any = None
         if usage != NO_USAGE:
             measured = [round(usage.seconds, SECONDS_DIGITS), _seconds(usage.cpu_seconds), usage.memory]

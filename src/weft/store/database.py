@@ -91,7 +91,7 @@ def refuse_damage(connection: apsw.Connection, path: str) -> None:
     """Raise StoreError when SQLite's own quick check finds something. Cost: about 1 ms for each MB."""
     found = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
     if found != ["ok"]:
-        raise damaged(path, "; ".join(str(line) for line in found))
+        raise damaged(path, "; ".join(line for found_text in found for line in str(found_text).splitlines()))
 
 
 def check_header(path: str) -> None:
@@ -162,6 +162,15 @@ def damaged(path: str, words: str) -> StoreError:
         f"the state database is damaged: {words}: {path}",
         path,
         f"it is left as it is; see what can be saved: weft doctor; to begin anew: mv {path} {path}.damaged",
+    )
+
+
+def behind(path: str, words: str) -> StoreError:
+    """An older state of the database has come back: its WAL was removed, or it was copied without it."""
+    return StoreError(
+        f"the state database is older than what lies beside it: {words}: {path}",
+        path,
+        f"was {path}-wal removed, or {NAME} copied without it? Put both back as they were, or begin anew with --state DIR",
     )
 
 

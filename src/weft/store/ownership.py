@@ -116,7 +116,7 @@ def owned(note: dict[str, object]) -> OwnedError:
     cancel = f"weft cancel {run}" if run else "weft cancel"
     return OwnedError(
         f"this plan is being run by {who}{when}{which}",
-        f"wait for it (weft run --wait 10min …), or end it: {cancel}",
+        f"try again when it has ended (weft status shows how it stands), or end it: {cancel}",
     )
 
 

@@ -280,4 +280,8 @@ def dump_file(row: FileRow) -> tuple[Any, ...]:
 def load_file(row: Sequence[Any]) -> FileRow:
     """From the columns of `file` in archive.sql."""
     path, size, mtime_ns, inode, digest = row
-    return FileRow(unpack_text(path), size, mtime_ns, inode, unpack_digest(digest) or "")
+    if path.__class__ is bytes or digest.__class__ is not bytes:
+        path, digest = unpack_text(path), unpack_digest(digest) or ""
+    else:
+        digest = digest.hex()
+    return FileRow(path, size, mtime_ns, inode, digest)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final, cast
 
 import apsw
@@ -13,16 +14,19 @@ import apsw
 from weft.errors import StoreError
 from weft.failpoints import declare, hit
 from weft.ports import AttemptRow, NewRun, OpenRun, RunRow
+from weft.scheduling.commands import StartAttempt
 from weft.store import database, rows
 from weft.store.facts import EndRun, OwnRun
 from weft.store.folder import prepare
 from weft.store.ledger import SqliteLedger, Transaction, add_plan, append_facts
 from weft.store.ownership import PlanLock, raise_epoch
 from weft.store.sql import statements
-from weft.store.tables import Tables, pack_text, unpack_text
-from weft.store.verify import verify_run
+from weft.store.tables import Tables, pack_text, unpack_text, unwrap_nonce
+from weft.store.verify import check_facts, verify_run
 
 BUSY_SECONDS: Final = 60.0
+
+_RUN_ID: Final = re.compile("[0-9a-f]{32}")
 
 OWN_LOCKED: Final = declare("store.own.locked", "the plan's lock is held, its epoch not yet raised")
 
@@ -127,6 +131,36 @@ class SqliteStore:
                 raise
         self._waiting[plan_key] = lock
         return found
+
+    def left_open(self, plan_key: str) -> list[str]:
+        """Runs of this plan whose engine never said how they ended."""
+        with database.reading(self._path):
+            left = self.connection.execute(statements("ledger")["left_open"], (pack_text(plan_key),)).fetchall()
+        return [str(row[1]) for row in left]
+
+    def unknown_runs(self) -> list[str]:
+        """Runs that have a folder here, but no record."""
+        folder = os.path.join(self.folder, "runs")
+        with database.reading(self._path):
+            known = {run for (run,) in self.connection.execute("SELECT run FROM runs")}
+        return sorted(name for name in os.listdir(folder) if _RUN_ID.fullmatch(name) and name not in known)
+
+    def counted(self, run: str) -> dict[str, int]:
+        """How far the receipts of a run are recorded: file -> bytes."""
+        with database.reading(self._path):
+            return rows.offsets(self.connection, self._find(run)[0])
+
+    def never_ordered(self, run: str, nonces: Collection[int]) -> set[int]:
+        """Those of `nonces` that no attempt of the run was ever given, also none of a task that has left the plan since."""
+        number = self._find(run)[0]
+        with database.reading(self._path):
+            left = set(nonces)
+            for (stored,) in self.connection.execute("SELECT nonce FROM attempts WHERE run = ?", (number,)):
+                left.discard(unwrap_nonce(cast("int", stored)))
+            if left:
+                for facts in check_facts(self.connection, number, self._path):
+                    left -= {fact.nonce for fact in facts if isinstance(fact, StartAttempt)}
+        return left
 
     def close(self) -> None:
         """Let go of the files and of locks that no ledger holds. Safe to call twice."""

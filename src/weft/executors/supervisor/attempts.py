@@ -10,7 +10,6 @@ from .slots import EMPTY, Slot
 from .wire import WireOrder
 
 NAMES = {int(member): member.name.removeprefix("SIG") for member in signal.Signals}
-UNASKED_SIGNALS = frozenset({int(signal.SIGTERM), int(signal.SIGKILL)})
 
 
 class Attempt:

@@ -42,8 +42,8 @@ from .wire import BELL, Settings, WireOrder, answer, take_messages
 PUT_OFF_SECONDS = 0.1  # first pause after a start for which the system had no room; doubles up to the next
 PUT_OFF_LIMIT = 2.0
 DISK_RETRY_SECONDS = 0.1  # receipts that the disk did not take are written again after this
-BUSY_QUEUE = 12  # orders that wait here; with as many the engine need not hear of each end at once
-BUSY_SECONDS = 0.002
+BUSY_QUEUE = 24  # orders that wait here; with as many the engine need not hear of each end at once
+BUSY_SECONDS = 0.010  # half of what a group commit waits
 FLOOR_AGE_SECONDS = 5.0  # how old our own peak of memory may be
 ANSWER_SECONDS = 5.0  # an engine that does not take an answer in this time is let go
 STALE_TIMERS = 1000
@@ -413,7 +413,8 @@ class Supervisor:
         try:
             words, request = self._launch.prepare(order, environment)
             # Said before it is done: an attempt that kills us at once must not pass for one that never began.
-            self._receipts.add_text(f'["starting",{order.nonce}]')
+            is_host = order.key[0] < 0  # no intent stands behind it
+            self._receipts.add_text(f'["starting",{order.nonce}{",true" if is_host else ""}]')
             self._receipts.flush()
             pid, started, ticks = self._launch.spawn(words, environment, slot.files, request)
         except (StartError, NotNow):

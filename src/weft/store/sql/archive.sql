@@ -70,8 +70,10 @@ SELECT p.digest, p.names, p.snapshot, k.warnings FROM kept_plans k JOIN plans p 
 
 -- name: latest_results
 -- max() makes the other columns those of the newest row of each group (sqlite.org/lang_select.html, bare columns).
-SELECT name, instance, fingerprint, run, body, plan, max(number) FROM results WHERE plan_key = ?
-GROUP BY name, instance ORDER BY name, instance;
+SELECT plan_key, name, instance, fingerprint, run, body, plan FROM (
+    SELECT plan_key, name, instance, fingerprint, run, body, plan, max(number) FROM results WHERE plan_key = ?
+    GROUP BY name, instance
+);
 
 -- name: every_result
 SELECT plan_key, name, instance, fingerprint, run, body, plan FROM results WHERE plan_key = ? ORDER BY number;
