@@ -16,8 +16,8 @@ from weft.spec.graph import Graph
 from weft.spec.tasks import Task
 
 if TYPE_CHECKING:
-    from weft.assemble import RunSettings
-    from weft.ports import AttemptRow
+    from weft.assemble import Explanation, RunSettings
+    from weft.ports import AttemptRow, Gauge
     from weft.store.archive import SqliteArchive
 
 
@@ -177,7 +177,7 @@ class Run:
         self._is_stopping = False
         self._recorded = threading.Event()
         self._thread: threading.Thread | None = None
-        self._gauge: Callable[[], Any] | None = None
+        self._gauge: Callable[[], Gauge] | None = None
 
     @property
     def state(self) -> RunState:
@@ -253,7 +253,7 @@ class Run:
 
         return assemble.archive(self.state_folder)
 
-    def explain(self, name: str) -> Any:
+    def explain(self, name: str) -> Explanation:
         """Why the task ran, was cached, waits or failed."""
         from weft import assemble
 

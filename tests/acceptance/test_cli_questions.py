@@ -79,16 +79,16 @@ def test_show_writes_a_product(folder: Path) -> None:
 
 
 def test_show_writes_the_product_that_stood_in_for_a_cached_task(tmp_path: Path) -> None:
-    plan(tmp_path, totals={"shell": "echo '{\"n\": 3}'", "product": "json", "cache": "always"})
+    totals = {"shell": "echo '{\"n\": 3}'", "product": "json", "cache": "always"}
+    write(tmp_path, "plan.json", {"weft": 1, "tasks": {"totals": totals}})
     weft(tmp_path, "run", "plan.json")
-    assert weft(tmp_path, "run", "plan.json", "--output", "json").lines[-1]["counts"]["cached"] == 1
+    assert weft(tmp_path, "run", "plan.json", "--output", "json").events[-1]["counts"]["cached"] == 1
     assert json.loads(weft(tmp_path, "show", "totals", "--product").out) == {"n": 3}
 
 
 def test_show_writes_all_products_of_a_mapped_task_or_one(tmp_path: Path) -> None:
-    plan(
-        tmp_path, square={"python": "print(n * n)", "foreach": {"values": [2, 3], "as": "n"}, "product": "json"}
-    )
+    square = {"python": "print(n * n)", "foreach": {"values": [2, 3], "as": "n"}, "product": "json"}
+    write(tmp_path, "plan.json", {"weft": 1, "tasks": {"square": square}})
     weft(tmp_path, "run", "plan.json")
     assert json.loads(weft(tmp_path, "show", "square", "--product").out) == [4, 9]
     assert json.loads(weft(tmp_path, "show", "square[3]", "--product").out) == 9

@@ -17,6 +17,7 @@ from weft.cli.session import Session
 def command(ctx: click.Context, words: tuple[str, ...], force: bool) -> int:
     """Give up RUN (default: the last run), or only TASKs of it. `weft retry` alone takes them up again."""
     from weft import assemble
+    from weft.cli.output.report import numbered
 
     session = Session(ctx)
     archive = session.archive()
@@ -32,7 +33,7 @@ def command(ctx: click.Context, words: tuple[str, ...], force: bool) -> int:
         named = ", ".join(answer.done) or "all of it"
         session.say(f"nothing to cancel in {run}: {named} has ended\n")
         return 0
-    number = None if tasks is None else f"{len(tasks)} {'task' if len(tasks) == 1 else 'tasks'}"
+    number = None if tasks is None else numbered(len(tasks))
     if answer.live:
         session.say(
             f"asked the engine of {run} to give up {number or 'all of it'}; weft status shows when it is done\n"

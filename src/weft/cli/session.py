@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from weft.store.archive import SqliteArchive
 
 STATE_FOLDER = ".weft"
-OPTION_FORMATS = {".json": "json", ".toml": "toml", ".yaml": "yaml", ".yml": "yaml"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,9 +351,9 @@ def _from_files(paths: Sequence[str]) -> list[tuple[str, Any]]:
 def _read_table(path: str) -> Mapping[str, Any]:
     from weft.formats.mistakes import Mistakes
     from weft.formats.parse import parse
-    from weft.formats.read import read_text
+    from weft.formats.read import FORMAT_BY_SUFFIX, read_text
 
-    format = OPTION_FORMATS.get(os.path.splitext(path)[1].lower())
+    format = FORMAT_BY_SUFFIX.get(os.path.splitext(path)[1].lower())
     if format is None:
         raise PlanError(
             [

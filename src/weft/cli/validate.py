@@ -27,6 +27,8 @@ def command(ctx: click.Context) -> int:
 
     What is not there now (required files, programs, resources) is a warning: it may be there when the plan runs.
     """
+    from weft.cli.output.report import numbered
+
     session = Session(ctx)
     loaded = session.load(advise=lambda plan: _advice(session, plan))
     tasks = len(loaded.plan.graph)
@@ -35,7 +37,7 @@ def command(ctx: click.Context) -> int:
         return 0
     warned = len(loaded.warnings)
     extra = f", {warned} {'warning' if warned == 1 else 'warnings'}" if warned else ""
-    session.say(f"ok: {tasks} {'task' if tasks == 1 else 'tasks'}{extra}\n")
+    session.say(f"ok: {numbered(tasks)}{extra}\n")
     return 0
 
 

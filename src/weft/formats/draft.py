@@ -21,8 +21,7 @@ SECTIONS = ("options", "types", "environments", "notes", "templates")
 class Draft:
     """One document. A broken entry is kept as far as it is sound, so that what refers to it is not told again.
 
-    keys: of each task its key (native) or index (lists) below `prefix`. nameless: indexes into `tasks` without a name of
-    their own. given: names that each section of the document holds, broken or not, with the pointer of each.
+    keys: of each task its key (native) or index (lists) below `prefix`. broken: tasks of which nothing could be kept, by name.
     """
 
     document: Document

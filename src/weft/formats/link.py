@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -59,7 +59,7 @@ class _Linker:
         self._comparisons_left = COMPARED
         self._policies: dict[int, tuple[tuple[str, str, str, str], ...]] = {}
 
-    def hint(self, name: str, known: Any) -> str | None:
+    def hint(self, name: str, known: Collection[str]) -> str | None:
         """`did you mean`, as long as there is time to look."""
         self._comparisons_left -= min(len(known), COMPARED_NAMES)
         return hint_nearest(name, known) if self._comparisons_left >= 0 else None

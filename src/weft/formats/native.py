@@ -10,7 +10,8 @@ from weft.errors import cut, hint_nearest
 from weft.formats.draft import Draft
 from weft.formats.mistakes import Document, Mistakes, pointer, show
 from weft.formats.native_tasks import ACTIONS, LIMITS, Fields, TaskMaker, merge, subject_of, without_nulls
-from weft.formats.shape import Place, check, validator
+from weft.formats.plain import is_plain_plan, is_plain_task
+from weft.formats.shape import Place, check
 from weft.spec.actions import Expand
 from weft.spec.environments import Environment, ShellValue, VariableValue
 from weft.spec.notes import Note
@@ -28,8 +29,10 @@ def load_native(document: Document, mistakes: Mistakes, allow_shell: bool) -> Dr
     if not isinstance(raw, dict):
         mistakes.error("shape.type", f"a native plan is an object, not {show(raw)}", file, "")
         return draft
-    fields, _ = check("PlanModel", raw, place, mistakes)
-    fields = without_nulls(fields or {})
+    if is_plain_plan(raw):
+        fields: Fields = raw
+    else:
+        fields = without_nulls(check("PlanModel", raw, place, mistakes)[0] or {})
     draft.name, draft.description = fields.get("name"), fields.get("description")
     draft.root, draft.order = fields.get("root"), fields.get("order")
     draft.attributes = fields.get("attributes", {})
@@ -55,20 +58,16 @@ def load_tasks(draft: Draft, all_templates: Mapping[str, Fields], mistakes: Mist
     defaults = _defaults(raw, file, mistakes)
     based = {name: merge(defaults, fields) for name, fields in all_templates.items()} if defaults else all_templates
     maker = TaskMaker(file, mistakes)
-    check_task = validator("TaskModel").validate_python
     for name in list(tasks):
         body = tasks.pop(name)
         place = Place(file, ("tasks", name), subject_of(name))
         problem = name_problem(name)
         if problem:
             mistakes.error("name.invalid", f"{place.subject}: {problem}", file, pointer("tasks", name), at_key=True)
-        try:
-            fields, is_sound = check_task(body), True
-        except ValueError:
-            fields, is_sound = check("TaskModel", body, place, mistakes)
-            if fields is None:
-                draft.broken[name] = name
-                continue
+        fields, is_sound = (body, True) if is_plain_task(body) else check("TaskModel", body, place, mistakes)
+        if fields is None:
+            draft.broken[name] = name
+            continue
         if None in fields.values():
             fields = without_nulls(fields, LIMITS)
         template = fields.get("template")

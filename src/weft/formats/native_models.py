@@ -17,6 +17,7 @@ from typing_extensions import TypedDict
 
 from weft.errors import cut, hint_nearest
 from weft.formats.mistakes import show
+from weft.formats.plain import FORMAT_VERSION
 from weft.spec.mapping import MappingError
 from weft.spec.mapping import parse as parse_mapping
 from weft.spec.notes import CONDITIONS
@@ -30,7 +31,6 @@ _FREE: dict[str, Any] = {"patternProperties": {r"^(__.*|description|comment|\$sc
 STRICT = ConfigDict(extra="forbid", strict=True, json_schema_extra=_FREE)
 OPEN = ConfigDict(extra="allow", strict=True)
 
-FORMAT_VERSION = 1  # of native documents
 LARGEST_UNITS = 2**63 - 1  # what the scheduler's arrays and the store hold
 LARGEST_COUNT = 2**31 - 1
 CAUSE_KINDS = (

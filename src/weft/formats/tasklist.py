@@ -8,7 +8,8 @@ from weft.errors import cut, hint_nearest
 from weft.formats.draft import Draft
 from weft.formats.mistakes import Document, Mistakes, pointer, show
 from weft.formats.native_tasks import TaskMaker, without_nulls
-from weft.formats.shape import Place, check, is_free, keys_of, validator
+from weft.formats.plain import is_plain_listed
+from weft.formats.shape import Place, check, is_free, keys_of
 from weft.spec.resources import NO_CORES
 from weft.spec.tasks import name_problem
 
@@ -46,20 +47,9 @@ def load_tasklist(document: Document, mistakes: Mistakes) -> Draft:
 def _load_tasks(draft: Draft, items: list[Any], mistakes: Mistakes) -> None:
     file = draft.file
     maker = TaskMaker(file, mistakes, NO_CORES)
-    check_task = validator("TasklistModel").validate_python
-    known = keys_of("TasklistModel")
-    known_set = frozenset(known)
     for index, body in enumerate(items):
         place = Place(file, (*draft.prefix, index), _subject(body, index))
-        if isinstance(body, dict) and not body.keys() <= known_set:
-            _tell_unknown(body, known, place.subject, place.base, file, mistakes)
-            body = {key: value for key, value in body.items() if key in known_set}
-        try:
-            fields, is_sound = check_task(body), True
-        except ValueError:
-            fields, is_sound = check("TasklistModel", body, place, mistakes)
-            if fields is None:
-                fields = _salvage(body)
+        fields, is_sound = (body, True) if is_plain_listed(body) else _check_task(body, place, mistakes)
         name = fields.get("name")
         if not isinstance(name, str):
             continue
@@ -74,6 +64,16 @@ def _load_tasks(draft: Draft, items: list[Any], mistakes: Mistakes) -> None:
             native["notes"] = fields["note"]
         draft.tasks.append(maker.make(name, native, place, is_sound))
         draft.keys.append(index)
+
+
+def _check_task(body: Any, place: Place, mistakes: Mistakes) -> tuple[dict[str, Any], bool]:
+    """What of the task is sound, and whether all of it is."""
+    known = keys_of("TasklistModel")
+    if isinstance(body, dict) and not body.keys() <= frozenset(known):
+        _tell_unknown(body, known, place.subject, place.base, place.file, mistakes)
+        body = {key: value for key, value in body.items() if key in known}
+    fields, is_sound = check("TasklistModel", body, place, mistakes)
+    return (_salvage(body) if fields is None else fields), is_sound
 
 
 def _subject(body: Any, index: int) -> str:

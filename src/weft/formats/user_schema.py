@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weft.errors import PlanError, Problem, cut
 from weft.formats.mistakes import NO_DATA, Document, Mistakes, pointer, show
 from weft.formats.parse import parse
-from weft.formats.read import read_text
+from weft.formats.read import FORMAT_BY_SUFFIX, read_text
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -35,10 +35,8 @@ def _read_schema(schema: str, cwd: str, mistakes: Mistakes) -> Any:
         return NO_DATA
     found = Mistakes()
     suffix = os.path.splitext(schema)[1].lower()
-    format = {".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}.get(suffix, "json")
-    data = parse(text.text, format, schema, found)
-    for mistake in found.errors:
-        mistakes.errors.append(mistake)
+    data = parse(text.text, FORMAT_BY_SUFFIX.get(suffix, "json"), schema, found)
+    mistakes.errors.extend(found.errors)
     return NO_DATA if found.errors else data
 
 

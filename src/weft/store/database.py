@@ -95,8 +95,15 @@ def refuse_damage(connection: apsw.Connection, path: str) -> None:
 
 
 def check_header(path: str) -> None:
-    """Raise StoreError when the file cannot be a database of ours; reads 100 bytes (sqlite.org/fileformat2, 1.3)."""
-    size = check_file(path).st_size
+    """Raise StoreError when the file cannot be a database of ours; reads 100 bytes (sqlite.org/fileformat2, 1.3).
+
+    Not while this process has it open: then it was looked at, and closing a second descriptor would drop the locks of the
+    first (fcntl(2)), so that the next process to leave would take the WAL away from under us (sqlite.org/howtocorrupt, 2.2).
+    """
+    found = check_file(path)
+    if _is_open_here(found):
+        return
+    size = found.st_size
     with open(path, "rb", buffering=0) as source:
         header = source.read(_HEADER_BYTES)
     if size == 0:
@@ -113,6 +120,17 @@ def check_header(path: str) -> None:
     has_wal = os.path.exists(path + "-wal")  # a checkpoint that was cut off is completed from there
     if not has_wal and size < (65536 if page == 1 else page) * pages:
         raise damaged(path, f"the file is cut: {size} bytes of {page * pages}")
+
+
+def _is_open_here(found: os.stat_result) -> bool:
+    """Whether some connection of this process, of any thread, has this file open."""
+    for connection in apsw.connections():
+        try:
+            if os.path.samestat(os.stat(connection.filename), found):
+                return True
+        except (OSError, apsw.ConnectionClosedError):
+            continue  # in memory, or gone meanwhile
+    return False
 
 
 def _create(folder: str, path: str) -> None:

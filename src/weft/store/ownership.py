@@ -116,7 +116,7 @@ def owned(note: dict[str, object]) -> OwnedError:
     cancel = f"weft cancel {run}" if run else "weft cancel"
     return OwnedError(
         f"this plan is being run by {who}{when}{which}",
-        f"try again when it has ended (weft status shows how it stands), or end it: {cancel}",
+        f"wait for its end (weft status shows how it stands), or end it: {cancel}",
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from weft.cli.output.printer import ReadLog
-from weft.cli.output.report import command
+from weft.cli.output.report import command, numbered
 from weft.cli.output.tally import Tally
 from weft.cli.output.terminal import Place, harmless, label, styled
 from weft.errors import cut
@@ -37,8 +37,7 @@ def failure_lines(failures: Sequence[Failure], tally: Tally, run: str, place: Pl
         by_cause.setdefault(failure.cause, []).append(failure)
     lines = []
     for cause, group in by_cause.items():
-        number = f"{len(group)} {'task' if len(group) == 1 else 'tasks'}"
-        lines.append(styled(f"{label(cause)}: {number}", "failed", place.has_colour))
+        lines.append(styled(f"{label(cause)}: {numbered(len(group))}", "failed", place.has_colour))
         for failure in group[:TASKS_PER_CAUSE]:
             lines += _one(failure, tally, run, place, read)
         if len(group) > TASKS_PER_CAUSE:

@@ -16,7 +16,7 @@ from weft.cli.output.labels import Labels
 from weft.cli.output.printer import Printer
 from weft.cli.output.progress import Kind, Progress, memory_in_use
 from weft.cli.output.recorded import Recorded
-from weft.cli.output.report import advice, counted
+from weft.cli.output.report import advice, counted, numbered
 from weft.cli.output.tally import Tally
 from weft.cli.output.terminal import Place, harmless, label, styled
 from weft.errors import cut
@@ -76,7 +76,7 @@ class LiveView:
         self._labels = Labels(opening.plan.graph.tasks, self._recorded.items)
         self._progress = Progress(opening, self._clock())
         number = len(opening.selected)
-        parts = [f"{number} {'task' if number == 1 else 'tasks'}"]
+        parts = [numbered(number)]
         if opening.resumed:
             parts.append(f"{'all' if opening.resumed == number else opening.resumed} ok already")
         cores = opening.capacity.get("cores")

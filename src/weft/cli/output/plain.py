@@ -10,7 +10,7 @@ from weft.cli.output.follower import Follower, Lines
 from weft.cli.output.labels import Labels
 from weft.cli.output.printer import Printer
 from weft.cli.output.recorded import Recorded
-from weft.cli.output.report import PLAIN, advice, counted, report
+from weft.cli.output.report import PLAIN, advice, counted, numbered, report
 from weft.cli.output.tally import Tally
 from weft.cli.output.terminal import Place, harmless, styled
 from weft.errors import cut
@@ -61,7 +61,7 @@ class PlainView:
         before = (
             f", {'all' if opening.resumed == number else opening.resumed} of them ok already" if opening.resumed else ""
         )
-        self._printer.warn(f"weft: run {opening.run}: {number} {'task' if number == 1 else 'tasks'}{before}\n")
+        self._printer.warn(f"weft: run {opening.run}: {numbered(number)}{before}\n")
         self._printer.keep_calling(self._tick)
 
     def attempt_started(self, key: AttemptKey, began: Began) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
+from weft.cli.output.report import numbered
 from weft.cli.output.terminal import Place, label, styled
 
 if TYPE_CHECKING:
@@ -19,11 +20,10 @@ def preview_text(planned: Mapping[str, PlannedTask], place: Place) -> str:
     counts = dict.fromkeys(STYLES, 0)
     for task in planned.values():
         counts[task.action] += 1
-    total = len(planned)
     parts = [f"{counts['run']} to run", f"{counts['cached']} up to date"]
     if counts["blocked"]:
         parts.append(f"{counts['blocked']} blocked")
-    lines.append(f"{total} {'task' if total == 1 else 'tasks'}: {', '.join(parts)}\n")
+    lines.append(f"{numbered(len(planned))}: {', '.join(parts)}\n")
     return "".join(lines)
 
 

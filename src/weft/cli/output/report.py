@@ -45,6 +45,11 @@ def _line(ended: Ended, place: Place) -> str:
     return line + "\n"
 
 
+def numbered(tasks: int) -> str:
+    """`1 task`, `2 tasks`."""
+    return f"{tasks} {'task' if tasks == 1 else 'tasks'}"
+
+
 def counted(counts: Mapping[str, int], total: int) -> str:
     """`6 tasks: 4 ok (1 cached), 1 failed, 1 skipped`; counts that are zero are left out, but `ok`."""
     parts = [f"{counts['ok']} ok"]
@@ -54,7 +59,7 @@ def counted(counts: Mapping[str, int], total: int) -> str:
     unended = total - sum(counts[state] for state in ("ok", "failed", "skipped", "cancelled"))
     if unended > 0:
         parts.append(f"{unended} not ended")
-    return f"{total} {'task' if total == 1 else 'tasks'}: {', '.join(parts)}"
+    return f"{numbered(total)}: {', '.join(parts)}"
 
 
 def command(verb: str, state_folder: str, *words: str) -> str:
