@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from weft.assemble.run_settings import RunSettings, check_executors, state_folder
+from weft.assemble.run_settings import RunSettings, check_supported, state_folder
 from weft.assemble.selecting import select_tasks
 from weft.errors import UsageError, hint_nearest
 from weft.formats.snapshot import restore
@@ -77,7 +77,7 @@ def preview(plan: Plan, settings: RunSettings) -> Mapping[str, PlannedTask]:
     from weft.assemble.session import planning_inspector
 
     selected = select_tasks(plan, settings)
-    check_executors(plan, settings)
+    check_supported(plan, settings)
     folder = state_folder(plan.root, settings)
     inspector = planning_inspector(plan, folder if os.path.exists(path_of(folder)) else None, settings)
     try:

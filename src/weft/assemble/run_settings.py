@@ -13,6 +13,7 @@ from weft.spec.plan import Plan
 EXECUTORS: Final = ("local", "noop")
 LATER_EXECUTORS: Final = ("slurm", "dask", "simulated")
 STATE_NAME: Final = ".weft"
+STDIN: Final = "stdin"  # a dependency bound to it streams into the standard input (design.md 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +48,31 @@ def state_folder(root: str, settings: RunSettings) -> str:
     return os.path.abspath(settings.state) if settings.state else os.path.join(root, STATE_NAME)
 
 
-def check_executors(plan: Plan, settings: RunSettings) -> None:
-    """Every executor that is named exists in this version. Raises UsageError, PlanError."""
+def check_supported(plan: Plan, settings: RunSettings) -> list[str]:
+    """Whether this version can do what the plan and the settings ask for; what it will leave undone, as remarks.
+
+    Raises UsageError, PlanError for what would run wrongly.
+    """
     if settings.executor is not None:
         text = _executor_problem(settings.executor)
         if text is not None:
             raise UsageError(text, _executor_hint(settings.executor), code="executor")
-    problems = []
+    problems: list[Problem] = []
+    noting = 0
     for task in plan.graph.tasks:
-        name = task.policy.executor
-        if name is not None and (text := _executor_problem(name)) is not None:
-            problems.append(Problem("executor", f"task {task.name!r}: {text}", hint=_executor_hint(name)))
+        policy = task.policy
+        noting += bool(policy.notes)
+        if policy.executor is not None and (text := _executor_problem(policy.executor)) is not None:
+            problems.append(Problem("executor", f"task {task.name!r}: {text}", hint=_executor_hint(policy.executor)))
+        streams = policy.product is not None and policy.product.stream
+        if streams or any(edge.each or edge.bind == STDIN for edge in task.dependencies):
+            text = f"task {task.name!r} makes or takes a stream; streams are not in this version"
+            problems.append(Problem("stream", text, hint="hand the whole product on by `as`, or a file by `outputs`"))
     if problems:
         raise PlanError(problems)
+    if not noting:
+        return []
+    return [f"notes are not sent by this version: {noting} task{'s name' if noting > 1 else ' names'} some"]
 
 
 def _executor_problem(name: str) -> str | None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from weft.assemble.loading import ReadPlan
 from weft.assemble.products import has_product
-from weft.assemble.run_settings import RunSettings, check_executors, state_folder
+from weft.assemble.run_settings import RunSettings, check_supported, state_folder
 from weft.assemble.selecting import select_tasks
 from weft.assemble.session import Session, executor_name
 from weft.errors import OwnedError, UsageError, hint_nearest
@@ -42,7 +42,7 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer], origin
     Raises PlanError, UsageError, StoreError, OwnedError before anything starts; StoreError when the state is lost later.
     """
     arm_from(os.environ)
-    check_executors(plan, settings)
+    remarks = check_supported(plan, settings)
     folder = state_folder(plan.root, settings)
     selected = select_tasks(plan, settings)
     check_unselected(plan, selected, lambda task: has_product(folder, plan, task))
@@ -67,6 +67,8 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer], origin
         if origin is not None and origin.key is not None and origin.snapshot is None:
             ledger.keep_plan(origin.key, origin.warnings_text())
         with Session(store, ledger, plan, selected, settings, new.run, ledger.epoch, is_new=True) as session:
+            for text in remarks:
+                _remark(observers, text)
             return session.run(observers)
     finally:
         store.close()
@@ -144,15 +146,15 @@ def _take_up(
         recorded = restore(archive.snapshot(row.run))
     present = plan if plan is not None else reload(row, recorded)
     settings = replace(settings, executor=settings.executor or row.settings.get("executor"))
-    check_executors(present, settings)
+    remarks = check_supported(present, settings)
     store = SqliteStore(folder, settings.durability, told=lambda text: _remark(observers, text))
     try:
         _refuse_live_attempts(store, row.plan_key, but=row.run)
         _refuse_lost_records(store, row.run, settings)
         ledger, opened = store.reopen_run(row.run)
         hit(REOPENED)
-        for warning in store.warnings:
-            _remark(observers, warning)
+        for text in (*remarks, *store.warnings):
+            _remark(observers, text)
         change = compare(recorded, present)
         selected = _selected_now(opened, recorded, present)
         with Session(store, ledger, present, selected, settings, row.run, ledger.epoch) as session:
