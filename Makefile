@@ -72,3 +72,4 @@ $(PEERS):
 clean:
 	rm -rf build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/results
 	rm -rf $(VENV) .venvs
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +

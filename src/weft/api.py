@@ -74,13 +74,13 @@ class Plan:
     def run(self, **settings: Any) -> Run:
         """Run it to its end. Keywords are those of `weft.RunSettings`. Ctrl-C works as on the command line."""
         run = Run(self, _settings(settings))
-        run.execute()
+        run._execute()
         return run
 
     def start(self, **settings: Any) -> Run:
         """Run it in a thread of its own; returns once the run is recorded."""
         run = Run(self, _settings(settings))
-        run.begin()
+        run._begin()
         return run
 
     async def arun(self, **settings: Any) -> Run:
@@ -88,7 +88,7 @@ class Plan:
         import asyncio
 
         run = Run(self, _settings(settings))
-        work = asyncio.ensure_future(asyncio.to_thread(run.execute))
+        work = asyncio.ensure_future(asyncio.to_thread(run._execute))
         try:
             await asyncio.shield(work)
         except asyncio.CancelledError as cancelled:
@@ -107,6 +107,14 @@ def _settings(given: Mapping[str, Any]) -> RunSettings:
     for name in given:
         if name not in known:
             raise UsageError(f"run() takes no {name!r}", hint_nearest(name, known))
+    if "resources" in given:
+        from weft.settings import SettingError, amount
+
+        try:
+            units = {name: amount(name, value) for name, value in given["resources"].items()}
+        except SettingError as error:
+            raise UsageError(f"resources: {error}") from error
+        given = {**given, "resources": units}
     return RunSettings(**given)
 
 
@@ -136,11 +144,8 @@ class TaskResult:
     @property
     def attempts(self) -> Sequence[AttemptRow]:
         """Every attempt of every instance."""
-        archive = self._run.archive()
-        try:
+        with self._run.archive() as archive:
             return archive.attempts(self._run.id, self._run.plan.graph.index[self.name])
-        finally:
-            archive.close()
 
     @property
     def product(self) -> Any:
@@ -195,7 +200,7 @@ class Run:
             raise UsageError(f"the plan has no task {name!r}", hint_nearest(name, list(self.plan.graph.index)))
         return TaskResult(self, name, self._results.get(index))
 
-    def execute(self) -> None:
+    def _execute(self) -> None:
         """Run to the end in this thread."""
         from weft import assemble
 
@@ -203,12 +208,12 @@ class Run:
         if self._refused is not None:
             raise self._refused
 
-    def begin(self) -> None:
+    def _begin(self) -> None:
         """Run in a thread; returns once the run is recorded. Raises what kept it from starting."""
 
         def work() -> None:
             try:
-                self.execute()
+                self._execute()
             except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the run
                 self._failure = error
             finally:
@@ -259,7 +264,7 @@ class Run:
 
         return assemble.explain(self.state_folder, self.id, name)
 
-    def opened(self, opening: RunOpening) -> None:
+    def _opened(self, opening: RunOpening) -> None:
         """The engine has recorded the run."""
         self.state_folder = opening.state_folder
         self.id = opening.run
@@ -268,7 +273,7 @@ class Run:
         if self._is_stopping:
             self.stop()
 
-    def warn(self, text: str) -> None:
+    def _warn(self, text: str) -> None:
         """Something to know, as a warning. A filter that makes it an error must not kill the engine: it is raised at the end."""
         import warnings
 
@@ -279,7 +284,7 @@ class Run:
         except WeftWarning as refused:
             self._refused = self._refused or refused
 
-    def settled(self, settled: SettleTask) -> None:
+    def _settled(self, settled: SettleTask) -> None:
         """A task has ended."""
         self._results[settled.task] = settled
 
@@ -291,7 +296,7 @@ class _Recorder:
         self._run = run
 
     def run_started(self, opening: RunOpening) -> None:
-        self._run.opened(opening)
+        self._run._opened(opening)
 
     def attempt_started(self, key: AttemptKey, began: Began) -> None:
         pass
@@ -300,10 +305,10 @@ class _Recorder:
         pass
 
     def task_ended(self, settled: SettleTask) -> None:
-        self._run.settled(settled)
+        self._run._settled(settled)
 
     def remarked(self, text: str, task: int | None) -> None:  # noqa: ARG002 - the port's signature
-        self._run.warn(text)
+        self._run._warn(text)
 
     def run_ended(self, ending: RunEnding) -> None:
         pass

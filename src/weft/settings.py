@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from weft.errors import PlanError, Problem, cut, hint_nearest
 from weft.units import UnitError, parse_size, parse_time
 
+STATE_FOLDER: Final = ".weft"  # beside the plan, unless the setting `state` says otherwise
 PROJECT_FILE: Final = "weft.toml"
 PYTHON_PROJECT_FILE: Final = "pyproject.toml"
 
@@ -126,7 +127,6 @@ class Key(NamedTuple):
     name: str
     read: Callable[[Any], Any]
     default: Any
-    help: str
     in_environment: bool = True
 
 
@@ -134,21 +134,21 @@ KEYS: Final[Mapping[str, Key]] = MappingProxyType(
     {
         key.name: key
         for key in (
-            Key("jobs", _jobs, None, "most attempts that run at once"),
-            Key("resources", resources, MappingProxyType({}), "capacities that cap or add, as cores=4,memory=8G"),
-            Key("state", _folder, None, "the state folder"),
-            Key("store", _text, None, "where state is kept when not in the state folder"),
-            Key("executor", _text, "local", "where attempts run"),
-            Key("output", _one_of("text", "json", "quiet"), "text", "what commands print"),
-            Key("color", _one_of("auto", "always", "never"), "auto", "when to use colour"),
-            Key("durability", _one_of("power", "process"), "power", "what a recorded outcome survives"),
-            Key("fail_fast", _boolean, False, "stop starting after the first failure"),
-            Key("timeout", _seconds, None, "time limit of a whole run"),
-            Key("wait", _seconds, None, "how long a requirement that does not hold yet is waited for"),
-            Key("cache", _boolean, True, "take over and keep results of other runs"),
-            Key("strict", _boolean, False, "unknown keys of documents are errors"),
-            Key("shell_eval", _boolean, True, "allow values that are the output of a shell command"),
-            Key("queues", _queues, MappingProxyType({}), "limits by queue", in_environment=False),
+            Key("jobs", _jobs, None),
+            Key("resources", resources, MappingProxyType({})),
+            Key("state", _folder, None),
+            Key("store", _text, None),
+            Key("executor", _text, "local"),
+            Key("output", _one_of("text", "json", "quiet"), "text"),
+            Key("color", _one_of("auto", "always", "never"), "auto"),
+            Key("durability", _one_of("power", "process"), "power"),
+            Key("fail_fast", _boolean, False),
+            Key("timeout", _seconds, None),
+            Key("wait", _seconds, None),
+            Key("cache", _boolean, True),
+            Key("strict", _boolean, False),
+            Key("shell_eval", _boolean, True),
+            Key("queues", _queues, MappingProxyType({}), in_environment=False),
         )
     }
 )

@@ -169,6 +169,26 @@ def test_a_poison_task_ends_after_three_losses(weft: Weft) -> None:
     assert causes == ["lost"] * 3
 
 
+def test_neighbours_of_a_poison_task_do_not_fail_with_it(weft: Weft, tmp_path: Path) -> None:
+    """Nobody can tell who ended the supervisor; so those who ran together run one by one, and only the culprit fails."""
+    meet = tmp_path / "meet"
+    os.mkfifo(meet)
+    # The first time, the poison waits until its neighbours are there; afterwards nobody waits for anybody.
+    neighbour = {"shell": f"if [ $WEFT_ATTEMPT = 1 ]; then echo in > {meet}; sleep 60; fi"}
+    poison = {
+        "shell": f"exec 3<> {meet}; if [ $WEFT_ATTEMPT = 1 ]; then for n in 1 2 3; do read x <&3; done; fi; "
+        "kill -9 $PPID; while :; do sleep 1; done"
+    }
+    weft.plan({"n1": neighbour, "n2": neighbour, "n3": neighbour, "poison": poison})
+    ended = weft("run", "plan.json", "-j", "4", "--output", "json")
+    assert ended.returncode == 1, ended.stderr
+    good = dict.fromkeys(("n1", "n2", "n3"), ("ok", None))
+    assert weft.states() == {**good, "poison": ("failed", "lost")}
+    told = [event for event in events_of(ended.stdout) if event["event"] == "task_ended"]
+    causes = {name: [event["cause"] for event in told if event["task"] == name] for name in ("n1", "poison")}
+    assert causes == {"n1": ["lost", None], "poison": ["lost"] * 3}
+
+
 def test_of_many_starts_at_once_exactly_one_runs(weft: Weft, door: Doorway, tmp_path: Path) -> None:
     weft.plan({"one": {"shell": door.script(tmp_path / "ledger")}})
     starts = [weft.start("run", "plan.json") for _ in range(6)]

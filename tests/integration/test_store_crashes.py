@@ -22,6 +22,7 @@ from weft.scheduling.keys import WHOLE, AttemptKey
 from weft.scheduling.outcomes import Outcome, Request
 from weft.store.archive import SqliteArchive
 from weft.store.health import examine
+from weft.store.mailbox import Mailbox
 from weft.store.sqlite import SqliteStore
 
 RUN = "a" * 32
@@ -196,6 +197,24 @@ def test_a_lock_is_not_inherited_by_programs_that_the_owner_starts(state: str) -
     store.close()
     child.kill()
     child.wait()
+
+
+def test_looking_at_the_database_once_more_does_not_cost_the_writer_its_locks(state: str) -> None:
+    """Closing any descriptor of a file drops all locks that the process has on it (fcntl(2)): then whoever leaves next
+    removes the WAL that we go on writing to, and all of that is lost."""
+    store = SqliteStore(state)
+    ledger = store.open_run(NEW)
+    SqliteArchive(state).close()
+    Mailbox(state).post(RUN, "cancel", {})
+    code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM facts'); c.close()"
+    subprocess.run([sys.executable, "-c", code, store.path], check=True)
+    assert os.path.exists(f"{store.path}-wal")
+    ledger.record([SettleTask(0, "ok", None, None, 0)], {})
+    ledger.commit()
+    ledger.close()
+    with SqliteArchive(state) as archive:  # through the file's own name, as everybody else finds it
+        assert archive.tasks(RUN)[0].state == "ok"
+    store.close()
 
 
 def test_readers_see_whole_transactions_while_a_writer_works(state: str) -> None:

@@ -194,3 +194,12 @@ def test_news_of_a_run_are_warnings_and_a_strict_filter_is_no_harm_to_the_run(wr
         warnings.simplefilter("error")
         with pytest.raises(weft.WeftWarning, match="time limit"):
             weft.load(path).run(timeout=0.1)
+
+
+def test_resources_are_given_as_people_write_them() -> None:
+    from weft.api import _settings
+
+    given = _settings({"resources": {"memory": "8G", "cores": 1.5, "license": 2}})
+    assert dict(given.resources) == {"memory": 8 << 30, "cores": 1500, "license": 2_000_000}
+    with pytest.raises(UsageError, match="memory"):
+        _settings({"resources": {"memory": "8 parsecs"}})

@@ -306,6 +306,24 @@ def test_a_disk_that_stays_full_ends_the_run_after_its_grace(make: Callable[...,
     assert [order.name for order in rig.executor.orders] == ["a"]
 
 
+def test_a_store_that_was_waited_for_in_vain_gets_no_second_grace(make: Callable[..., Rig]) -> None:
+    """A lock of another process is waited for inside the commit, for as long as the grace lasts (reliability.md B2)."""
+    rig = make(task("a"), task("b", after=["a"]), steps=[end_one])
+    commit = rig.ledger.commit
+
+    def locked() -> None:
+        if not rig.store.facts[RUN] or not rig.slept:
+            return commit()
+        rig.clock.advance(DISK_GRACE_SECONDS)
+        raise StoreError("the state database stayed locked", is_passing=True)
+
+    rig.ledger.commit = locked  # type: ignore[method-assign]
+    with pytest.raises(StoreError, match="stayed locked"):
+        rig.run()
+    assert rig.clock.monotonic() - 1000.0 == pytest.approx(DISK_GRACE_SECONDS, abs=1.5)
+    assert [order.name for order in rig.executor.orders] == ["a"]
+
+
 def test_the_second_interrupt_ends_the_wait_for_a_full_disk(make: Callable[..., Rig]) -> None:
     rig = make(
         task("a"),

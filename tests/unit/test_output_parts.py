@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from weft.cli.output.printer import WAITING_LIMIT, Printer
-from weft.cli.output.progress import OTHERS, Progress, kind_of, memory_in_use
+from weft.cli.output.progress import OTHERS, Progress, kind_of_task, memory_in_use
 from weft.cli.output.report import command, counted
 from weft.cli.output.tables import table
 from weft.cli.output.tally import Tally
@@ -203,7 +203,7 @@ def test_everything_a_terminal_obeys_is_written_out() -> None:
     ],
 )
 def test_a_kind_is_template_category_or_the_beginning_of_the_name(made: Task, kind: str) -> None:
-    assert kind_of(made) == kind
+    assert kind_of_task(made) == kind
 
 
 def test_many_kinds_share_the_last_line_and_no_task_is_lost() -> None:

@@ -14,6 +14,7 @@ from weft.assemble.questions import (
     doctor,
     explain,
     preview,
+    row_of,
     stop,
 )
 from weft.assemble.run_settings import RunSettings, state_folder
@@ -35,6 +36,7 @@ __all__ = [
     "read_product",
     "resume",
     "retry",
+    "row_of",
     "run",
     "state_folder",
     "stop",

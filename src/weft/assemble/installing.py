@@ -25,8 +25,7 @@ class PlanInstaller:
         found = []
         for name, result in self._installer.answers():
             if isinstance(result, InstallationFailed):
-                log = f" (log: {result.log})" if result.log else ""
-                found.append(Installed(name, None, None, f"environment {name!r}: {result.text}{log}"))
+                found.append(Installed(name, None, None, f"environment {name!r}: {result.text}"))
             else:
                 found.append(Installed(name, result.python, result.bin_folder))
         return found

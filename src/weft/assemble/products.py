@@ -152,7 +152,7 @@ def read_product(state: str, run: str, plan: Plan, task: str) -> Any:
     if source is None:
         raise LookupError(f"task {task!r} has no product")
     if source == "outputs":
-        return list(given.outputs)
+        return given.outputs[0] if len(given.outputs) == 1 else list(given.outputs)
     recorded = RecordedProducts(state)
     with SqliteArchive(state) as archive:
         items = [item for item, _, _ in archive.items(run, index).get(index, ())]

@@ -142,13 +142,15 @@ def explain(state: str, run: str | None, task: str) -> Explanation:
 
 
 def _task_of(archive: SqliteArchive, row: RunRow, name: str) -> TaskRow:
-    rows = archive.tasks(row.run)
-    for found in rows:
-        if found.name == name:
-            return found
-    raise UsageError(
-        f"run {row.run[:12]} has no task {name!r}", hint_nearest(name, [other.name for other in rows]), "ref.task"
-    )
+    return row_of(archive.tasks(row.run), name, row.run)
+
+
+def row_of(rows: Sequence[TaskRow], name: str, run: str) -> TaskRow:
+    """The row of a task by name. Raises UsageError with the nearest name."""
+    for row in rows:
+        if row.name == name:
+            return row
+    raise UsageError(f"run {run[:12]} has no task {name!r}", hint_nearest(name, (row.name for row in rows)), "ref.task")
 
 
 def _usual_reason(found: TaskRow, plan: Plan) -> Reason:

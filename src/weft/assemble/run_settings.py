@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from weft.errors import PlanError, Problem, UsageError, hint_nearest
+from weft.settings import STATE_FOLDER
 from weft.spec.plan import Plan
 
 EXECUTORS: Final = ("local", "noop")
 LATER_EXECUTORS: Final = ("slurm", "dask", "simulated")
-STATE_NAME: Final = ".weft"
 STDIN: Final = "stdin"  # a dependency bound to it streams into the standard input (design.md 16)
 
 
@@ -45,7 +45,7 @@ class RunSettings:
 
 def state_folder(root: str, settings: RunSettings) -> str:
     """Where the state of a plan lies: `--state`, else `.weft` beside the plan."""
-    return os.path.abspath(settings.state) if settings.state else os.path.join(root, STATE_NAME)
+    return os.path.abspath(settings.state) if settings.state else os.path.join(root, STATE_FOLDER)
 
 
 def check_supported(plan: Plan, settings: RunSettings) -> list[str]:

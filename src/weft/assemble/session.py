@@ -259,7 +259,7 @@ def executor_name(task: Task, default: str) -> str:
 
 def needs_installing(plan: Plan) -> bool:
     """Whether an environment asks for an interpreter or for requirements."""
-    return any(environment.python or environment.requirements for environment in plan.environments.values())
+    return any(environment.is_installed for environment in plan.environments.values())
 
 
 def _mapped_makers_outside(plan: Plan, selected: Sequence[int]) -> list[int]:

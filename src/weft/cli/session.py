@@ -15,7 +15,7 @@ from weft.cli.options import FLAGS, given, run_word
 from weft.cli.output.problems import print_as_text, write_stderr, write_stdout
 from weft.cli.output.terminal import Place, harmless, look
 from weft.errors import PlanError, Problem, StoreError, UsageError, hint_nearest
-from weft.settings import Settings, read, without_credentials
+from weft.settings import STATE_FOLDER, Settings, read, without_credentials
 
 if TYPE_CHECKING:
     from weft.assemble import ReadPlan, RunSettings
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from weft.formats.load import Loaded
     from weft.ports import RunRow, TaskRow
     from weft.store.archive import SqliteArchive
-
-STATE_FOLDER = ".weft"
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,13 +245,15 @@ class Session:
 
     def find_instance(self, archive: SqliteArchive, run: RunRow, name: str) -> tuple[int, int | None]:
         """The task, and the instance when `NAME[ITEM]` was said. Raises UsageError with the nearest name."""
+        from weft import assemble
+
         rows = archive.tasks(run.run)
         by_name = {row.name: row for row in rows}
         if name not in by_name and name.endswith("]"):
             for row in rows:
                 if row.instances and name.startswith(f"{row.name}["):
                     return row.task, self._item_index(archive, run, row, name)
-        return row_of(rows, name, run.run).task, None
+        return assemble.row_of(rows, name, run.run).task, None
 
     def _item_index(self, archive: SqliteArchive, run: RunRow, row: TaskRow, name: str) -> int:
         items = self.items_of(archive, run, row.task)
@@ -273,10 +273,12 @@ class Session:
 
     def check_tasks(self, archive: SqliteArchive, run: RunRow, names: Sequence[str]) -> None:
         """Raises UsageError with the nearest name when the run has no such task."""
+        from weft import assemble
+
         if names:
             rows = archive.tasks(run.run)
             for name in names:
-                row_of(rows, name, run.run)
+                assemble.row_of(rows, name, run.run)
 
     def find_run_and_task(self, archive: SqliteArchive, words: Sequence[str]) -> tuple[RunRow, str]:
         """What `[RUN] TASK` names. Raises UsageError when these are not one or two words."""
@@ -301,14 +303,6 @@ def looks_like_run(word: str) -> bool:
     if word == "last" or (word[:1] == "-" and word[1:].isdigit()):
         return True
     return 4 <= len(word) <= 32 and all(character in "0123456789abcdef" for character in word)
-
-
-def row_of(rows: Sequence[TaskRow], name: str, run: str) -> TaskRow:
-    """The row of a task by name. Raises UsageError with the nearest name."""
-    for row in rows:
-        if row.name == name:
-            return row
-    raise UsageError(f"run {run[:12]} has no task {name!r}", hint_nearest(name, (row.name for row in rows)), "ref.task")
 
 
 def _settings_folder(ctx: click.Context) -> str:
@@ -349,30 +343,19 @@ def _from_files(paths: Sequence[str]) -> list[tuple[str, Any]]:
 
 
 def _read_table(path: str) -> Mapping[str, Any]:
-    from weft.formats.mistakes import Mistakes
+    from weft.formats.mistakes import Mistakes, to_problem
     from weft.formats.parse import parse
     from weft.formats.read import FORMAT_BY_SUFFIX, read_text
 
     format = FORMAT_BY_SUFFIX.get(os.path.splitext(path)[1].lower())
     if format is None:
-        raise PlanError(
-            [
-                Problem(
-                    "read.suffix",
-                    f"the kind of options file {path!r} is unknown",
-                    path,
-                    hint="use .json, .toml or .yaml",
-                )
-            ]
-        )
+        message = f"the kind of options file {path!r} is unknown"
+        raise PlanError([Problem("read.suffix", message, path, hint="use .json, .toml or .yaml")])
     mistakes = Mistakes()
     read_in = read_text(path, path, mistakes)
     data = parse(read_in.text, format, path, mistakes) if read_in is not None else None
     if mistakes.errors:
-        raise PlanError(
-            Problem(one.code, one.message, one.file, one.location, one.line, one.column, one.hint)
-            for one in mistakes.errors
-        )
+        raise PlanError(to_problem(mistake, {}) for mistake in mistakes.errors)
     if not isinstance(data, Mapping):
         raise PlanError([Problem("shape.type", "an options file holds an object of names and values", path, "")])
     return data

@@ -15,7 +15,7 @@ from weft.cli.session import Session
 @click.pass_context
 def command(ctx: click.Context, run: str | None) -> int:
     """Show what the tasks of RUN took (default: the last run): wall time, CPU time, peak memory, and what they were given."""
-    from weft.cli.output.progress import kind_of
+    from weft.cli.output.progress import kind_of_task
     from weft.cli.output.records import usage
     from weft.cli.output.texts import usage_text
     from weft.formats.snapshot import restore
@@ -24,7 +24,7 @@ def command(ctx: click.Context, run: str | None) -> int:
     archive = session.archive()
     row = session.find(archive, run)
     tasks = restore(archive.snapshot(row.run)).graph.tasks
-    templates = {task.name: task.policy.template or kind_of(task) for task in tasks}
+    templates = {task.name: task.policy.template or kind_of_task(task) for task in tasks}
     record = usage(row, archive.tasks(row.run), archive.attempts(row.run), templates)
     if session.wants_json:
         session.give(record)

@@ -109,10 +109,8 @@ class Installations:
         if wanted.startswith("-"):
             return None
         with tempfile.TemporaryFile() as output:
-            if (
-                self._run(["python", "find", "--no-project", "--system", wanted], root, b"", output, subprocess.DEVNULL)
-                != 0
-            ):
+            arguments = ["python", "find", "--no-project", "--system", wanted]
+            if self._run(arguments, root, b"", output, subprocess.DEVNULL) != 0:
                 return None
             output.seek(0)
             path = os.fsdecode(output.read().strip())
@@ -145,16 +143,18 @@ class Installations:
             if _is_ready(place):
                 return made
             shutil.rmtree(place, ignore_errors=True)
-            log = f"{place}.log"
-            with open(log, "wb", opener=_private) as output:
-                for arguments, given in _steps(place, python, requirements):
-                    status = self._run(arguments, root, given, output, output)
-                    if status != 0:
-                        shutil.rmtree(place, ignore_errors=True)
-                        return InstallationFailed(_failure(arguments, status, log), log)
-            with open(os.path.join(place, READY), "wb", opener=_private):
-                pass
-            return made
+            return self._build(place, python, requirements, root) or made
+
+    def _build(self, place: str, python: str, requirements: Sequence[str], root: str) -> InstallationFailed | None:
+        log = f"{place}.log"
+        with open(log, "wb", opener=_private) as output:
+            for arguments, given in _steps(place, python, requirements):
+                status = self._run(arguments, root, given, output, output)
+                if status != 0:
+                    shutil.rmtree(place, ignore_errors=True)
+                    return InstallationFailed(_failure(arguments, status, log), log)
+        with open(os.path.join(place, READY), "wb", opener=_private):
+            return None
 
     def _run(
         self, arguments: Sequence[str], root: str, given: bytes, output: IO[bytes], errors: IO[bytes] | int
@@ -262,7 +262,7 @@ class Installer:
         self._root = root
         self._installations = installations
         self._asked: set[str] = set()
-        self._jobs: SimpleQueue[str | None] = SimpleQueue()
+        self._names: SimpleQueue[str | None] = SimpleQueue()
         self._answers: deque[Prepared] = deque()
         self._threads: list[Thread] = []
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -278,7 +278,7 @@ class Installer:
             thread = Thread(target=self._work, name="weft-installer", daemon=True)
             self._threads.append(thread)
             thread.start()
-        self._jobs.put(name)
+        self._names.put(name)
 
     def answers(self) -> Sequence[Prepared]:
         """What is prepared or has failed since; never waits."""
@@ -304,7 +304,7 @@ class Installer:
         self._is_closed.set()
         self._installations.stop()
         for _ in self._threads:
-            self._jobs.put(None)
+            self._names.put(None)
         for thread in self._threads:
             thread.join(CLOSE_SECONDS)
         # A thread that waits for another process's lock may still ring: then the bell stays open until the process ends.
@@ -312,7 +312,7 @@ class Installer:
             os.close(self._bell)
 
     def _work(self) -> None:
-        while (name := self._jobs.get()) is not None and not self._is_closed.is_set():
+        while (name := self._names.get()) is not None and not self._is_closed.is_set():
             try:
                 result = self._installations.prepare(self._environments[name], self._root)
             except BaseException as error:  # noqa: BLE001 - handed to the loop, which ends the run with it

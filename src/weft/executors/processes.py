@@ -24,7 +24,7 @@ from weft.executors.supervisor.wire import WireOrder
 from weft.executors.sweep import sweep
 from weft.ports import Began, Code, Order, Process, Remark, Report, Reports
 from weft.scheduling.keys import AttemptKey
-from weft.scheduling.outcomes import SETUP
+from weft.scheduling.outcomes import LOST, SETUP
 
 GRACE_SECONDS = 5.0
 STRAY_SECONDS = 1.0
@@ -93,6 +93,7 @@ class ProcessExecutor:
         self._waiting: list[Any] | None = None  # messages kept back while the remains of a dead supervisor are ended
         self._sweeper: threading.Thread | None = None
         self._is_swept = False
+        self._suspects: set[tuple[int, int]] = set()  # tasks and instances that ran together when a supervisor died
         self._unkillable: list[str] = []
         self._memory_method = "unknown"
         self._mixed = MixedLanes()
@@ -356,6 +357,8 @@ class ProcessExecutor:
             return
         del self._open[nonce]
         del self._nonces[attempt.key]
+        if self._suspects and fact[2] != LOST:
+            self._suspects.discard(attempt.key[:2])
         if attempt.kind == "single":
             fact = with_result(self._place, fact)
         self._news.append(finished(attempt.key, fact, attempt.keeps, self._output.product))
@@ -426,8 +429,27 @@ class ProcessExecutor:
             self._say({**value, "seen": 0} if "orders" in value else value)
         for order in held:
             self._hosts.start(order)
+        for fact in self._blame(lost):
+            self._tell(fact)
+
+    def _blame(self, lost: Sequence[int]) -> list[list[Any]]:
+        """The ends of attempts that went with their supervisor. Who ran beside an earlier suspect is not charged.
+
+        Suspects run one at a time from now on, so a task that ends its supervisor is soon found, and its neighbours go on.
+        """
+        begun = [nonce for nonce in lost if self._open[nonce].has_begun]
+        suspected = [nonce for nonce in begun if self._open[nonce].key[:2] in self._suspects]
+        blamed = frozenset(suspected or begun)
+        if len(begun) > 1:
+            self._suspects |= {self._open[nonce].key[:2] for nonce in begun}
+        facts = []
         for nonce in lost:
-            self._tell(lost_fact(nonce, self._open[nonce].has_begun))
+            attempt = self._open[nonce]
+            fact = lost_fact(nonce, attempt.has_begun, nonce in blamed)
+            if attempt.kind == "thread" and len(begun) > 1:
+                fact += [None, True]  # in a process of its own the next time
+            facts.append(fact)
+        return facts
 
     def _name_unkillable(self, names: Sequence[str]) -> None:
         if names:
@@ -483,6 +505,7 @@ class ProcessExecutor:
             order.niceness,
             order.lane,
             order.ahead,
+            order.key[:2] in self._suspects,
         )
 
 

@@ -81,10 +81,10 @@ def remark(fact: list[Any]) -> Remark:
     return Remark(fact[3], None if key is None else AttemptKey(*key))
 
 
-def lost_fact(nonce: int, has_begun: bool) -> list[Any]:
-    """The end of an attempt that nothing is left of; charged if it had begun."""
+def lost_fact(nonce: int, has_begun: bool, is_charged: bool = True) -> list[Any]:
+    """The end of an attempt that nothing is left of; charged if it had begun, unless another one is to blame."""
     detail = "its process is gone and left no receipt" if has_begun else "it was never started"
-    return ["ended", nonce, LOST, None, detail, has_begun, None, ("", 0, 0), ("", 0, 0)]
+    return ["ended", nonce, LOST, None, detail, has_begun and is_charged, None, ("", 0, 0), ("", 0, 0)]
 
 
 class Past:

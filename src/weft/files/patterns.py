@@ -41,7 +41,6 @@ class Pattern:
 
     text: str
     expression: re.Pattern[str]
-    is_absolute: bool
     start: str
     depth: int | None
     is_risky: bool
@@ -62,8 +61,8 @@ def compile_pattern(text: str, kind: Literal["regex", "glob"]) -> Pattern:
         depth = (
             None if "**" in text else text.count("/") - (start.count("/") + 1 if start.strip("/") else int(is_absolute))
         )
-        return Pattern(text, re.compile(translate_glob(text)), is_absolute, start, depth, _glob_is_risky(text), True)
-    return Pattern(text, re.compile(text), is_absolute, regex_start(text), None, regex_is_risky(text), is_absolute)
+        return Pattern(text, re.compile(translate_glob(text)), start, depth, _glob_is_risky(text), True)
+    return Pattern(text, re.compile(text), regex_start(text), None, regex_is_risky(text), is_absolute)
 
 
 def of_need(need: MatchNeed) -> Pattern:

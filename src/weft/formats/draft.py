@@ -72,12 +72,9 @@ class Draft:
             for below in (self._at(("templates", template)), self._at(("defaults",)))
             if isinstance(below, dict)
         ]
-        for items in lists:
-            if isinstance(items, list):
-                for index, item in enumerate(items):
-                    if item == name or (isinstance(item, dict) and item.get("name") == name):
-                        return self.pointer_of(position, "dependencies", index)
-                break
+        for index, item in enumerate(next((items for items in lists if isinstance(items, list)), ())):
+            if item == name or (isinstance(item, dict) and item.get("name") == name):
+                return self.pointer_of(position, "dependencies", index)
         return self.pointer_of(position)
 
     def _at(self, path: tuple[Any, ...]) -> Any:

@@ -303,14 +303,16 @@ class _Linker:
         for index, task in enumerate(self.tasks):
             for edge in task.dependencies:
                 if edge.name not in self.index and edge.name not in self.broken:
-                    draft, position = self.home(index)
-                    is_stream = task.policy.foreach is not None and task.policy.foreach.stream == edge.name
-                    location = draft.dependency_place(position, edge.name)
-                    if is_stream and "/dependencies" not in location:
-                        location = draft.pointer_of(position, "foreach", "stream")
-                    message = f"task {cut(task.name)!r} depends on {cut(edge.name)!r}, which does not exist"
-                    hint = self.hint(edge.name, self.index)
-                    self.mistakes.error("ref.task", message, draft.file, location, hint)
+                    self._tell_unknown_edge(index, task, edge.name)
+
+    def _tell_unknown_edge(self, index: int, task: Task, name: str) -> None:
+        draft, position = self.home(index)
+        location = draft.dependency_place(position, name)
+        is_stream = task.policy.foreach is not None and task.policy.foreach.stream == name
+        if is_stream and "/dependencies" not in location:
+            location = draft.pointer_of(position, "foreach", "stream")
+        message = f"task {cut(task.name)!r} depends on {cut(name)!r}, which does not exist"
+        self.mistakes.error("ref.task", message, draft.file, location, self.hint(name, self.index))
 
     def _tell_cycle(self, cycle: Sequence[str]) -> None:
         draft, position = self.home(self.index[cycle[0]])

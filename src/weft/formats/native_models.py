@@ -26,7 +26,7 @@ from weft.spec.tasks import NAME_LIMIT, name_problem
 from weft.units import UnitError, parse_size, parse_time
 
 NO_NUL = r"^[^\x00]*$"
-FREE_KEYS = ("description", "comment", "$schema", "title")  # and `__…`: never a mistake; dialects.md 1.6
+# As in shape.py, for editors: keys that are never a mistake (dialects.md 1.6).
 _FREE: dict[str, Any] = {"patternProperties": {r"^(__.*|description|comment|\$schema|title)$": {}}}
 STRICT = ConfigDict(extra="forbid", strict=True, json_schema_extra=_FREE)
 OPEN = ConfigDict(extra="allow", strict=True)

@@ -47,7 +47,7 @@ class Place(NamedTuple):
 
 @cache
 def validator(model: str) -> SchemaValidator:
-    """The compiled validator of a model in `native_models` (or `tasklist_models`), made on first use."""
+    """The compiled validator of a model in `native_models`, made on first use."""
     from pydantic import TypeAdapter
 
     from weft.formats import native_models

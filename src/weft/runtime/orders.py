@@ -180,6 +180,7 @@ def _variables(task: Task, bindings: Bindings, bin_folder: str | None) -> Mappin
     if bin_folder is not None:
         variables["PATH"] = bin_folder + os.pathsep + os.environ.get("PATH", os.defpath)
         variables["VIRTUAL_ENV"] = os.path.dirname(bin_folder)
+        variables["PYTHONHOME"] = ""  # of an outer interpreter, it would lead this one astray; empty counts as unset
     return variables
 
 

@@ -17,9 +17,7 @@ class Preparation:
 
     def __init__(self, plan: Plan, installer: Installer | None):
         self._environment_of = [task.policy.environment for task in plan.graph.tasks]
-        self._needing = frozenset(
-            name for name, environment in plan.environments.items() if environment.python or environment.requirements
-        )
+        self._needing = frozenset(name for name, environment in plan.environments.items() if environment.is_installed)
         self._installer = installer
         self._installed: dict[str, Installed] = {}
         self._held: dict[str, list[StartAttempt]] = {}

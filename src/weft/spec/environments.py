@@ -29,3 +29,8 @@ class Environment:
     path: str | None = None
     variables: tuple[tuple[str, VariableValue], ...] = ()
     fingerprint: bool = False
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether it asks for an interpreter or for requirements, so that something has to be installed for it."""
+        return bool(self.python or self.requirements)

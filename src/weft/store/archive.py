@@ -190,8 +190,11 @@ class SqliteArchive:
     def _refuse_lost(self, run: str | None) -> None:
         """A run that has a folder and no record tells that the database is older than what it stands beside."""
         folder = os.path.join(self.folder, "runs")
-        names = os.listdir(folder) if os.path.isdir(folder) else []
-        lost = sorted(name for name in names if run is None or (run and name.startswith(run)))
+        names = (
+            os.listdir(folder) if os.path.isdir(folder) else []
+        )  # first: the record of a run is older than its folder
+        known = {row.run for row in self.runs()}
+        lost = sorted(name for name in names if name not in known and (run is None or (run and name.startswith(run))))
         if lost:
             raise database.behind(self._path, f"it does not know run {lost[0]}, whose folder lies beside it")
 

@@ -128,6 +128,8 @@ def _is_open_here(found: os.stat_result) -> bool:
         try:
             if os.path.samestat(os.stat(connection.filename), found):
                 return True
+        except apsw.ThreadingViolationError:
+            return True  # at work in another thread, so it is open; which file it has is not told
         except (OSError, apsw.ConnectionClosedError):
             continue  # in memory, or gone meanwhile
     return False

@@ -140,10 +140,10 @@ class SqliteStore:
 
     def unknown_runs(self) -> list[str]:
         """Runs that have a folder here, but no record."""
-        folder = os.path.join(self.folder, "runs")
+        names = os.listdir(os.path.join(self.folder, "runs"))  # first: the record of a run is older than its folder
         with database.reading(self._path):
             known = {run for (run,) in self.connection.execute("SELECT run FROM runs")}
-        return sorted(name for name in os.listdir(folder) if _RUN_ID.fullmatch(name) and name not in known)
+        return sorted(name for name in names if _RUN_ID.fullmatch(name) and name not in known)
 
     def counted(self, run: str) -> dict[str, int]:
         """How far the receipts of a run are recorded: file -> bytes."""

@@ -18,7 +18,7 @@ _DIGITS: Final = "0123456789"
 _JOINTS: Final = "-_. :#[(/"
 
 
-def kind_of(task: Task) -> str:
+def kind_of_task(task: Task) -> str:
     """What a task is one of: its template, its category, else the common beginning of its name."""
     policy = task.policy
     if policy.template is not None:
@@ -136,7 +136,7 @@ def _group(tasks: tuple[Task, ...], selected: Iterable[int]) -> tuple[list[Kind]
     totals: list[int] = []
     chosen = list(selected)
     for task in chosen:
-        name = kind_of(tasks[task])
+        name = kind_of_task(tasks[task])
         index = index_by_name.get(name)
         if index is None:
             index = index_by_name[name] = len(totals)

@@ -10,6 +10,7 @@ from typing import Final
 from weft.cli.output.tally import Ended, Tally
 from weft.cli.output.terminal import Place, harmless, label, styled
 from weft.errors import cut
+from weft.settings import STATE_FOLDER
 from weft.units import show_seconds
 
 LINES_AT_ONCE: Final = 5_000
@@ -65,7 +66,7 @@ def counted(counts: Mapping[str, int], total: int) -> str:
 def command(verb: str, state_folder: str, *words: str) -> str:
     """The exact command to type: `--state` when the folder is not the one that weft finds from here by itself."""
     parts = ["weft", verb]
-    if os.path.abspath(state_folder) != os.path.join(os.getcwd(), ".weft"):
+    if os.path.abspath(state_folder) != os.path.join(os.getcwd(), STATE_FOLDER):
         parts += ["--state", state_folder]
     if any(word.startswith("-") and word != "--failed" for word in words):
         parts.append("--")

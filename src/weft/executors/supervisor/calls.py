@@ -16,6 +16,8 @@ import traceback
 from types import CodeType, TracebackType
 from typing import Any, NamedTuple
 
+from .secrets import cover
+
 DETAIL_LIMIT = 500  # characters of an exception's text that are kept in one line
 
 _formatting = threading.Lock()
@@ -59,7 +61,7 @@ def call(request: dict[str, Any]) -> Result:
         file = getattr(getattr(function, "__code__", None), "co_filename", "")
         value = function(**request["arguments"])
     except Refused as problem:
-        return Result(problem.cause, problem.detail, problem.detail + "\n")
+        return Result(problem.cause, cover(problem.detail, os.environ.items()), problem.detail + "\n")
     except BaseException as problem:  # noqa: BLE001 - the boundary between a user's code and its outcome
         return failure(problem, file, None)
     if request["keeps"] != "return":
@@ -68,7 +70,7 @@ def call(request: dict[str, Any]) -> Result:
         return Result(None, product=json.dumps(value, allow_nan=False, ensure_ascii=False))
     except (TypeError, ValueError, RecursionError) as problem:
         detail = f"the return value is no plain data: {problem}"
-        return Result("type", one_line(detail), detail + "\n")
+        return Result("type", one_line(cover(detail, os.environ.items())), detail + "\n")
 
 
 def find(request: dict[str, Any]) -> Any:
@@ -141,7 +143,7 @@ def failure(problem: BaseException, file: str, source: str | None) -> Result:
     detail = f"{type(problem).__name__}: {text}" if text else type(problem).__name__
     if line is not None:
         detail = f"{detail} (line {line})"
-    return Result("exception", one_line(detail), _trace(problem, frames, file, source))
+    return Result("exception", one_line(cover(detail, os.environ.items())), _trace(problem, frames, file, source))
 
 
 def _line(frames: TracebackType | None, file: str) -> int | None:

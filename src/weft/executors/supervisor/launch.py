@@ -45,7 +45,10 @@ class Launch:
     ) -> tuple[int, float, int]:
         """(pid, monotonic start, boot ticks). files: of its output. Raises StartError, NotNow."""
         path = environment.get(b"PATH")
-        program = find_program(words[0], None if path is None else os.fsdecode(path))
+        try:
+            program = find_program(words[0], None if path is None else os.fsdecode(path))
+        except StartError as problem:
+            raise problem.covered(environment) from problem
         # Descriptor 0 is the null device already; everything else of ours closes itself.
         actions = [(os.POSIX_SPAWN_DUP2, files[0], 1), (os.POSIX_SPAWN_DUP2, files[1], 2)]
         if request >= 0:
@@ -61,7 +64,8 @@ class Launch:
         except OSError as problem:
             if problem.errno in NOT_NOW:
                 raise NotNow(problem.strerror) from problem
-            raise start_problem(program, words, environment, problem) from problem
+            covered = start_problem(program, words, environment, problem).covered(environment)
+            raise covered from problem
         except ValueError as problem:
             raise StartError("setup", f"program {words[0]!r}: {problem}") from problem
         finally:

@@ -63,14 +63,17 @@ def become(request: dict[str, Any]) -> None:
     words = list(request["words"])
     for index in request["expand"]:
         words[index] = substitute(words[index], environment)
-    program = find_program(words[0], environment.get("PATH"))
     encoded = {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
+    try:
+        program = find_program(words[0], environment.get("PATH"))
+    except StartError as problem:
+        raise problem.covered(encoded) from problem
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     try:
         os.execve(program, words, encoded)
     except OSError as problem:
-        raise start_problem(program, words, encoded, problem) from problem
+        raise start_problem(program, words, encoded, problem).covered(encoded) from problem
 
 
 def main() -> int:

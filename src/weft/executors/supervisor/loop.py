@@ -76,6 +76,8 @@ class Supervisor:
         self._queued: dict[int, WireOrder] = {}  # by nonce, not begun
         self._queues = AheadQueues()
         self._held: dict[tuple[int, int], list[int]] = {}  # task -> nonces that wait for its strays to be gone
+        self._suspect: int | None = None  # the one that lives; the others wait for its end
+        self._suspects: deque[int] = deque()
         self._put_off: deque[int] = deque()
         self._put_off_at = 0.0
         self._put_off_pause = PUT_OFF_SECONDS
@@ -133,6 +135,10 @@ class Supervisor:
                 self._try_again()
         if self._queues.has_freed:
             self._fill_lanes()
+        while self._suspects and self._suspect is None:
+            order = self._queued.get(self._suspects.popleft())
+            if order is not None:
+                self._attempt_start(order)
         self._tell()
 
     def _pause(self) -> float:
@@ -251,6 +257,7 @@ class Supervisor:
         self._queues.clear()
         self._queued.clear()
         self._held.clear()
+        self._suspects.clear()
         self._put_off.clear()
         for attempt in self._live.values():
             attempt.order = attempt.order._replace(lane=NO_LANE)  # lanes of the next engine are others
@@ -358,6 +365,9 @@ class Supervisor:
         if self._leftovers.holds(task):
             self._held.setdefault(task, []).append(order.nonce)
             return
+        if order.suspect and self._suspect is not None:
+            self._suspects.append(order.nonce)
+            return
         try:
             self._start(order)
         except StartError as problem:
@@ -427,6 +437,8 @@ class Supervisor:
         attempt = Attempt(order, slot, pid, started, ticks, request)
         self._running[pid] = attempt
         self._live[order.nonce] = attempt
+        if order.suspect:
+            self._suspect = order.nonce
         # By hand: nothing in it needs escaping, and every attempt pays for it.
         fact = f'["started",{order.nonce},{pid},{ticks},{time.time()!r},"{slot.names[0]}","{slot.names[1]}"]'
         self._receipts.add_text(fact)
@@ -476,6 +488,8 @@ class Supervisor:
         order = attempt.order
         assert attempt.status is not None and attempt.usage is not None
         del self._live[order.nonce]
+        if order.nonce == self._suspect:
+            self._suspect = None
         output = self._slots.settle(attempt.slot, order.nonce)
         if left:
             self._slots.retire(attempt.slot)

@@ -8,6 +8,8 @@ import signal
 import stat
 from collections.abc import Mapping, Sequence
 
+from .secrets import cover
+
 DEFAULT_PATH = "/bin:/usr/bin"  # where exec looks when PATH is not set; confstr(_CS_PATH)
 SHEBANG_LENGTH = 256  # bytes the kernel reads of a first line; BINPRM_BUF_SIZE
 NOT_NOW = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETXTBSY})
@@ -21,6 +23,11 @@ class StartError(Exception):
         super().__init__(detail)
         self.cause = cause
         self.detail = detail
+
+    def covered(self, environment: Mapping[bytes, bytes]) -> StartError:
+        """Without the secrets of the environment, which words may have been filled from."""
+        named = ((os.fsdecode(name), os.fsdecode(value)) for name, value in environment.items())
+        return StartError(self.cause, cover(self.detail, named))
 
 
 class NotNow(Exception):

@@ -34,7 +34,7 @@ class WireOrder(NamedTuple):
     """An attempt to start, as it travels. key: (task, instance, attempt); attempts of one instance never overlap.
 
     words: argv. expand: indexes of words that are expanded. environment: differences to the base. variables: (name, kind, text)
-    with kind `text`, `expand` or `shell`.
+    with kind `text`, `expand` or `shell`. suspect: ran when a supervisor died, so no two of these run at once.
     """
 
     nonce: int
@@ -50,6 +50,7 @@ class WireOrder(NamedTuple):
     niceness: int
     lane: int
     ahead: bool
+    suspect: bool = False
 
 
 def message(value: Any) -> bytes:
