@@ -183,7 +183,7 @@ def test_readers_do_not_hold_a_run_up_and_see_it_grow(weft: Weft) -> None:
     ]
     assert engine.wait(LIMIT_SECONDS) == 0
     for reader in readers:
-        out, err = reader.communicate(timeout=LIMIT_SECONDS)
+        out, _ = reader.communicate(timeout=LIMIT_SECONDS)
         answers = [json.loads(line) for line in out.splitlines() if line]
         grown = [answer["tasks"] for answer in answers if "tasks" in answer]
         # Whoever looked before the run was recorded was told so; nothing else may go wrong.

@@ -169,6 +169,7 @@ def test_a_store_without_its_wal_is_not_believed(weft: Weft, door: Doorway, tmp_
         refused = weft(*words)
         assert refused.returncode in ((3,) if not is_known or words == ("resume",) else (3, 4)), refused.stderr
         assert "older than what lies beside it" in refused.stderr or refused.returncode == 4
+    assert is_known or run in weft("doctor").stdout
     supervisor = supervisor_of(run)
     door.let_on()
     wait_until_gone(supervisor)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from support.weft_process import Doorway, Weft, kill, read_ledger
+from support.weft_process import LIMIT_SECONDS, Doorway, Weft, kill, read_ledger
 
 
 def left_alive(weft: Weft, door: Doorway, tasks: dict[str, Any], *inside: str) -> list[int]:
@@ -26,6 +28,19 @@ def is_alive(pid: int) -> bool:
     )
 
 
+def wait_for_ends(pids: Sequence[int]) -> None:
+    """Until all of these processes, which are not our children, have ended."""
+    for pid in pids:
+        try:
+            watch = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            assert select.select([watch], [], [], LIMIT_SECONDS)[0], f"process {pid} never ended"
+        finally:
+            os.close(watch)
+
+
 def test_a_live_attempt_of_a_changed_task_is_ended_and_its_result_does_not_count(
     weft: Weft, door: Doorway, tmp_path: Path
 ) -> None:
@@ -34,6 +49,9 @@ def test_a_live_attempt_of_a_changed_task_is_ended_and_its_result_does_not_count
     pids = left_alive(weft, door, tasks, *tasks)
     weft.plan({"stays": tasks["stays"], "changes": {"shell": f"echo begin changes new $$ >> {ledger}"}})
     resumed = weft.start("resume", "-j", "4")
+    begun = {task: int(pid) for what, task, _, pid in read_ledger(ledger) if what == "begin" and int(pid) in pids}
+    # Whoever of the three waits at the gate may take the word to go on, so it is said when only one is left.
+    wait_for_ends([begun["changes"], begun["leaves"]])
     door.let_on()
     assert resumed.wait(60) == 0, (tmp_path / "err").read_text()
     said = (tmp_path / "err").read_text()

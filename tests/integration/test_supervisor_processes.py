@@ -391,12 +391,13 @@ def test_many_that_run_at_once_and_end_together_leave_no_zombie(run: LocalRun) -
     go = run.work / "go"
     os.mkfifo(go)
     orders = [run.shell("read line < go") for _ in range(100)]
+    gate = os.open(go, os.O_RDWR)  # open until all have read: who comes late finds its line, too
     run.submit(*orders)
     for order in orders:
         run.began(order)
-    with open(go, "w"):
-        pass
+    os.write(gate, b"go\n" * len(orders))
     run.wait(lambda: len(run.outcomes()) == len(orders))
+    os.close(gate)
     pid = run.supervisor_pid()
     assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
 

@@ -48,6 +48,12 @@ def _database_lines(archive: SqliteArchive, path: str) -> Iterator[Line]:
     yield ("runs", str(len(found)), None, None)
     for fault in faults[:SHOWN_FAULTS]:
         yield ("damaged run", fault, path, "weft resume refuses it; the other runs are not touched by it")
+    folder = os.path.join(archive.folder, "runs")
+    known = {row.run for row in found}
+    forgotten = sorted(set(os.listdir(folder)) - known) if os.path.isdir(folder) else []
+    if forgotten:
+        advice = f"was {path}-wal removed? put it back; else nothing but their folders is left of them"
+        yield ("forgotten runs", ", ".join(forgotten), folder, advice)
     for row in found:
         if row.state == "running" and not archive.is_owned(row):
             yield ("left open", row.run, "its engine died", f"weft resume {row.run[:8]} takes it up")
