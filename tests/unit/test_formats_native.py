@@ -625,3 +625,14 @@ def test_what_a_template_gave_is_told_at_the_task_that_takes_it(tmp_path: Path) 
     template = {"command": ["{p}"], "parameters": {"p": "a\0"}}
     (problem,) = problems_of(tmp_path, native({"a": {"template": "t"}}, templates={"t": template}))
     assert (problem.code, problem.location, problem.line) == ("shape.value", "/tasks/a", 1)
+
+
+def test_a_cycle_of_many_tasks_is_told_in_a_line_that_can_be_read(tmp_path: Path) -> None:
+    tasks = {f"t{n}": {"command": ["true"], "dependencies": [f"t{(n + 1) % 5000}"]} for n in range(5000)}
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps({"weft": 1, "tasks": tasks}))
+    with pytest.raises(PlanError) as caught:
+        load([str(path)])
+    (problem,) = caught.value.problems()
+    assert problem.code == "graph.cycle"
+    assert "5000 tasks" in problem.message and "4901 more" in problem.message and len(problem.message) < 2000

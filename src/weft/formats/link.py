@@ -21,6 +21,7 @@ from weft.spec.plan import Plan, Source
 from weft.spec.tasks import Dependency, Policy, Task
 from weft.spec.types import BUILTIN
 
+SHOWN_CYCLE: Final = 100  # tasks of a cycle that its message names; more are left out in the middle
 COMPARED: Final = 500_000  # names that hints may compare in all, some seconds: a plan may have 100,000 wrong references
 
 _WORDS = {
@@ -319,7 +320,11 @@ class _Linker:
         if len(cycle) == 1:
             message = f"task {cut(cycle[0])!r} depends on itself"
         else:
-            shown = " -> ".join(repr(cut(name)) for name in (*cycle, cycle[0]))
+            names = [repr(cut(name)) for name in (*cycle, cycle[0])]
+            if len(names) > SHOWN_CYCLE:
+                half = SHOWN_CYCLE // 2
+                names = [*names[:half], f"… ({len(names) - 2 * half} more)", *names[-half:]]
+            shown = " -> ".join(names)
             message = f"{len(cycle)} tasks depend on each other, each on the next: {shown}"
         location = draft.dependency_place(position, cycle[1 % len(cycle)])
         self.mistakes.error("graph.cycle", message, draft.file, location)
