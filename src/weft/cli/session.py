@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from weft.ports import RunRow, TaskRow
     from weft.store.archive import SqliteArchive
 
+COLLECTED_AFTER = 50_000  # new objects between two collections: a run makes many, and hardly ever a cycle of them
+
 
 @dataclass(frozen=True, slots=True)
 class Documents:
@@ -157,6 +159,7 @@ class Session:
         gc.disable()  # it would walk the plan over and over while it grows, and it holds no cycle
         read = assemble.read_plan(read_files, state, documents.recorded(), load)
         gc.freeze()
+        gc.set_threshold(COLLECTED_AFTER, *gc.get_threshold()[1:])
         gc.enable()
         if not was_told:
             self.warn(read.warnings)

@@ -285,6 +285,8 @@ def make_dependency(item: Any) -> Dependency:
 
 def make_requirements(fields: Mapping[str, Any]) -> Requirements:
     """From the checked value of `requires`."""
+    if len(fields) == 1 and "files" in fields:  # nearly all that require anything
+        return Requirements(tuple([FileNeed(item["path"], item.get("as")) for item in fields["files"] or ()]))
     return Requirements(
         tuple([FileNeed(item["path"], item.get("as")) for item in fields.get("files") or ()]),
         tuple(

@@ -53,7 +53,9 @@ def snapshot(plan: Plan) -> bytes:
                 found = requirements.get(id(task.requires))
                 if found is None:
                     found = requirements[id(task.requires)] = len(requirement_rows)
-                    requirement_rows.append(compiled.requires_document(task.requires))
+                    requirement_rows.append(
+                        {key: value for key, value in compiled.requires_document(task.requires).items() if value}
+                    )
                 needs = found
             rows.append(_row(task, policy, needs))
         document = {

@@ -65,7 +65,7 @@ AHEAD_SECONDS: Final = 0.05
 """Work that a lane's ahead orders cover: twice the longest group commit, so that a disk that is slow once starves nobody."""
 AHEAD_LONGEST: Final = 0.025
 """Mean seconds of an attempt above which the time between two commits does not matter."""
-AHEAD_MOST: Final = 64
+AHEAD_MOST: Final = 128
 MEAN_WEIGHT: Final = 0.1
 """Weight of the newest duration in a lane's mean."""
 

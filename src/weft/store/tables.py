@@ -24,7 +24,7 @@ from weft.scheduling.commands import (
     StartAttempt,
     TakeItems,
 )
-from weft.scheduling.outcomes import CANCELLED, INTERRUPTED, LOST, NO_USAGE, LogRegion, Outcome, Request, Usage
+from weft.scheduling.outcomes import CACHED, CANCELLED, INTERRUPTED, LOST, NO_USAGE, LogRegion, Outcome, Request, Usage
 from weft.store import codec
 from weft.store.facts import ChangePlan, CountReceipts, EndRun, Fact, OwnRun
 from weft.store.sql import statements
@@ -177,6 +177,9 @@ class Tables:
             place = (self._number, task, _STATE_NUMBERS[state], attempts)
             if cause is None and detail is None and fingerprint is None and usage == NO_USAGE:
                 plain.append(place)
+                continue
+            if cause == CACHED and detail is None and usage == NO_USAGE:
+                full.append((*place, CACHED, None, None, None, None, pack_digest(fingerprint)))
                 continue
             said = (pack_text(cause), pack_text(detail))
             full.append((*place, *said, *_measured(usage), pack_digest(fingerprint)))
