@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import apsw
@@ -395,3 +396,24 @@ def test_doctor_names_damage_and_a_damaged_database_can_be_set_aside(tmp_path: P
     aside = set_aside(str(tmp_path / ".weft"))
     assert Path(aside).read_bytes() == b"nonsense"
     made(tmp_path / ".weft")
+
+
+def test_a_database_that_another_thread_is_using_can_be_opened(tmp_path: Path) -> None:
+    path = made(tmp_path / ".weft")
+    inside, gate = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        inside.set()
+        gate.wait(60)
+
+    connection = apsw.Connection(str(path))
+    connection.create_scalar_function("wait_here", wait)
+    thread = threading.Thread(target=lambda: connection.execute("SELECT wait_here()").fetchall())
+    thread.start()
+    try:
+        assert inside.wait(60)
+        database.check_header(str(path))
+    finally:
+        gate.set()
+        thread.join()
+        connection.close()

@@ -84,13 +84,20 @@ class Fingerprints:
 
         For a task whose plan is the one of `row`, and whose only sources are single files.
         """
-        tasks = self._plan.graph.tasks
-        parts = row.parts
-        for path, bind in _read_files(tasks[index]):
-            content = self._contents.known_digest(self._place.absolute(path))
+        known_digest, absolute = self._contents.known_digest, self._place.absolute
+        for output in row.outputs:
+            if known_digest(absolute(output[0])) != output[4]:
+                return False
+        task, parts = self._plan.graph.tasks[index], row.parts
+        for path, bind in _read_files(task):
+            content = known_digest(absolute(path))
             if content is None or parts.get(f"inputs:{path}") != _bound(content, bind):
                 return False
+        return not task.dependencies or self._delivers_the_same(index, parts)
+
+    def _delivers_the_same(self, index: int, parts: Mapping[str, str]) -> bool:
         graph = self._plan.graph
+        tasks = graph.tasks
         for dependency in graph.dependencies[graph.first_dependency[index] : graph.first_dependency[index + 1]]:
             maker = tasks[dependency]
             if dependency not in self._delivered:
@@ -100,7 +107,7 @@ class Fingerprints:
                 self._delivered[dependency] = _handed_on(confirmed) if confirmed is not None else None
             if parts.get(f"dependencies:{maker.name}") != self._delivered[dependency]:
                 return False
-        return all(self._contents.known_digest(self._place.absolute(output[0])) == output[4] for output in row.outputs)
+        return True
 
     def parts(self, index: int, findings: Findings) -> dict[str, str]:
         """All parts of a task, of a mapped one those that its instances share. Raises UnreadableError."""

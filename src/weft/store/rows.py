@@ -267,7 +267,7 @@ def load_results(rows: Iterable[Sequence[Any]]) -> list[ResultRow]:
             fingerprint = fingerprint.hex()
         if plan.__class__ is bytes:
             plan = plan.hex()
-        then = tuple([tuple(output) for output in outputs])
+        then = tuple(map(tuple, outputs))
         results.append(ResultRow(plan_key, name, instance, fingerprint, parts, then, product, run, plan))
     return results
 
