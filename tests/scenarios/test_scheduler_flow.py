@@ -8,7 +8,7 @@ from weft.errors import InternalError
 from weft.scheduling.commands import SetTimer, SettleTask, StartAttempt
 from weft.scheduling.events import AttemptEnded, AttemptStarted, CapacityChanged, Inspected, LimitChanged, PauseChanged
 from weft.scheduling.outcomes import Outcome
-from weft.scheduling.placement import PATIENCE_STARTS
+from weft.scheduling.placement import AHEAD_MOST, PATIENCE_STARTS
 from weft.scheduling.scheduler import SchedulerOptions
 from weft.testing.scenario import Scenario, task
 
@@ -327,10 +327,10 @@ def test_long_attempts_are_not_ordered_ahead(seconds: float) -> None:
     assert run.end("t0", seconds=seconds) == ["close t0 ok", "settle t0 ok", "start t1"]
 
 
-def test_at_most_64_are_ordered_ahead() -> None:
-    run = Scenario(*(task(f"t{i}") for i in range(200)), options=AHEAD)
+def test_the_orders_ahead_are_bounded() -> None:
+    run = Scenario(*(task(f"t{i}") for i in range(2 * AHEAD_MOST)), options=AHEAD)
     run.open(cores=2)
-    assert sum("ahead" in line for line in run.end("t0", seconds=0.0001)) == 64
+    assert sum("ahead" in line for line in run.end("t0", seconds=0.0001)) == AHEAD_MOST
 
 
 def test_no_ahead_order_keeps_amounts_from_a_lane_with_a_better_claim() -> None:
