@@ -1,6 +1,6 @@
 """`python -m weft` is the command `weft`."""
 
-from weft.cli.main import main
+from weft.cli.main import console
 
 if __name__ == "__main__":
-    main()
+    console()

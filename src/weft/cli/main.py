@@ -109,7 +109,12 @@ def weft() -> None:
 
 
 def main() -> NoReturn:
-    """The command `weft`."""
+    """The command `weft`, for whoever has a process to go on with: raises SystemExit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def console() -> NoReturn:
+    """The command `weft` as a process of its own, which ends here."""
     code = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         try:
