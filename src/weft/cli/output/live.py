@@ -307,6 +307,7 @@ def _kind_counts(one: Kind) -> RenderableType:
         (one.running, "running", "cyan"),
         (one.failed, "failed", "bold red"),
         (one.skipped, "skipped", "yellow"),
+        (one.cancelled, "cancelled", "yellow"),
         (one.cached, "cached", "dim"),
     ):
         if number:

@@ -38,17 +38,17 @@ def kind_of_task(task: Task) -> str:
 class Kind:
     """Counts of one kind of tasks. seconds, timed: sum and number of measured durations."""
 
-    __slots__ = ("cached", "failed", "name", "ok", "running", "seconds", "skipped", "timed", "total")
+    __slots__ = ("cached", "cancelled", "failed", "name", "ok", "running", "seconds", "skipped", "timed", "total")
 
     def __init__(self, name: str):
         self.name = name
-        self.total = self.running = self.ok = self.cached = self.failed = self.skipped = self.timed = 0
+        self.total = self.running = self.ok = self.cached = self.failed = self.skipped = self.cancelled = self.timed = 0
         self.seconds = 0.0
 
     @property
     def done(self) -> int:
         """Tasks that have ended, however."""
-        return self.ok + self.failed + self.skipped
+        return self.ok + self.failed + self.skipped + self.cancelled
 
 
 class Progress:
@@ -95,8 +95,10 @@ class Progress:
                 kind.seconds += settled.usage.seconds
         elif settled.state == "failed":
             kind.failed += 1
-        else:
+        elif settled.state == "skipped":
             kind.skipped += 1
+        else:
+            kind.cancelled += 1
 
     def seconds_left(self, now: float) -> float | None:
         """An estimate: the work that is left by the measured means of each kind, at the parallelism seen so far.
