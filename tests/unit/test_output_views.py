@@ -97,9 +97,9 @@ class _ArchiveOf:
 
 def opening(*names: str, policies: dict[str, Policy] | None = None, resumed: int = 0) -> RunOpening:
     tasks = [Task(name, Shell("true"), policy=(policies or {}).get(name, Policy())) for name in names]
-    plan = Plan(Graph(tasks), "/root", name="demo")
+    plan = Plan(Graph(tasks), "/plans", name="demo")
     return RunOpening(
-        RUN, plan, range(len(names)), resumed, "/root/.weft", {"cores": 2000}, lambda: Gauge({}, {"cores": 1000}, ())
+        RUN, plan, range(len(names)), resumed, "/plans/.weft", {"cores": 2000}, lambda: Gauge({}, {"cores": 1000}, ())
     )
 
 
@@ -164,7 +164,7 @@ def test_what_is_no_result_goes_to_stderr(stage: Stage) -> None:
     assert stage.err == (
         f"weft: run {RUN}: 3 tasks\n"
         "weft: task 'broken' failed: exit:7\n"
-        f"weft: try the failed ones again: weft retry --state /root/.weft {RUN} --failed\n"
+        f"weft: try the failed ones again: weft retry --state /plans/.weft {RUN} --failed\n"
     )
 
 
@@ -189,7 +189,7 @@ def test_an_attempt_taken_back_before_it_began_leaves_no_line(stage: Stage) -> N
     view.task_ended(settle(0, "cancelled", "interrupted", attempts=0))
     view.run_ended(ending("interrupted", 130))
     assert stage.out == "cancelled a  interrupted\n1 task: 0 ok, 1 cancelled, in 1.5s\n"
-    assert f"continue: weft resume --state /root/.weft {RUN}\n" in stage.err
+    assert f"continue: weft resume --state /plans/.weft {RUN}\n" in stage.err
 
 
 def test_a_start_failure_is_shown_as_started_and_ended(stage: Stage) -> None:
@@ -422,7 +422,7 @@ def live(stage: Stage, clock: Callable[[], float], place: Place = TERMINAL) -> L
 
 def test_a_short_run_in_a_terminal_has_a_header_failures_and_a_footer(stage: Stage) -> None:
     play_tasklist(live(stage, lambda: 0.0), stage)
-    log = os.path.relpath(f"/root/.weft/logs/{RUN}/slot")
+    log = os.path.relpath(f"/plans/.weft/logs/{RUN}/slot")
     assert stage.out == (
         f"plan.json  3 tasks, 2 cores  run {RUN[:12]}\n"
         "✗ broken: exit:7\n"
@@ -430,10 +430,10 @@ def test_a_short_run_in_a_terminal_has_a_header_failures_and_a_footer(stage: Sta
         "  broken\n"
         "    | lost\n"
         f"    log:   {log} (bytes 9 to 14)\n"
-        f"    see:   weft logs --state /root/.weft {RUN} broken\n"
-        f"    retry: weft retry --state /root/.weft {RUN} broken\n"
+        f"    see:   weft logs --state /plans/.weft {RUN} broken\n"
+        f"    retry: weft retry --state /plans/.weft {RUN} broken\n"
         "failed  3 tasks: 1 ok, 1 failed, 1 skipped, in 1.5s\n"
-        f"try the failed ones again: weft retry --state /root/.weft {RUN} --failed\n"
+        f"try the failed ones again: weft retry --state /plans/.weft {RUN} --failed\n"
     )
 
 
@@ -478,7 +478,7 @@ def test_names_and_details_cannot_act_in_a_terminal(stage: Stage) -> None:
     assert "\x1b" not in stage.out and "\u202e" not in stage.out and "\x07" not in stage.out
     assert "[bold]x[/bold] \\u202eevil" in stage.out
     assert "\\x1b[2Jgone" in stage.out
-    assert f"retry: weft retry --state /root/.weft {RUN} $'[bold]x[/bold] \\u202eevil'" in stage.out
+    assert f"retry: weft retry --state /plans/.weft {RUN} $'[bold]x[/bold] \\u202eevil'" in stage.out
 
 
 def test_the_region_is_taken_away_when_a_run_breaks_off(stage: Stage) -> None:
