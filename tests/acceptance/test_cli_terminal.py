@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from support.command_line import environment, write
+from support.weft_process import Doorway
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 LIMIT_SECONDS = 60
@@ -116,14 +117,18 @@ def test_a_dumb_terminal_and_ci_get_plain_lines(tmp_path: Path, env: dict[str, s
 
 
 def test_one_ctrl_c_lets_running_tasks_end_and_exits_with_130(tmp_path: Path) -> None:
-    tasks = {"slow": {"shell": "touch begun; sleep 1; touch done"}, "next": {"shell": "true", "dependencies": ["slow"]}}
+    door = Doorway(tmp_path)
+    slow = f"{door.script(tmp_path / 'ledger')}; touch done"
+    tasks = {"slow": {"shell": slow}, "next": {"shell": "true", "dependencies": ["slow"]}}
     write(tmp_path, "plan.json", {"weft": 1, "tasks": tasks})
     screen = Screen(tmp_path, ["run", "plan.json"], 80, {})
-    screen.read_until("slow")
-    deadline = time.monotonic() + LIMIT_SECONDS
-    while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    screen.press(b"\x03")
-    assert screen.end() == 130
+    try:
+        door.wait_for("slow")
+        screen.press(b"\x03")
+        screen.read_until("interrupted")
+        door.let_on()
+        assert screen.end() == 130
+    finally:
+        door.close()
     assert (tmp_path / "done").exists()
     assert "interrupted" in screen.text and "weft resume" in screen.text

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import select
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -243,9 +245,17 @@ def test_a_successor_finds_the_living_and_hears_of_the_ended_and_the_never_start
     assert outcome.ok
 
 
-def test_close_can_be_called_twice(world: World) -> None:
+def test_close_can_be_called_twice_and_takes_nobody_elses_descriptors(world: World, tmp_path: Path) -> None:
     world.executor.close()
-    world.executor.close()
+    others = [
+        os.open(tmp_path, os.O_RDONLY) for _ in range(20)
+    ]  # numbers that the first close has set free are among them
+    try:
+        world.executor.close()
+        assert all(stat.S_ISDIR(os.fstat(other).st_mode) for other in others)
+    finally:
+        for other in others:
+            os.close(other)
 
 
 def test_the_noop_executor_ends_everything_at_once() -> None:

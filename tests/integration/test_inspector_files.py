@@ -544,12 +544,20 @@ def test_what_was_read_counts_as_it_was_when_the_attempt_began(world: World) -> 
     assert [reason.part for reason in world.run(copy())["copy"].reasons] == ["inputs:in"]
 
 
-def test_closing_twice_does_no_harm(world: World) -> None:
+def test_closing_twice_takes_nobody_elses_descriptors(world: World, tmp_path: Path) -> None:
     world.write("in")
     inspector = world.inspector(copy())
     ask(inspector, 0)
     inspector.close()
-    inspector.close()
+    others = [
+        os.open(tmp_path, os.O_RDONLY) for _ in range(5)
+    ]  # numbers that the first close has set free are among them
+    try:
+        inspector.close()
+        assert all(os.path.samestat(os.fstat(other), os.stat(tmp_path)) for other in others)
+    finally:
+        for other in others:
+            os.close(other)
 
 
 # --- what would happen -----------------------------------------------------------------------------------------------------

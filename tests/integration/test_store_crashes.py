@@ -191,12 +191,16 @@ def test_a_lock_is_not_inherited_by_programs_that_the_owner_starts(state: str) -
     store = SqliteStore(state)
     ledger = store.open_run(NEW)
     child = subprocess.Popen(["sleep", "60"], close_fds=False)
-    ledger.close()
-    again = store.open_run(NEW._replace(run="b" * 32))
-    again.close()
-    store.close()
-    child.kill()
-    child.wait()
+    try:
+        ledger.close()
+        assert child.poll() is None, "the program has to live while the lock is taken again"
+        again = store.open_run(NEW._replace(run="b" * 32))  # OwnedError, had the program kept the lock
+        assert again.epoch == ledger.epoch + 1
+        again.close()
+        store.close()
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_looking_at_the_database_once_more_does_not_cost_the_writer_its_locks(state: str) -> None:

@@ -138,10 +138,14 @@ class LocalRun:
 
     def wait_for_death(self, pid: int) -> None:
         """Until the process is gone."""
-        limit = time.monotonic() + LIMIT
-        while is_living(pid):
-            assert time.monotonic() < limit, f"process {pid} lives on"
-            time.sleep(0.01)
+        try:
+            watch = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            assert select.select([watch], [], [], LIMIT)[0], f"process {pid} lives on"
+        finally:
+            os.close(watch)
 
     def live_processes(self) -> list[int]:
         return [living.pid for living in bearers(self.token)]

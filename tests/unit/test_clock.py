@@ -16,6 +16,7 @@ def test_a_bell_ends_the_sleep_and_bells_may_change() -> None:
         waiter.wait((first, second), None)  # for ever, were it not for the second bell
         os.eventfd_write(first, 1)
         waiter.wait((first,), None)
+        assert (os.eventfd_read(first), os.eventfd_read(second)) == (1, 1), "waiting leaves a bell to who listens to it"
     finally:
         os.close(first)
         os.close(second)
