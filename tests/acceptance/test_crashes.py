@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 from pathlib import Path
@@ -282,3 +283,38 @@ def test_an_engine_killed_after_any_line_it_told_repeats_and_loses_nothing(
     assert weft.states() == dict.fromkeys(tasks, ("ok", None))
     check_no_overlap(ledger, list(tasks))
     assert begun == {name: started_by(ledger).count(name) for name in begun}, "recorded work ran again"
+
+
+KILLS = 20  # times ten seeds: the 200 rounds of reliability.md R1
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_an_engine_killed_again_and_again_at_random_moments_repeats_and_loses_nothing(
+    weft: Weft, tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    ledger = tmp_path / "ledger"
+    tasks = layers(ledger, 10, 16)
+    weft.plan(tasks)
+    told: list[str] = []
+    for number in range(KILLS):
+        words = ["resume"] if (tmp_path / ".weft" / "weft.db").exists() and number else ["run", "plan.json"]
+        engine = subprocess.Popen(
+            weft.command(*words, "-j", "2", "--output", "json"),
+            cwd=tmp_path,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert engine.stdout is not None
+        heard = [line for _, line in zip(range(chance.randrange(1, 24)), engine.stdout, strict=False)]
+        kill(engine)
+        engine.stdout.close()
+        events = [json.loads(line) for line in heard if line.endswith(b"\n")]
+        told += [e["task"] for e in events if e["event"] == "task_ended" and e["state"] == "ok"]
+    assert weft("resume").returncode == 0
+    assert weft.states() == dict.fromkeys(tasks, ("ok", None))
+    check_no_overlap(ledger, list(tasks))
+    assert len(told) == len(set(told)), "a task was told as ended twice"
+    assert all(started_by(ledger).count(name) == 1 for name in told), "what was told as ended ran again"

@@ -6,6 +6,7 @@ import json
 import os
 import select
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from support.weft_process import (
     LIMIT_SECONDS,
     Doorway,
     Weft,
+    clean_environment,
     events_of,
     processes_with,
     read_ledger,
@@ -237,6 +239,32 @@ def test_what_cannot_start_says_why_and_is_not_tried_again(
     shown = weft("show", "bad").stdout
     assert words in shown, shown
     assert weft.states()["good"] == ("ok", None)
+
+
+def test_a_folder_that_may_not_be_entered_is_named_and_not_tried_again(weft: Weft) -> None:
+    (weft.folder / "closed").mkdir(mode=0o000)
+    environments = {"there": {"path": "closed"}}
+    weft.plan({"bad": {"command": ["true"], "environment": "there", "max_attempts": 3}}, environments=environments)
+    ended = subprocess.run(
+        without_access_to_all([*weft.command("run", "plan.json")]),
+        cwd=weft.folder,
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1, ended.stderr
+    assert weft.states() == {"bad": ("failed", "setup")}
+    shown = weft("show", "bad").stdout
+    assert "closed" in shown and "Permission denied" in shown, shown
+
+
+def without_access_to_all(command: list[str]) -> list[str]:
+    """As a user whom permissions bind, who may be root."""
+    if os.geteuid() != 0:
+        return command
+    return ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-all", *command]
 
 
 def test_an_argument_that_is_too_long_is_told_before_the_start(weft: Weft) -> None:

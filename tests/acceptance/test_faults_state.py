@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.faults import Heard, run_in, wait_until_gone, with_mounts
-from support.weft_process import Doorway, Weft, kill, read_ledger, supervisor_of
+from support.weft_process import LIMIT_SECONDS, Doorway, Weft, kill, read_ledger, supervisor_of
 from weft.executors.supervisor.receipts import HEADER, MAGIC, ReceiptWriter
 
 TWO = {"a": {"command": ["true"]}, "b": {"command": ["touch", "made"], "dependencies": ["a"]}}
@@ -142,6 +142,49 @@ def test_a_damaged_store_is_left_as_it_is_and_doctor_tells(weft: Weft, damage: C
     assert "damaged" in told.stdout
     assert database.read_bytes() == content
     assert not (weft.folder / "made").exists()
+
+
+def test_a_rebuild_saves_the_runs_that_can_be_believed_and_keeps_the_damaged_file(weft: Weft) -> None:
+    weft.plan(TWO)
+    assert weft("run", "plan.json").returncode == 0
+    kept = run_id(weft)
+    assert weft("run", "plan.json", "--force").returncode == 0
+    spoilt = run_id(weft)
+    database = weft.folder / ".weft" / "weft.db"
+    with sqlite3.connect(database) as other:
+        other.execute("UPDATE facts SET crc = crc + 1 WHERE run = (SELECT number FROM runs WHERE run = ?)", (spoilt,))
+    other.close()
+    assert weft("resume").returncode == 3
+    told = json.loads(weft("doctor", "--rebuild", "--output", "json").stdout)
+    found = {finding["topic"]: finding["value"] for finding in told["findings"]}
+    assert found["saved run"] == kept
+    assert found["lost run"].startswith(spoilt) and "checksum" in found["lost run"]
+    assert Path(found["set aside"]).is_file()
+    assert run_id(weft) == kept
+    assert weft.states() == {"a": ("ok", None), "b": ("ok", None)}
+    assert weft("resume").returncode == 0
+    assert weft("run", "plan.json").returncode == 0
+
+
+def test_what_is_no_database_is_set_aside_by_a_rebuild_and_work_begins_anew(weft: Weft) -> None:
+    weft.plan(TWO)
+    assert weft("run", "plan.json").returncode == 0
+    database = weft.folder / ".weft" / "weft.db"
+    database.write_bytes(b"no database at all\n")
+    told = weft("doctor", "--rebuild")
+    assert told.returncode == 0, told.stderr
+    assert "all runs" in told.stdout and "Traceback" not in told.stderr
+    assert [path.read_bytes() for path in database.parent.glob("weft.db.damaged-*")] == [b"no database at all\n"]
+    assert weft("run", "plan.json").returncode == 0
+
+
+def test_a_rebuild_is_refused_while_an_engine_works(weft: Weft, door: Doorway, tmp_path: Path) -> None:
+    weft.plan({"one": {"shell": door.script(tmp_path / "ledger")}})
+    engine = weft.start("run", "plan.json")
+    door.wait_for("one")
+    assert weft("doctor", "--rebuild").returncode == 4
+    door.let_on()
+    assert engine.wait(LIMIT_SECONDS) == 0
 
 
 # --- B4 ------------------------------------------------------------------------------------------------------------------

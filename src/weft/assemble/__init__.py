@@ -1,24 +1,31 @@
-"""The composition root: settings in, engine out. The only place that names adapters."""
+"""The composition root: settings in, engine out. The only place that names adapters.
+
+What it offers is loaded when it is first asked for: a run needs nothing of `questions`, and `plan` nothing of `runs`.
+"""
 
 from __future__ import annotations
 
-from weft.assemble.loading import ReadPlan, read_plan
-from weft.assemble.products import read_product
-from weft.assemble.questions import (
-    CancelAnswer,
-    Explanation,
-    Finding,
-    PlannedTask,
-    archive,
-    cancel,
-    doctor,
-    explain,
-    preview,
-    row_of,
-    stop,
-)
-from weft.assemble.run_settings import RunSettings, state_folder
-from weft.assemble.runs import resume, retry, run
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from weft.assemble.loading import ReadPlan, read_plan
+    from weft.assemble.products import read_product
+    from weft.assemble.questions import (
+        CancelAnswer,
+        Explanation,
+        Finding,
+        PlannedTask,
+        archive,
+        cancel,
+        doctor,
+        explain,
+        preview,
+        row_of,
+        stop,
+    )
+    from weft.assemble.run_settings import RunSettings, state_folder
+    from weft.assemble.runs import resume, retry, run
 
 __all__ = [
     "CancelAnswer",
@@ -34,6 +41,7 @@ __all__ = [
     "preview",
     "read_plan",
     "read_product",
+    "rebuild",
     "resume",
     "retry",
     "row_of",
@@ -41,3 +49,23 @@ __all__ = [
     "state_folder",
     "stop",
 ]
+
+_ELSEWHERE = {
+    "ReadPlan": "loading",
+    "read_plan": "loading",
+    "read_product": "products",
+    "RunSettings": "run_settings",
+    "state_folder": "run_settings",
+    "resume": "runs",
+    "retry": "runs",
+    "run": "runs",
+}
+"""Where a name comes from, if not from `questions`."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_ELSEWHERE.get(name, 'questions')}")
+    globals()[name] = found = getattr(module, name)
+    return found

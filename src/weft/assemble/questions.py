@@ -244,3 +244,14 @@ def doctor(state: str | None) -> Sequence[Finding]:
 
         findings += [Finding(*line) for line in examine(state)]
     return findings
+
+
+def rebuild(state: str) -> Sequence[Finding]:
+    """Set a database that cannot be believed aside, and make a new one with every run of it that can be."""
+    from weft.store.salvage import rebuild as rebuild_database
+
+    made = rebuild_database(state)
+    findings = [Finding("set aside", made.aside, state, "remove it when nothing of it is needed any more")]
+    findings += [Finding("saved run", run, made.aside) for run in made.saved]
+    findings += [Finding("lost run", f"{run}: {why}", made.aside) for run, why in made.lost]
+    return findings

@@ -14,8 +14,11 @@ from weft.errors import StoreError
 @options.running
 @options.common
 @click.option("--failpoints", is_flag=True, help="List the places where faults can be ordered by WEFT_FAILPOINT.")
+@click.option(
+    "--rebuild", is_flag=True, help="Set a damaged database aside and save every run of it that can be believed."
+)
 @click.pass_context
-def command(ctx: click.Context, failpoints: bool) -> int:
+def command(ctx: click.Context, failpoints: bool, rebuild: bool) -> int:
     """Show every setting and where it comes from, the limits of this machine, and the health of the state folder."""
     from weft import assemble
     from weft.cli.output.texts import doctor_text
@@ -24,6 +27,8 @@ def command(ctx: click.Context, failpoints: bool) -> int:
     session = Session(ctx)
     if failpoints:
         return _list_failpoints(session)
+    if rebuild:
+        return _rebuild(session)
     try:
         state: str | None = session.state()
     except StoreError as error:
@@ -36,10 +41,7 @@ def command(ctx: click.Context, failpoints: bool) -> int:
                 "settings": {
                     name: {"value": value, "origin": origin} for name, value, origin in shown(session.settings)
                 },
-                "findings": [
-                    {"topic": found.topic, "value": found.value, "origin": found.origin, "advice": found.advice}
-                    for found in findings
-                ],
+                "findings": [found._asdict() for found in findings],
             }
         )
     else:
@@ -47,8 +49,21 @@ def command(ctx: click.Context, failpoints: bool) -> int:
     return 0
 
 
+def _rebuild(session: Session) -> int:
+    from weft import assemble
+    from weft.cli.output.texts import findings_text
+
+    findings = assemble.rebuild(session.state())
+    if session.wants_json:
+        session.give({"findings": [found._asdict() for found in findings]})
+    else:
+        session.say(findings_text(findings, session.out))
+    return 0
+
+
 def _list_failpoints(session: Session) -> int:
-    from weft import assemble  # noqa: F401 - brings in the modules that declare failpoints
+    import weft.assemble.runs
+    import weft.assemble.session  # noqa: F401 - bring in the modules that declare failpoints
     from weft.failpoints import POINTS
 
     points = dict(sorted(POINTS.items()))

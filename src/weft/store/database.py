@@ -181,7 +181,7 @@ def damaged(path: str, words: str) -> StoreError:
     return StoreError(
         f"the state database is damaged: {words}: {path}",
         path,
-        f"it is left as it is; see what can be saved: weft doctor; to begin anew: mv {path} {path}.damaged",
+        "it is left as it is; `weft doctor` tells more, `weft doctor --rebuild` saves what can be believed and sets it aside",
     )
 
 

@@ -41,13 +41,23 @@ def _database_lines(archive: SqliteArchive, path: str) -> Iterator[Line]:
         database.refuse_damage(archive.connection, path)
         found = archive.runs()
     except (StoreError, apsw.Error) as error:
-        yield ("integrity", str(error), path, f"keep a copy of {path}; the runs that can be read can be saved")
+        yield (
+            "integrity",
+            str(error),
+            path,
+            "weft doctor --rebuild saves the runs that can be believed, and keeps this file",
+        )
         return
     yield ("integrity", "ok", "quick check of every page", None)
     faults = [fault for row in found if (fault := run_fault(archive.connection, row, path))]
     yield ("runs", str(len(found)), None, None)
     for fault in faults[:SHOWN_FAULTS]:
-        yield ("damaged run", fault, path, "weft resume refuses it; the other runs are not touched by it")
+        yield (
+            "damaged run",
+            fault,
+            path,
+            "weft resume refuses it, other runs go on; weft doctor --rebuild leaves it out",
+        )
     folder = os.path.join(archive.folder, "runs")
     known = {row.run for row in found}
     forgotten = sorted(set(os.listdir(folder)) - known) if os.path.isdir(folder) else []

@@ -221,8 +221,12 @@ def _history_text(episode: Mapping[str, Any]) -> str:
 
 def doctor_text(settings: Sequence[tuple[str, str, str]], findings: Sequence[Finding], place: Place) -> str:
     """`weft doctor`: settings with origins, then findings with advice."""
-    text = table(("SETTING", "VALUE", "FROM"), settings, place) + "\n"
+    return table(("SETTING", "VALUE", "FROM"), settings, place) + "\n" + findings_text(findings, place)
+
+
+def findings_text(findings: Sequence[Finding], place: Place) -> str:
+    """Findings, and below them what to do about some."""
     rows = [(found.topic, str(found.value), str(found.origin or "-")) for found in findings]
-    text += table(("FINDING", "VALUE", "FROM"), rows, place)
+    text = table(("FINDING", "VALUE", "FROM"), rows, place)
     advice = [f"advice: {label(found.topic)}: {label(found.advice)}\n" for found in findings if found.advice]
     return text + "".join(advice)
