@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -538,6 +539,25 @@ def test_all_children_are_found_however_many_there_are() -> None:
             child.kill()
         for child in children:
             child.wait()
+
+
+def test_a_child_beside_those_that_are_expected_is_noticed() -> None:
+    script = """
+import os
+from weft.executors.supervisor.census import OwnChildren
+seen = OwnChildren()
+first = os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "60")
+assert seen.are_only([first])
+second = os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "60")
+alone = seen.are_only([first])
+both = seen.are_only([first, second])
+for pid in (first, second):
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+assert (alone, both, seen.are_only([])) == (False, True, True)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_log_folders_that_are_moved_away_for_a_while_do_not_end_the_run(run: LocalRun) -> None:

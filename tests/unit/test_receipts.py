@@ -104,6 +104,28 @@ def test_a_damaged_frame_is_named_with_its_place_and_the_next_one_counts(tmp_pat
     reader.close()
 
 
+@pytest.mark.parametrize(
+    "payloads",
+    [
+        [b'["started"', b'"x"]'],  # JSON only when they are put together
+        [b'["started",1],["started",2]', b'["started",3]'],
+        [b'["started",1]', b"{}", b'["started",2]'],
+        [b'["started",1]', b""],
+    ],
+)
+def test_a_sound_frame_that_holds_no_fact_is_damage_wherever_it_stands(tmp_path: Path, payloads: list[bytes]) -> None:
+    path = written(tmp_path / "a.log", [])
+    data = b"".join(frame(number, payload) for number, payload in enumerate(payloads, 2))
+    path.write_bytes(path.read_bytes() + data + frame(9, b'["ended",7]'))
+    reader = ReceiptReader(str(path), RUN)
+    found, remarks = reader.read()
+    sound = [payload for payload in payloads if payload.startswith(b'["started",') and payload.count(b"[") == 1]
+    assert [fact for _, fact in found[1:]] == [*map(json.loads, sound), ["ended", 7]]
+    assert all("damaged bytes at offset" in remark for remark in remarks)
+    assert remarks
+    reader.close()
+
+
 def test_a_gap_in_the_numbers_is_told(tmp_path: Path) -> None:
     path = written(tmp_path / "a.log", [])
     with open(path, "ab") as file:
@@ -185,7 +207,7 @@ def test_a_full_disk_keeps_receipts_until_there_is_room(tmp_path: Path) -> None:
         writer.add(["ended", 1])
         assert not writer.flush()
         assert not writer.flush()
-        assert writer.has_pending
+        assert writer.pending
         writer.add(["ended", 2])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

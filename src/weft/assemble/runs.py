@@ -6,13 +6,13 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
+from weft.assemble.executors import Executors, executor_name
 from weft.assemble.loading import ReadPlan
-from weft.assemble.products import has_product
 from weft.assemble.run_settings import RunSettings, check_supported, state_folder
 from weft.assemble.selecting import select_tasks
-from weft.assemble.session import Session, executor_name
 from weft.errors import OwnedError, UsageError, hint_nearest
 from weft.executors.living import living_attempts
 from weft.executors.receipts import begun_after
@@ -45,7 +45,7 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer], origin
     remarks = check_supported(plan, settings)
     folder = state_folder(plan.root, settings)
     selected = select_tasks(plan, settings)
-    check_unselected(plan, selected, lambda task: has_product(folder, plan, task))
+    check_unselected(plan, selected, lambda task: _has_product(folder, plan, task))
     store = SqliteStore(folder, settings.durability, told=lambda text: _remark(observers, text))
     try:
         _refuse_live_attempts(store, plan.key)
@@ -66,7 +66,14 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer], origin
         ledger = store.open_run(new)
         if origin is not None and origin.key is not None and origin.snapshot is None:
             ledger.keep_plan(origin.key, origin.warnings_text())
-        with Session(store, ledger, plan, selected, settings, new.run, ledger.epoch, is_new=True) as session:
+        with ExitStack() as opened:
+            opened.callback(ledger.close)
+            executors = opened.enter_context(Executors(plan, settings, store.folder, new.run, ledger.epoch))
+            executors.wake(plan, selected)
+            # Only now: loading it takes as long as the supervisor needs to wake up.
+            from weft.assemble.session import Session
+
+            session = opened.enter_context(Session(store, ledger, plan, selected, settings, new.run, executors))
             for text in remarks:
                 _remark(observers, text)
             return session.run(observers)
@@ -139,6 +146,8 @@ def _take_up(
     requests: Sequence[Event] = (),
 ) -> RunEnding:
     """Recovery, steps 1 to 9 of reliability.md section 3."""
+    from weft.assemble.session import Session
+
     arm_from(os.environ)
     folder = state_folder(plan.root if plan is not None else os.getcwd(), settings)
     with SqliteArchive(folder) as archive:
@@ -157,10 +166,13 @@ def _take_up(
             _remark(observers, text)
         change = compare(recorded, present)
         selected = _selected_now(opened, recorded, present)
-        with Session(store, ledger, present, selected, settings, row.run, ledger.epoch) as session:
+        with ExitStack() as held:
+            held.callback(ledger.close)
+            executors = held.enter_context(Executors(present, settings, store.folder, row.run, ledger.epoch))
+            session = held.enter_context(Session(store, ledger, present, selected, settings, row.run, executors))
             for line in change.lines():
                 _remark(observers, f"the plan has changed since this run was recorded: {line}")
-            _end_stale(session, ledger, opened, recorded, change)
+            _end_stale(executors, ledger, opened, recorded, change)
             if change:
                 _replan(ledger, recorded, present, selected)
             opened = ledger.opened()
@@ -173,7 +185,9 @@ def _take_up(
             if any(fact.anew for fact in reopened):
                 opened = ledger.opened()
             rescaled = {present.graph.index[name] for name in change.changed}
-            recovered = recover(opened, session.executors, session.default, plan=present, redo=again, rescaled=rescaled)
+            recovered = recover(
+                opened, executors.by_name, executors.default, plan=present, redo=again, rescaled=rescaled
+            )
             session.restore(opened)
             return session.run(observers, recovered, requests)
     finally:
@@ -186,6 +200,7 @@ def reload(row: RunRow, recorded: Plan) -> Plan:
     paths = [*told.get("paths", ()), *told.get("inputs", ())]
     if not paths or "-" in paths:
         return recorded
+    from weft.assemble.python_plans import load_python
     from weft.formats.load import load
 
     return load(
@@ -198,6 +213,9 @@ def reload(row: RunRow, recorded: Plan) -> Plan:
         shell_eval=bool(told.get("shell_eval", True)),
         as_json=told.get("inputs", ()),
         replacements=[(name, path) for name, path in told.get("replacements", ())],
+        cwd=told.get("folder"),
+        python=load_python,
+        selection=told.get("selection", {}),
     ).plan
 
 
@@ -209,7 +227,7 @@ def _selected_now(opened: OpenRun, recorded: Plan, present: Plan) -> tuple[int, 
     return tuple(sorted(index[row.name] for row in opened.tasks if row.name in index))
 
 
-def _end_stale(session: Session, ledger: SqliteLedger, opened: OpenRun, recorded: Plan, change: PlanChange) -> None:
+def _end_stale(executors: Executors, ledger: SqliteLedger, opened: OpenRun, recorded: Plan, change: PlanChange) -> None:
     """End live attempts of what changed, left, or belongs to another executor now."""
     stale = set(change.removed) | set(change.changed)
     was = str(opened.row.settings.get("executor") or "local")
@@ -217,10 +235,10 @@ def _end_stale(session: Session, ledger: SqliteLedger, opened: OpenRun, recorded
     for row in opened.attempts:
         task = recorded.graph.tasks[row.key.task]
         before = executor_name(task, was)
-        if row.state in OPEN_STATES and (task.name in stale or executor_name(task, session.default) != before):
+        if row.state in OPEN_STATES and (task.name in stale or executor_name(task, executors.default) != before):
             rows_by_executor.setdefault(before, []).append(row)
     for name, rows in rows_by_executor.items():
-        executor = session.make_executor(name)
+        executor = executors.make(name)
         try:
             ledger.record(end_changed(executor, rows, opened.offsets, SystemClock(), SystemWaiter()), {})
         finally:
@@ -234,6 +252,12 @@ def _replan(ledger: SqliteLedger, recorded: Plan, present: Plan, selected: Seque
     names = [task.name for task in recorded.graph.tasks]
     moved = {number: index[name] for number, name in enumerate(names) if name in index}
     ledger.replan(snapshot(present), [task.name for task in present.graph.tasks], selected, moved)
+
+
+def _has_product(folder: str, plan: Plan, task: int) -> bool:
+    from weft.assemble.products import has_product  # rarely needed, and long to load
+
+    return has_product(folder, plan, task)
 
 
 def _refuse_live_attempts(store: SqliteStore, plan_key: str, but: str | None = None) -> None:

@@ -6,13 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from weft.assemble.executors import Executors
 from weft.assemble.products import StoredProducts
 from weft.assemble.run_settings import RunSettings
-from weft.executors.processes import ProcessExecutor
 from weft.files.inspector import FileInspector, History
-from weft.ports import Executor, FileRow, Observer, OpenRun, ResultRow, RunEnding, RunOpening
+from weft.ports import FileRow, Observer, OpenRun, ResultRow, RunEnding, RunOpening
 from weft.runtime.bindings import Binder
 from weft.runtime.clock import SystemClock, SystemWaiter
 from weft.runtime.engine import Engine, Parts
@@ -26,9 +26,7 @@ from weft.scheduling.events import CancelRequested, CapacityChanged, Event, Limi
 from weft.scheduling.scheduler import Scheduler, SchedulerOptions
 from weft.scheduling.workload import QueueLimit
 from weft.spec.plan import Plan
-from weft.spec.requirements import NO_REQUIREMENTS
 from weft.spec.resources import CORES, MILLI
-from weft.spec.tasks import Task
 
 if TYPE_CHECKING:
     from weft.assemble.installing import PlanInstaller
@@ -36,19 +34,9 @@ if TYPE_CHECKING:
     from weft.store.mailbox import Inbox
     from weft.store.sqlite import SqliteStore
 
-WEFT_VARIABLES: Final = (
-    "WEFT_RUN_ID",
-    "WEFT_TASK",
-    "WEFT_ATTEMPT",
-    "WEFT_FILE",
-    "WEFT_SCRATCH",
-    "WEFT_FAILPOINT",
-)
-"""Of an outer run's attempt: a run inside it gives its own attempts their own. The token stays: it is appended to."""
-
 
 class Session:
-    """What one process needs to carry one run. A context: leaving it lets go of everything."""
+    """What one process needs to carry one run, but for its executors. A context: leaving it lets go of everything."""
 
     def __init__(
         self,
@@ -58,9 +46,7 @@ class Session:
         selected: Sequence[int],
         settings: RunSettings,
         run: str,
-        epoch: int,
-        *,
-        is_new: bool = False,
+        executors: Executors,
     ):
         self._plan = plan
         self._selected = selected
@@ -69,16 +55,8 @@ class Session:
         self._store = store
         self._folder = store.folder
         self._ledger = ledger
-        self._epoch = epoch
-        self.default = settings.executor or "local"
+        self._executors = executors
         with ExitStack() as opened:
-            opened.callback(ledger.close)
-            self.executors: dict[str, Executor] = {}
-            for name in self._executor_names():
-                self.executors[name] = self.make_executor(name)
-                opened.callback(self.executors[name].close)
-            if is_new and self._will_start():
-                self._wake_supervisor()
             self._interrupts = Interrupts()
             opened.callback(self._interrupts.restore)
             self._inbox = _open_inbox(store.folder, run)
@@ -130,8 +108,8 @@ class Session:
         )
         parts = Parts(
             ledger=self._ledger,
-            executors=self.executors,
-            default=self.default,
+            executors=self._executors.by_name,
+            default=self._executors.default,
             inspector=self._inspector,
             orders=orders,
             preparation=self._preparation,
@@ -155,37 +133,9 @@ class Session:
             self._inspector.recover_items(task, [item for item, _, _ in items])
         self._products.restore(opened)
 
-    def _will_start(self) -> bool:
-        """Whether some task starts for certain, whatever the world is like: one that is no dependency's and is never cached."""
-        tasks = self._plan.graph.tasks
-        return any(
-            not (task.dependencies or task.is_cacheable or task.policy.foreach or task.requires is not NO_REQUIREMENTS)
-            for task in (tasks[index] for index in self._selected)
-        )
-
-    def _wake_supervisor(self) -> None:
-        """Start it now, so that it wakes up on another core while the rest is put together here."""
-        local = self.executors.get("local")
-        if isinstance(local, ProcessExecutor):
-            local.prepare()
-
     def _may_queue_ahead(self) -> bool:
         """Starts that wait for an environment are held back here, so the order in a lane would not be the executor's."""
-        return self.default != "noop" and not needs_installing(self._plan)
-
-    def _executor_names(self) -> list[str]:
-        return sorted({self.default} | {executor_name(task, self.default) for task in self._plan.graph.tasks})
-
-    def make_executor(self, name: str) -> Executor:
-        """A new connection to this run's attempts of an executor, present ones and later ones."""
-        if name == "noop":
-            from weft.executors.noop import NoopExecutor
-
-            return NoopExecutor()
-        base = {name: value for name, value in os.environ.items() if name not in WEFT_VARIABLES}
-        run_folder = os.path.join(self._folder, "runs", self._run)
-        log_folder = os.path.join(self._folder, "logs", self._run)
-        return ProcessExecutor(run_folder, log_folder, self._run, self._epoch, base)
+        return self._executors.default != "noop" and not needs_installing(self._plan)
 
     def _read_inbox(self) -> Sequence[Event]:
         events: list[Event] = []
@@ -252,11 +202,6 @@ def planning_inspector(plan: Plan, folder: str | None, settings: RunSettings) ->
     return files.inspector
 
 
-def executor_name(task: Task, default: str) -> str:
-    """The executor of a task in a run with this default; `noop` is for all, whatever they name."""
-    return default if default == "noop" else task.policy.executor or default
-
-
 def needs_installing(plan: Plan) -> bool:
     """Whether an environment asks for an interpreter or for requirements."""
     return any(environment.is_installed for environment in plan.environments.values())
@@ -294,7 +239,7 @@ def _history(folder: str, plan: Plan, settings: RunSettings) -> History:
 
     def results() -> Mapping[tuple[str, str], ResultRow]:
         with SqliteArchive(folder) as archive:
-            return archive.results(plan.key)
+            return archive.results(plan.results_key)
 
     def files() -> Mapping[str, FileRow]:
         with SqliteArchive(folder) as archive:
@@ -302,7 +247,7 @@ def _history(folder: str, plan: Plan, settings: RunSettings) -> History:
 
     def older() -> Mapping[tuple[str, str, str], ResultRow]:
         with SqliteArchive(folder) as archive:
-            return archive.every_result(plan.key)
+            return archive.every_result(plan.results_key)
 
     return History(results, files, older)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,13 +27,17 @@ COMMANDS: Final[Mapping[str, str]] = {
     "resume": "Continue a run that did not end well.",
     "retry": "Run chosen tasks of a run again, and what follows them.",
     "cancel": "Give up a run, or some of its tasks.",
+    "cache": "List, clear and verify what is kept for later runs.",
     "schema": "Print the JSON Schema of plan documents.",
     "doctor": "Show settings, limits of this machine and the state's health.",
     "completion": "Print a completion script for a shell.",
 }
 """Commands in the order of `weft --help`, with the line that it shows: so that help imports none of them."""
 
-LATER: Final = frozenset({"workflow", "task", "report", "ui", "watch", "simulate", "cache"})
+LATER: Final = frozenset({"workflow", "task", "report", "ui", "watch", "simulate"})
+
+COLLECTED_AFTER: Final = 50_000
+"""New objects between two collections: loading code makes many, as runs do, and hardly ever a cycle of them."""
 
 INTERRUPTED_EXIT: Final = 130
 PIPE_EXIT: Final = 141
@@ -115,6 +120,8 @@ def main() -> NoReturn:
 
 def console() -> NoReturn:
     """The command `weft` as a process of its own, which ends here."""
+    gc.set_threshold(COLLECTED_AFTER)
+    _hold_standard_descriptors()
     code = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -123,6 +130,21 @@ def console() -> NoReturn:
             pass  # the reader has gone, or the stream was closed: `run` has seen to what that means
     # Everything is durable and closed by now; taking a plan of a million tasks apart object by object takes seconds.
     os._exit(code)
+
+
+def _hold_standard_descriptors() -> None:
+    """Take the places of standard streams that were closed.
+
+    Whatever is opened first would get them, the database for one, and what we print would be written into it. The null device,
+    open for reading, is an empty input, and an output that refuses what is written, as a closed one does.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is not None:
+            continue
+        descriptor = os.open(os.devnull, os.O_RDONLY)  # the lowest free number: that of the stream
+        os.set_inheritable(descriptor, True)
+        mode = "r" if name == "stdin" else "w"
+        setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
 
 
 def run(argv: Sequence[str]) -> int:
@@ -149,7 +171,21 @@ def run(argv: Sequence[str]) -> int:
         _forget_stdout()
         return PIPE_EXIT
     except Exception as error:  # noqa: BLE001 - the last line of defence: everything else is our bug
+        if isinstance(error, OSError) and (refused := _refused_output()) is not None:
+            return _fail(refused.problems(), refused.exit_code, meta, argv)
         return _fail([_bug(error)], BUG_EXIT, meta, argv)
+
+
+def _refused_output() -> WeftError | None:
+    """What standard output says to the words that click could not write: those of `--help` and `--version`."""
+    from weft.cli.output.problems import write_stdout
+
+    try:
+        write_stdout("")
+    except WeftError as error:
+        _forget_stdout()
+        return error
+    return None
 
 
 def _usage_problem(error: click.UsageError) -> Problem:

@@ -34,7 +34,10 @@ class Place:
 
 
 class Link:
-    """A connection. `answers` come behind the bells; `is_open` turns False when the supervisor is gone or let us go."""
+    """A connection. `answers` come behind the bells; `is_open` turns False when the supervisor is gone or let us go.
+
+    has_rung: there are receipts that whoever resets it has not read.
+    """
 
     def __init__(self, connection: socket.socket, bell: select.epoll, child: int | None):
         connection.setblocking(False)
@@ -44,6 +47,7 @@ class Link:
         self._outward = bytearray()
         self._child = child
         self.is_open = True
+        self.has_rung = False
         self.answers: list[dict[str, Any]] = []
         bell.register(connection, select.EPOLLIN)
 
@@ -81,7 +85,8 @@ class Link:
             pass
         except OSError:
             is_over = True
-        _, answers = take_answers(self._inward)
+        rang, answers = take_answers(self._inward)
+        self.has_rung = self.has_rung or rang
         self.answers += answers
         if is_over:
             self.close()

@@ -156,7 +156,7 @@ class ProcessExecutor:
             if attempt.kind == "thread":
                 self._hosts.start(order)
             else:
-                frames.append(self._wire(order)._replace(ahead=attempt.is_ahead))
+                frames.append(self._wire(order, attempt.is_ahead))
         except (TypeError, ValueError, OSError) as problem:
             detail = f"its arguments cannot be handed over: {problem}"
             self._tell(["ended", order.nonce, SETUP, None, detail, True, None, ("", 0, 0), ("", 0, 0)])
@@ -190,7 +190,9 @@ class ProcessExecutor:
         if self._link is not None:
             self._link.turn()
             self._hear()
-        self._read()
+            if self._link.has_rung:
+                self._link.has_rung = False
+                self._read()
         self._hosts.turn()
         self._news += [Remark(text) for text in self._hosts.remarks]
         self._hosts.remarks.clear()
@@ -488,7 +490,7 @@ class ProcessExecutor:
             hosted |= mine.keys()
         return hosted
 
-    def _wire(self, order: Order) -> WireOrder:
+    def _wire(self, order: Order, is_ahead: bool) -> WireOrder:
         launch = order.launch
         words = list(launch.argv) if isinstance(launch, Process) else write_request(self._place, order)
         return WireOrder(
@@ -504,7 +506,7 @@ class ProcessExecutor:
             order.memory_bytes,
             order.niceness,
             order.lane,
-            order.ahead,
+            is_ahead,
             order.key[:2] in self._suspects,
         )
 

@@ -7,7 +7,6 @@ import gc
 import json
 import math
 import re
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -15,7 +14,7 @@ from typing import Any
 
 from weft.errors import cut
 from weft.formats import positions
-from weft.formats.mistakes import NO_DATA, Mistakes
+from weft.formats.mistakes import NO_DATA, Mistakes, tell_empty
 
 DEPTH_LIMIT = 200  # dialects.md 1.2
 MISTAKE_LIMIT = 1_000  # of one kind in a text; nobody reads more, and the rest would only take time
@@ -41,7 +40,7 @@ def collector_paused() -> Iterator[None]:
 def parse(text: str, format: str, file: str, mistakes: Mistakes) -> Any:
     """The document's data, NO_DATA when it cannot be had. format: `json`, `yaml`, `toml`."""
     if not text or text.isspace():
-        mistakes.error("parse.syntax", f"{file!r} is empty", file, hint='the smallest plan is {"tasks": []}')
+        tell_empty(file, mistakes)
         return NO_DATA
     if format == "yaml":
         from weft.formats.parse_yaml import parse_yaml
@@ -164,6 +163,8 @@ def _parse_toml(text: str, file: str, mistakes: Mistakes) -> Any:
         message = f"{file!r} is not TOML: a line of more than {TOML_LINE_LIMIT} characters"
         mistakes.error("parse.syntax", message, file, line=line, hint="hand large values over in a file")
         return NO_DATA
+    import tomllib  # late: few plans are TOML
+
     try:
         return _plain(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import quote
 
 import apsw
 
@@ -137,9 +134,16 @@ class SqliteArchive:
         with database.reading(self._path):
             return {row.path: row for row in map(rows.load_file, found)}
 
-    def last_product(self, plan_key: str, name: str, but: str | None) -> tuple[Any, ...] | None:
-        """(run, product, log file, offset, length) of a task's last good attempt, in any run of the plan but one."""
-        found = self._all("last_product", pack_text(plan_key), _bytes(name), but)
+    def products(self, run: str, task: int | None = None) -> list[tuple[Any, ...]]:
+        """(task, instance, product, log file, offset, length) of good attempts; of an instance the last one stands last."""
+        return self._all("products", self._number(run), task)
+
+    def last_product(self, plan_key: str, family: str, name: str, but: str | None) -> tuple[Any, ...] | None:
+        """(run, product, log file, offset, length) of a task's last good attempt, in any run of the plan but one.
+
+        family: other plans count as well whose key is this, a colon and more; empty for none.
+        """
+        found = self._all("last_product", pack_text(plan_key), _bytes(name), but, family and f"{family}:")
         return found[0] if found else None
 
     def find(self, text: str = "last") -> RunRow:
@@ -177,6 +181,8 @@ class SqliteArchive:
         """Let go of the file. Safe to call twice."""
         self._connection.close()
         if self._copy is not None:
+            import shutil
+
             shutil.rmtree(self._copy, ignore_errors=True)
 
     def __enter__(self) -> SqliteArchive:
@@ -215,6 +221,8 @@ class SqliteArchive:
         except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError):
             if os.path.exists(self._path + "-wal") and os.path.getsize(self._path + "-wal"):
                 return self._open_copy()
+            from urllib.parse import quote
+
             return self._try(f"file:{quote(self._path)}?immutable=1")
         except apsw.Error as error:
             raise database.reword(error, self._path) from error
@@ -232,6 +240,9 @@ class SqliteArchive:
 
     def _open_copy(self) -> apsw.Connection:
         """A WAL needs an index beside it: where none can be made, database and WAL are read from a private copy."""
+        import shutil
+        import tempfile
+
         self._copy = tempfile.mkdtemp(prefix="weft-")
         for ending in ("", "-wal"):
             shutil.copyfile(self._path + ending, os.path.join(self._copy, database.NAME + ending))

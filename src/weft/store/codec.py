@@ -138,7 +138,7 @@ def encode(facts: Sequence[Fact]) -> str:
 
 
 class _Encoder:
-    """Facts to JSON. The three that every task costs are written out by hand where they say nothing unusual."""
+    """Facts to JSON. The four that every task costs are written out by hand where they say nothing unusual."""
 
     def __init__(self) -> None:
         self._base: int | None = None
@@ -170,25 +170,36 @@ class _Encoder:
         file, offset, length = region
         return [self._files.setdefault(file, len(self._files)), offset, length] if file else None
 
+    def _region_text(self, region: LogRegion) -> str:
+        file, offset, length = region
+        return f"[{self._files.setdefault(file, len(self._files))},{offset},{length}]" if file else _NULL
+
     def start(self, fact: StartAttempt) -> str:
         task, instance, attempt = fact[0]
         return f'["s",{task},{instance},{attempt},{self._nonce(fact[1])},{self._index(fact[2])}]'
 
     def begin(self, fact: BeginAttempt) -> str:
-        coded = ["b", *fact.key, self._nonce(fact.nonce), round(fact.started, SECONDS_DIGITS)]
-        return _dumps(_trim([*coded, self._region(fact.stdout), self._region(fact.stderr)], 6))
+        (task, instance, attempt), nonce, started, stdout, stderr = fact
+        head = f'["b",{task},{instance},{attempt},{self._nonce(nonce)},{round(started, SECONDS_DIGITS)!r}'
+        return head + _tail([self._region_text(stdout), self._region_text(stderr)])
 
     def close(self, fact: CloseAttempt) -> str:
         (task, instance, attempt), nonce, outcome, retry = fact
         if outcome == PLAIN and retry is None:
             self._usage = NO_USAGE
             return f'["c",{task},{instance},{attempt},{self._nonce(nonce)},1,0]'
-        ok, cause, exit_code, detail, usage, stdout, stderr, product, _, _ = outcome
-        seconds = round(usage.seconds, SECONDS_DIGITS)
+        ok, cause, exit_code, detail, usage, stdout, stderr, product, charged, alone = outcome
+        seconds, cpu_seconds, memory = usage
+        seconds = round(seconds, SECONDS_DIGITS)
+        if ok and cause is None and detail is None and product is None and charged and not alone and retry is None:
+            self._usage = usage
+            measured = [_number(exit_code), _NULL, _number(_seconds(cpu_seconds)), _number(memory)]
+            tail = _tail([_NULL, *measured, self._region_text(stdout), self._region_text(stderr)])
+            return f'["c",{task},{instance},{attempt},{self._nonce(nonce)},1,{seconds!r}{tail}'
         coded = ["c", task, instance, attempt, self._nonce(nonce), 1 if ok else 0, seconds]
         again = None if retry is None else [retry.reason, retry.delay, self._index(retry.request), retry.change]
         self._usage = usage
-        rest = [cause, exit_code, detail, _seconds(usage.cpu_seconds), usage.memory]
+        rest = [cause, exit_code, detail, _seconds(cpu_seconds), memory]
         regions = (self._region(stdout), self._region(stderr))
         return _dumps(_trim([*coded, *rest, *regions, product, flags_of(outcome) or None, again], 7))
 
@@ -199,6 +210,8 @@ class _Encoder:
         if cause == CACHED and fingerprint is not None and detail is None and fingerprint.isalnum():
             # By hand as well: a run in which nothing has changed writes nothing else.
             return f'["t",{task},"{state}",{attempts},"{CACHED}",null,"{fingerprint}"]'
+        if cause is None and detail is None and fingerprint is None and usage == self._usage:
+            return f'["t",{task},"{state}",{attempts},null,null,null,0]'
         measured: Any = None
         if usage != NO_USAGE:
             measured = [round(usage.seconds, SECONDS_DIGITS), _seconds(usage.cpu_seconds), usage.memory]
@@ -252,6 +265,20 @@ _ENCODERS: Final[dict[type, Callable[[_Encoder, Any], str]]] = {
 
 def _seconds(value: float | None) -> float | None:
     return None if value is None else round(value, SECONDS_DIGITS)
+
+
+_NULL: Final = "null"
+
+
+def _number(value: float | None) -> str:
+    return _NULL if value is None else repr(value)
+
+
+def _tail(texts: list[str]) -> str:
+    """The end of a fact, from the text of its last values: what `_trim` leaves of them."""
+    while texts and texts[-1] == _NULL:
+        texts.pop()
+    return f",{','.join(texts)}]" if texts else "]"
 
 
 def _trim(coded: list[Any], least: int) -> list[Any]:

@@ -12,6 +12,12 @@ ROLES = ("start", "launcher", "host", "single")
 if __name__ == "__main__":
     _folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     sys.path.insert(0, _folder)
-    _role = importlib.import_module(f"supervisor.{ROLES[ROLES.index(sys.argv[1])]}")
+    _name = ROLES[ROLES.index(sys.argv[1])]  # kept: a role may give the user's code another `sys.argv`
+    _role = importlib.import_module(f"supervisor.{_name}")
     sys.path.remove(_folder)
-    sys.exit(_role.main(*sys.argv[2:]))
+    _status = _role.main(*sys.argv[2:])
+    if _name == "start":
+        # Everything is written and closed, and the engine may be waiting: taking the interpreter apart takes milliseconds.
+        sys.stderr.flush()
+        os._exit(_status)
+    sys.exit(_status)

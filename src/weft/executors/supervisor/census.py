@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -78,6 +78,13 @@ class OwnChildren:
             part = os.pread(self._file, SEQUENCE_PAGE, len(data))
             data += part
         return [int(word) for word in data.split()]
+
+    def are_only(self, expected: Collection[int]) -> bool:
+        """Whether nobody is there but the `expected`, who all are our children and not reaped yet."""
+        if self._file < 0:
+            return False  # not known without a look at everybody
+        data = os.pread(self._file, SEQUENCE_PAGE, 0)
+        return len(data) < SEQUENCE_PAGE // 2 and data.count(b" ") == len(expected)
 
     def close(self) -> None:
         """Let go of the file."""

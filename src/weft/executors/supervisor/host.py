@@ -105,7 +105,7 @@ class Host:
 
     def _pause(self) -> float | None:
         if not self._calls:
-            return RECONNECT_SECONDS if self._receipts.has_pending else None
+            return RECONNECT_SECONDS if self._receipts.pending else None
         due = [self._spill_at]
         if self._timers:
             due.append(self._timers[0][0])

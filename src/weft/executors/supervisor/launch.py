@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 
-from .spawning import NOT_NOW, NotNow, StartError, find_program, ignored_signals, start_problem
+from .spawning import NOT_NOW, NotNow, StartError, find_program, start_problem
 from .substitution import substitute
 from .wire import WireOrder
 
@@ -17,7 +18,8 @@ class Launch:
     def __init__(self, python: str, oom: tuple[int, bytes, bytes] | None):
         self._python = python
         self._oom = oom
-        self._ignored = ignored_signals()
+        # All, not only those that we ignore: the C library would ask for each one that is left out before it resets it.
+        self._defaults = signal.valid_signals()
 
     def prepare(self, order: WireOrder, environment: dict[bytes, bytes]) -> tuple[list[str], int]:
         """Words to execute, with variables evaluated, here or (those of a shell) by the launcher: then its request."""
@@ -44,11 +46,13 @@ class Launch:
         self, words: list[str], environment: dict[bytes, bytes], files: list[int], request: int
     ) -> tuple[int, float, int]:
         """(pid, monotonic start, boot ticks). files: of its output. Raises StartError, NotNow."""
-        path = environment.get(b"PATH")
-        try:
-            program = find_program(words[0], None if path is None else os.fsdecode(path))
-        except StartError as problem:
-            raise problem.covered(environment) from problem
+        program = words[0]
+        if "/" not in program:
+            path = environment.get(b"PATH")
+            try:
+                program = find_program(program, None if path is None else os.fsdecode(path))
+            except StartError as problem:
+                raise problem.covered(environment) from problem
         # Descriptor 0 is the null device already; everything else of ours closes itself.
         actions = [(os.POSIX_SPAWN_DUP2, files[0], 1), (os.POSIX_SPAWN_DUP2, files[1], 2)]
         if request >= 0:
@@ -58,7 +62,7 @@ class Launch:
         try:
             ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * 100)
             pid = os.posix_spawn(
-                program, words, environment, file_actions=actions, setsid=True, setsigdef=self._ignored, setsigmask=()
+                program, words, environment, file_actions=actions, setsid=True, setsigdef=self._defaults, setsigmask=()
             )
             return pid, time.monotonic(), ticks
         except OSError as problem:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .attempts import Attempt
@@ -55,20 +56,25 @@ class Leftovers:
         """Whether anything is left to be ended."""
         return bool(self._rests)
 
-    def holds(self, task: tuple[int, int]) -> bool:
-        """Whether strays of an earlier attempt of `task` live."""
-        return task in self._tasks
+    def holds(self, key: Sequence[int]) -> bool:
+        """Whether strays of an earlier attempt of this task and instance live."""
+        return bool(self._tasks) and (key[0], key[1]) in self._tasks
 
     def forget(self, pid: int) -> None:
         """An orphan was reaped."""
         self._orphans.pop(pid, None)
 
-    def adopt(self, running: dict[int, Attempt], ended: list[Attempt]) -> None:
-        """Find out whose the orphans are that have become our children."""
+    def adopt(self, running: dict[int, Attempt], ended: list[Attempt]) -> bool:
+        """Find out whose the orphans are that have become our children; whether there is anybody beside those who run.
+
+        What outlives a main process has a topmost process, and that becomes our child: without another child, nobody.
+        """
         known = self._orphans
+        if not known and self._children.are_only(running):
+            return False
         fresh = [pid for pid in self._children.pids() if pid not in running and pid not in known]
         if not fresh:
-            return
+            return True
         by_session = {attempt.pid: attempt.order.nonce for attempt in (*running.values(), *ended)}
         by_token = {attempt.order.token: attempt.order.nonce for attempt in (*running.values(), *ended)}
         for rest in self._rests.values():
@@ -83,6 +89,7 @@ class Leftovers:
             if not owners and ended:
                 owners = [ended[0].order.nonce]  # it hides, but appeared when this one ended
             known[pid] = owners[-1] if owners else -1
+        return True
 
     def end_strangers(self) -> None:
         """Orphans that hide whose they were (own session, bare environment) do not survive the run."""

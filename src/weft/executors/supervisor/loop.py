@@ -24,6 +24,7 @@ import select
 import signal
 import socket
 import struct
+import sys
 import time
 from collections import deque
 from typing import Any
@@ -35,6 +36,7 @@ from .leftovers import Leftovers
 from .memory import MemoryWatch
 from .queues import AheadQueues
 from .receipts import ReceiptWriter
+from .signals import signal_file, take_signals
 from .slots import NO_OUTPUT, Slots
 from .spawning import DISK_FULL, NOT_NOW, NotNow, StartError, enter
 from .wire import BELL, Settings, WireOrder, answer, take_messages
@@ -43,12 +45,13 @@ PUT_OFF_SECONDS = 0.1  # first pause after a start for which the system had no r
 PUT_OFF_LIMIT = 2.0
 DISK_RETRY_SECONDS = 0.1  # receipts that the disk did not take are written again after this
 BUSY_QUEUE = 24  # orders that wait here; with as many the engine need not hear of each end at once
-BUSY_SECONDS = 0.010  # half of what a group commit waits
+BUSY_SECONDS = 0.020  # as long as a group commit waits: what is told of together is recorded together
 FLOOR_AGE_SECONDS = 5.0  # how old our own peak of memory may be
 ANSWER_SECONDS = 5.0  # an engine that does not take an answer in this time is let go
 STALE_TIMERS = 1000
 NO_LANE = -(1 << 62)  # of attempts that an earlier engine ordered
 CREDENTIALS = struct.Struct("3i")
+ENCODING, ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # os.fsencode, once per variable less
 LAUNCHER_FLOOR = 32 << 20  # bytes; what the launcher may have taken before it became the program
 
 
@@ -74,6 +77,7 @@ class Supervisor:
         self._running: dict[int, Attempt] = {}  # by pid of the main process, until it is reaped
         self._live: dict[int, Attempt] = {}  # by nonce, until its end is told
         self._queued: dict[int, WireOrder] = {}  # by nonce, not begun
+        self._ahead: set[int] = set()  # nonces of those that wait for an end in their lane
         self._queues = AheadQueues()
         self._held: dict[tuple[int, int], list[int]] = {}  # task -> nonces that wait for its strays to be gone
         self._suspect: int | None = None  # the one that lives; the others wait for its end
@@ -89,33 +93,27 @@ class Supervisor:
         self._rings = False
         self._tell_at: float | None = None
         self._poll = select.epoll()
-        self._wakeup, self._wakeup_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._signals = signal_file(signal.SIGCHLD, signal.SIGTERM)
 
     # --- the loop ------------------------------------------------------------------------------------------------------
 
     def serve(self, first: socket.socket) -> None:
         """Until no engine is there and nothing lives."""
-        signal.set_wakeup_fd(self._wakeup_in, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, self._note_request)
-        self._poll.register(self._wakeup, select.EPOLLIN)
+        self._poll.register(self._signals, select.EPOLLIN)
         self._poll.register(self._server, select.EPOLLIN)
         self._welcome(first)
-        while self._buffers or self._live or self._leftovers.any or self._receipts.has_pending:
+        while self._buffers or self._live or self._leftovers.any or self._receipts.pending:
             self._round()
         self._leftovers.end_strangers()
         self._slots.close()
         self._receipts.close()
 
-    def _note_request(self, *_: object) -> None:
-        self._is_asked_to_end = True
-
     def _round(self) -> None:
         events = self._poll.poll(self._pause())
         heard = []
         for descriptor, _ in events:
-            if descriptor == self._wakeup:
-                os.read(self._wakeup, 4096)
+            if descriptor == self._signals:
+                self._is_asked_to_end = signal.SIGTERM in take_signals(descriptor)
             else:
                 heard.append(descriptor)
         self._reap()
@@ -133,7 +131,7 @@ class Supervisor:
             self._leftovers.look(now)
             if self._put_off and now >= self._put_off_at:
                 self._try_again()
-        if self._queues.has_freed:
+        if self._queues.freed:
             self._fill_lanes()
         while self._suspects and self._suspect is None:
             order = self._queued.get(self._suspects.popleft())
@@ -143,7 +141,7 @@ class Supervisor:
 
     def _pause(self) -> float:
         """Seconds until something is due; -1 for never."""
-        pending = self._receipts.has_pending
+        pending = self._receipts.pending or self._rings
         if not (pending or self._timers or self._put_off or self._memory.due or self._leftovers.due):
             return -1
         due = [when for when in (self._memory.due, self._leftovers.due) if when is not None]
@@ -157,12 +155,14 @@ class Supervisor:
         return max(0.0, min(due) - now) if due else -1
 
     def _tell(self) -> None:
-        if self._receipts.has_pending and self._is_busy():
+        if not (self._receipts.pending or self._rings) or self._is_busy():
             return
-        if self._receipts.has_pending and self._receipts.flush():
+        if self._receipts.flush():
             self._rings = True
-        if self._rings and self._engine is not None:
+        if self._rings:
             self._rings = False
+            if self._engine is None:
+                return  # the next one reads everything
             try:
                 self._engine.send(BELL)
             except BlockingIOError:
@@ -175,10 +175,10 @@ class Supervisor:
 
         Waking the engine costs as much as half a start, so a full queue is told of in batches.
         """
-        now = time.monotonic()
         if len(self._queued) < BUSY_QUEUE or self._engine is None:
             self._tell_at = None
             return False
+        now = time.monotonic()
         if self._tell_at is None:
             self._tell_at = now + BUSY_SECONDS
         if now < self._tell_at:
@@ -256,6 +256,7 @@ class Supervisor:
         self._engine = None
         self._queues.clear()
         self._queued.clear()
+        self._ahead.clear()
         self._held.clear()
         self._suspects.clear()
         self._put_off.clear()
@@ -325,6 +326,7 @@ class Supervisor:
                 self._begin(order)
                 self._fill_lanes()
             else:
+                self._ahead.add(order.nonce)
                 self._queues.wait(order.lane, order.nonce)
 
     def _obey_stop(self, nonces: list[int], how: str, cause: str) -> None:
@@ -339,31 +341,29 @@ class Supervisor:
             if order is None:
                 continue
             sequence = self._receipts.add(unbegun(nonce, cause, None, charged=False))
-            if not order.ahead:
+            if nonce in self._ahead:
+                self._ahead.remove(nonce)
+            else:
                 self._queues.end(order.lane, sequence)
 
     def _start_now(self, nonces: list[int]) -> None:
         """Start ahead orders whose turn the engine saw come by an end that was not ours."""
         for nonce in nonces:
-            order = self._queued.get(nonce)
-            if order is not None and order.ahead:
-                self._begin(order)
+            if nonce in self._ahead:
+                self._begin(self._queued[nonce])
         self._fill_lanes()
 
     # --- begin ---------------------------------------------------------------------------------------------------------
 
     def _begin(self, order: WireOrder) -> None:
         """Start a queued order now, or note why it waits. From here on it is no longer ahead."""
-        if order.ahead:
-            order = order._replace(ahead=False)
-            self._queued[order.nonce] = order
+        self._ahead.discard(order.nonce)
         self._queues.begin(order.lane)
         self._attempt_start(order)
 
     def _attempt_start(self, order: WireOrder) -> None:
-        task = (order.key[0], order.key[1])
-        if self._leftovers.holds(task):
-            self._held.setdefault(task, []).append(order.nonce)
+        if self._leftovers.holds(order.key):
+            self._held.setdefault((order.key[0], order.key[1]), []).append(order.nonce)
             return
         if order.suspect and self._suspect is not None:
             self._suspects.append(order.nonce)
@@ -408,9 +408,9 @@ class Supervisor:
             self._folder = None
             enter(order.folder)
             self._folder = order.folder
-        environment = dict(self._base)
+        environment = self._base.copy()
         for name, text in order.environment.items():
-            environment[os.fsencode(name)] = os.fsencode(text)
+            environment[name.encode(ENCODING, ERRORS)] = text.encode(ENCODING, ERRORS)
         environment[b"WEFT_TOKEN"] = self._outer_token + order.token.encode("utf-8", "surrogateescape")
         try:
             slot = self._slots.take()
@@ -418,14 +418,14 @@ class Supervisor:
             if problem.errno in NOT_NOW or problem.errno in DISK_FULL:
                 raise NotNow(f"{self.settings.log_folder}: {problem.strerror}") from problem
             raise StartError("setup", f"a log file cannot be made: {problem.strerror}: {problem.filename}") from problem
-        environment[b"WEFT_SCRATCH"] = os.fsencode(slot.scratch)
+        environment[b"WEFT_SCRATCH"] = slot.scratch_value
         request = -1
         try:
             words, request = self._launch.prepare(order, environment)
             # Said before it is done: an attempt that kills us at once must not pass for one that never began.
             is_host = order.key[0] < 0  # no intent stands behind it
             self._receipts.add_text(f'["starting",{order.nonce}{",true" if is_host else ""}]')
-            self._receipts.flush()
+            self._rings = self._receipts.flush() or self._rings
             pid, started, ticks = self._launch.spawn(words, environment, slot.files, request)
         except (StartError, NotNow):
             self._slots.give_back(slot)
@@ -468,12 +468,11 @@ class Supervisor:
             attempt.usage = (time.monotonic() - attempt.started, usage.ru_utime + usage.ru_stime, peak)
             attempt.status = status
             ended.append(attempt)
-        if has_children and (ended or self._leftovers.any):
-            self._leftovers.adopt(self._running, ended)
+        has_strays = has_children and (ended or self._leftovers.any) and self._leftovers.adopt(self._running, ended)
         # What has become free is given on only after the engine was heard: it may be gone.
         for attempt in ended:
             self._memory.forget(attempt)
-            left = self._leftovers.of(attempt)
+            left = bool(has_strays) and self._leftovers.of(attempt)
             if attempt.stop is None:
                 self.finish(attempt, left)
                 if left:
@@ -495,8 +494,8 @@ class Supervisor:
             self._slots.retire(attempt.slot)
         else:
             self._slots.give_back(attempt.slot)
-        cause, detail = self._cause(attempt)
-        code = os.WEXITSTATUS(attempt.status) if os.WIFEXITED(attempt.status) else None
+        is_plain = attempt.status == 0 and attempt.stop is None and attempt.failure < 0 and order.memory is None
+        cause, detail = (None, None) if is_plain else self._cause(attempt)
         if cause is None and output is NO_OUTPUT:
             # By hand, like `started`: this is how most attempts end.
             wall, cpu, peak = attempt.usage
@@ -504,6 +503,7 @@ class Supervisor:
             text = f'["ended",{order.nonce},null,0,null,true,{usage},["",0,0],["",0,0]]'
             self._queues.end(order.lane, self._receipts.add_text(text))
             return
+        code = os.WEXITSTATUS(attempt.status) if os.WIFEXITED(attempt.status) else None
         usages = [*attempt.usage, self._floor]
         fact = ["ended", order.nonce, cause, code, detail, True, usages, output.out, output.err]
         self._queues.end(order.lane, self._receipts.add(fact))
@@ -533,12 +533,8 @@ class Supervisor:
 
     def _fill_lanes(self) -> None:
         """Each end starts the oldest ahead order of its lane; a start that fails is an end, too."""
-        while self._engine is not None and (nonce := self._queues.hand_on(self._is_ahead)) is not None:
+        while self._engine is not None and (nonce := self._queues.hand_on(self._ahead)) is not None:
             self._begin(self._queued[nonce])
-
-    def _is_ahead(self, nonce: int) -> bool:
-        order = self._queued.get(nonce)
-        return order is not None and order.ahead
 
     # --- stop ----------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ its way meanwhile is owed that start.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Container
 
 
 class AheadQueues:
@@ -16,14 +16,9 @@ class AheadQueues:
     def __init__(self) -> None:
         self._live: dict[int, int] = {}
         self._waiting: dict[int, deque[int]] = {}
-        self._freed: deque[tuple[int, int]] = deque()  # (lane, number of the end's receipt)
+        self.freed: deque[tuple[int, int]] = deque()  # ends to be handed on: (lane, number of the end's receipt)
         self._unclaimed: dict[int, deque[int]] = {}  # lane -> numbers
         self._unclaimed_in_order: deque[tuple[int, int]] = deque()  # (number, lane)
-
-    @property
-    def has_freed(self) -> bool:
-        """Whether ends wait to be handed on."""
-        return bool(self._freed)
 
     def begin(self, lane: int) -> None:
         """One more lives."""
@@ -40,7 +35,7 @@ class AheadQueues:
             self._live[lane] = live
         else:
             self._live.pop(lane, None)
-        self._freed.append((lane, number))
+        self.freed.append((lane, number))
 
     def may_start(self, lane: int) -> bool:
         """Whether a new ahead order starts at once: it is owed an end, or nobody lives whose end it could wait for."""
@@ -59,14 +54,14 @@ class AheadQueues:
             if ends and ends[0] == number:
                 ends.popleft()
 
-    def hand_on(self, is_waiting: Callable[[int], bool]) -> int | None:
-        """Use up freed ends until one has a successor; None when all are used up. is_waiting: False for those taken back."""
-        while self._freed:
-            lane, number = self._freed.popleft()
+    def hand_on(self, waits: Container[int]) -> int | None:
+        """Use up freed ends until one has a successor; None when all are used up. waits: who was not taken back."""
+        while self.freed:
+            lane, number = self.freed.popleft()
             waiting = self._waiting.get(lane)
             while waiting:
                 nonce = waiting.popleft()
-                if is_waiting(nonce):
+                if nonce in waits:
                     return nonce
             self._unclaimed.setdefault(lane, deque()).append(number)
             self._unclaimed_in_order.append((number, lane))
@@ -74,5 +69,5 @@ class AheadQueues:
 
     def clear(self) -> None:
         """The engine is gone, and the meaning of its lanes with it."""
-        for part in (self._live, self._waiting, self._freed, self._unclaimed, self._unclaimed_in_order):
+        for part in (self._live, self._waiting, self.freed, self._unclaimed, self._unclaimed_in_order):
             part.clear()

@@ -36,7 +36,7 @@ class ReceiptWriter:
     def __init__(self, path: str, header: dict[str, Any]):
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         self._file = os.open(path, flags, 0o600)
-        self._pending: list[bytes] = []
+        self.pending: list[bytes] = []  # what waits for the disk
         self._torn = 0
         self.sequence = 0
         self.add(["file", header])
@@ -48,33 +48,28 @@ class ReceiptWriter:
 
     def add_text(self, fact: str) -> int:
         """Queue a fact that is JSON (ASCII) already; its sequence number."""
-        self.sequence += 1
-        self._pending.append(frame(self.sequence, fact.encode("ascii")))
-        return self.sequence
+        sequence = self.sequence = self.sequence + 1
+        self.pending.append(frame(sequence, fact.encode("ascii")))
+        return sequence
 
     def flush(self) -> bool:
         """Write what is queued; False when the disk did not take all of it (it stays queued, call again)."""
-        if not self._pending:
+        if not self.pending:
             return True
-        data = b"".join(self._pending)
+        data = b"".join(self.pending)
         view = memoryview(data)[self._torn :]
         try:
             written = os.write(self._file, view)
         except OSError:
-            self._pending = [data]
+            self.pending = [data]
             return False
         if written == len(view):
-            self._pending.clear()
+            self.pending.clear()
             self._torn = 0
             return True
-        self._pending = [data]
+        self.pending = [data]
         self._torn += written
         return False
-
-    @property
-    def has_pending(self) -> bool:
-        """Whether facts wait for the disk."""
-        return bool(self._pending)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -92,9 +87,9 @@ class Frames(NamedTuple):
 
 def read_frames(data: bytes, base: int = 0) -> Frames:
     """Every sound frame of `data`. base: offset of `data` in its file, for the texts."""
-    facts: list[tuple[int, list[Any]]] = []
+    facts, at = _first_sound(data)
     damages: list[str] = []
-    at, size = 0, len(data)
+    size = len(data)
     while at + HEADER.size <= size:
         magic, version, _, length, sequence = HEADER.unpack_from(data, at)
         if magic == MAGIC and version > VERSION:
@@ -116,6 +111,38 @@ def read_frames(data: bytes, base: int = 0) -> Frames:
     return Frames(facts, at, damages)
 
 
+def _first_sound(data: bytes) -> tuple[list[tuple[int, list[Any]]], int]:
+    """The sound frames that `data` begins with, and their end; nothing of them if anything about one is odd.
+
+    Their payloads are parsed as one JSON text, which takes a third of the time.
+    """
+    sequences: list[int] = []
+    payloads: list[bytes] = []
+    view = memoryview(data)
+    at, size = 0, len(data)
+    while at + OVERHEAD <= size:
+        magic, version, _, length, sequence = HEADER.unpack_from(data, at)
+        tail = at + HEADER.size + length
+        if magic != MAGIC or version > VERSION or length > PAYLOAD_LIMIT or tail + CHECKSUM.size > size:
+            break
+        if zlib.crc32(view[at:tail]) != CHECKSUM.unpack_from(data, tail)[0]:
+            break
+        sequences.append(sequence)
+        payloads.append(data[at + HEADER.size : tail])
+        at = tail + CHECKSUM.size
+    try:
+        facts = json.loads(b"[" + b",".join(payloads) + b"]")
+    except ValueError:
+        return [], 0
+    if len(facts) != len(payloads) or not all(map(_is_fact, facts)):
+        return [], 0
+    return list(zip(sequences, facts, strict=True)), at
+
+
+def _is_fact(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], str)
+
+
 def _fact(data: bytes, at: int, end: int) -> list[Any] | None:
     if zlib.crc32(memoryview(data)[at : end - CHECKSUM.size]) != CHECKSUM.unpack_from(data, end - CHECKSUM.size)[0]:
         return None
@@ -123,7 +150,7 @@ def _fact(data: bytes, at: int, end: int) -> list[Any] | None:
         fact = json.loads(data[at + HEADER.size : end - CHECKSUM.size])
     except ValueError:
         return None
-    return fact if isinstance(fact, list) and fact and isinstance(fact[0], str) else None
+    return fact if _is_fact(fact) else None
 
 
 def _next_sound(data: bytes, at: int) -> int | None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import resource
-import shutil
 from typing import NamedTuple
 
 SMALL_OUTPUT = 64 << 10  # bytes a stream; up to here copying is cheaper than a new file
@@ -26,13 +25,14 @@ EMPTY: Region = ("", 0, 0)
 class Slot:
     """A place for one live attempt: its two files and its scratch folder. is_whole: both files are open and have their names."""
 
-    __slots__ = ("files", "is_whole", "names", "number", "scratch")
+    __slots__ = ("files", "is_whole", "names", "number", "scratch", "scratch_value")
 
     def __init__(self, number: int, names: tuple[str, str], files: list[int], scratch: str):
         self.number = number
         self.names = names
         self.files = files
         self.scratch = scratch
+        self.scratch_value = os.fsencode(scratch)  # for environments
         self.is_whole = True
 
 
@@ -164,7 +164,7 @@ class Slots:
                 os.close(file)
                 slot.files[stream] = -1
                 _remove_file(f"{self._log_folder}/{slot.names[stream]}")
-        shutil.rmtree(slot.scratch, ignore_errors=True)
+        _remove_folder(slot.scratch)
 
     def close(self) -> None:
         """Remove the empty slots; what attempts wrote stays."""
@@ -182,11 +182,22 @@ def _mark_empty(folder: str) -> None:
 
 
 def _empty(folder: str) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove_folder(folder)
     os.makedirs(folder, 0o700, exist_ok=True)
     for name in os.listdir(folder):
         raise OSError(f"{folder}/{name} cannot be removed")
     _mark_empty(folder)
+
+
+def _remove_folder(path: str) -> None:
+    try:
+        os.rmdir(path)  # as a rule it is empty
+    except FileNotFoundError:
+        pass
+    except OSError:
+        import shutil  # late: a supervisor that is slow to wake up delays the first start
+
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _remove_file(path: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import stat
 from collections.abc import Mapping, Sequence
 
@@ -32,11 +31,6 @@ class StartError(Exception):
 
 class NotNow(Exception):
     """The system has no room for another process or descriptor at the moment."""
-
-
-def ignored_signals() -> list[int]:
-    """Signals that this process ignores: a child must have them back at their default."""
-    return [number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN]
 
 
 def enter(folder: str) -> None:

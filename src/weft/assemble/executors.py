@@ -1,0 +1,79 @@
+"""The executors of one run; light to import, so that a supervisor wakes up while the rest of weft is still being loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Final
+
+from weft.assemble.run_settings import RunSettings
+from weft.executors.processes import ProcessExecutor
+from weft.ports import Executor
+from weft.spec.plan import Plan
+from weft.spec.requirements import NO_REQUIREMENTS
+from weft.spec.tasks import Task
+
+WEFT_VARIABLES: Final = (
+    "WEFT_RUN_ID",
+    "WEFT_TASK",
+    "WEFT_ATTEMPT",
+    "WEFT_FILE",
+    "WEFT_SCRATCH",
+    "WEFT_FAILPOINT",
+)
+"""Of an outer run's attempt: a run inside it gives its own attempts their own. The token stays: it is appended to."""
+
+
+class Executors:
+    """Those that the tasks of a run name, by name. A context: leaving it lets go of them."""
+
+    def __init__(self, plan: Plan, settings: RunSettings, folder: str, run: str, epoch: int):
+        self._folder = folder
+        self._run = run
+        self._epoch = epoch
+        self.default = settings.executor or "local"
+        self.by_name: dict[str, Executor] = {}
+        names = sorted({self.default} | {executor_name(task, self.default) for task in plan.graph.tasks})
+        with ExitStack() as opened:
+            for name in names:
+                self.by_name[name] = self.make(name)
+                opened.callback(self.by_name[name].close)
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> Executors:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def make(self, name: str) -> Executor:
+        """A new connection to this run's attempts of an executor, present ones and later ones."""
+        if name == "noop":
+            from weft.executors.noop import NoopExecutor
+
+            return NoopExecutor()
+        base = {name: value for name, value in os.environ.items() if name not in WEFT_VARIABLES}
+        run_folder = os.path.join(self._folder, "runs", self._run)
+        log_folder = os.path.join(self._folder, "logs", self._run)
+        return ProcessExecutor(run_folder, log_folder, self._run, self._epoch, base)
+
+    def wake(self, plan: Plan, selected: Sequence[int]) -> None:
+        """Start the supervisor now if it will be needed for certain: it wakes up on another core."""
+        local = self.by_name.get("local")
+        if isinstance(local, ProcessExecutor) and _will_start(plan, selected):
+            local.prepare()
+
+
+def executor_name(task: Task, default: str) -> str:
+    """The executor of a task in a run with this default; `noop` is for all, whatever they name."""
+    return default if default == "noop" else task.policy.executor or default
+
+
+def _will_start(plan: Plan, selected: Sequence[int]) -> bool:
+    """Whether some task starts whatever the world is like: one without dependencies that is never cached."""
+    tasks = plan.graph.tasks
+    return any(
+        not (task.dependencies or task.is_cacheable or task.policy.foreach or task.requires is not NO_REQUIREMENTS)
+        for task in (tasks[index] for index in selected)
+    )
