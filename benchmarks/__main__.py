@@ -11,7 +11,18 @@ from pathlib import Path
 
 from benchmarks.harness import RESULTS, SOURCE
 
-WORKLOADS = ("startup", "commands", "chain", "graph", "loading", "uptodate")
+WORKLOADS = (
+    "startup",
+    "commands",
+    "chain",
+    "graph",
+    "loading",
+    "uptodate",
+    "calls",
+    "cached_calls",
+    "large_product",
+    "streaming",
+)
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from typing import Any
 
 
 def spawn(count: str, jobs: str, *command: str) -> None:
@@ -67,12 +68,87 @@ def hyperqueue(count: str, jobs: str) -> None:
         client.wait_for_jobs([client.submit(job)])
 
 
+def add(x: int) -> int:
+    return x + 1
+
+
+def futures(count: str, jobs: str) -> None:
+    """`count` calls through concurrent.futures."""
+    from concurrent.futures import ProcessPoolExecutor
+
+    with ProcessPoolExecutor(int(jobs)) as pool:
+        calls = [pool.submit(add, number) for number in range(int(count))]
+        assert [call.result() for call in calls] == list(range(1, int(count) + 1))
+
+
+def imap(count: str, jobs: str) -> None:
+    """`count` calls through multiprocessing.Pool."""
+    from multiprocessing import Pool
+
+    with Pool(int(jobs)) as pool:
+        assert list(pool.imap(add, range(int(count)))) == list(range(1, int(count) + 1))
+
+
+def dask(count: str, jobs: str) -> None:
+    """`count` calls through a cluster of Dask distributed on this machine."""
+    from distributed import Client
+
+    with Client(n_workers=int(jobs), threads_per_worker=1, dashboard_address=None) as client:
+        calls = client.map(add, range(int(count)), pure=False)
+        assert client.gather(calls) == list(range(1, int(count) + 1))
+
+
+def queues(count: str) -> None:
+    """`count` numbers through two queues and three processes, one number at a time."""
+    from multiprocessing import Process, Queue
+
+    first: Queue[int | None] = Queue(1000)
+    second: Queue[int | None] = Queue(1000)
+    stages = [Process(target=_fill, args=(int(count), first)), Process(target=_double, args=(first, second))]
+    for stage in stages:
+        stage.start()
+    assert sum(iter(second.get, None)) == int(count) * (int(count) - 1)
+    for stage in stages:
+        stage.join()
+
+
+def _fill(count: int, queue: Any) -> None:
+    for number in range(count):
+        queue.put(number)
+    queue.put(None)
+
+
+def _double(source: Any, sink: Any) -> None:
+    for number in iter(source.get, None):
+        sink.put(2 * number)
+    sink.put(None)
+
+
+def copies(size: str) -> None:
+    """Make an array, and copy it twice; prints seconds of both."""
+    import time
+
+    import numpy as np
+
+    started = time.perf_counter()
+    array = np.ones(int(size) // 8)
+    made = time.perf_counter()
+    two = [np.copy(array), np.copy(array)]
+    print(f"made {made - started} read {time.perf_counter() - made}")
+    assert all(copy[-1] == 1 for copy in two)
+
+
 CONTENDERS: dict[str, Callable[..., None]] = {
     "spawn": spawn,
     "kahn": kahn,
     "parse": parse,
     "stat": stat,
     "hyperqueue": hyperqueue,
+    "futures": futures,
+    "imap": imap,
+    "dask": dask,
+    "queues": queues,
+    "copies": copies,
 }
 
 if __name__ == "__main__":

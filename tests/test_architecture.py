@@ -28,7 +28,7 @@ LINES = (
     ("scheduling",),
     ("spec",),
     ("units",),
-    ("errors", "failpoints"),
+    ("errors", "failpoints", "values"),
 )
 LEVEL = {name: level for level, line in enumerate(LINES) for name in line}
 ONLY = {"settings": {"spec", "units", "errors"}}
@@ -57,6 +57,7 @@ THIRD_PARTY = {
     "psutil": (("trackers", "executors", "cli"), False),
     "cloudpickle": (("executors", "formats", "define"), True),
     "uv": (("environments",), True),
+    "apprise": (("notes",), True),
 }
 LATE = ("rich", "pydantic", "jsonschema", "yaml", "apsw", "psutil", "cloudpickle", "uv")
 
@@ -165,6 +166,38 @@ def test_the_supervisor_needs_nothing_but_the_standard_library_and_its_own_folde
                 continue
             if not own and (root == "weft" or root not in sys.stdlib_module_names):
                 wrong.append(f"{name}:{imported.line} imports {imported.module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_values_need_nothing_but_the_standard_library_and_speak_an_older_python() -> None:
+    wrong = []
+    for name, path in modules():
+        if not name.startswith("weft.values"):
+            continue
+        for imported in imports_of(name, path):
+            root = imported.module.split(".")[0]
+            if not imported.module.startswith("weft.values") and root not in sys.stdlib_module_names:
+                wrong.append(f"{name}:{imported.line} imports {imported.module}")
+            if imported.module.startswith("weft") and "from weft" in path.read_text(encoding="utf-8"):
+                wrong.append(f"{name}: workers of other interpreters import it as a package of another name")
+        ast.parse(path.read_text(encoding="utf-8"), str(path), feature_version=(3, 8))
+    assert not wrong, "\n".join(wrong)
+
+
+def test_workers_need_little_and_speak_an_older_python() -> None:
+    """They run in the interpreters of environments, which have nothing of ours but the package itself."""
+    wrong = []
+    own = ("weft.executors.worker", "weft.executors.supervisor", "weft.values", "weft.spec.types")
+    for name, path in modules():
+        if not name.startswith("weft.executors.worker.") and name != "weft.executors.worker":
+            continue
+        for imported in imports_of(name, path):
+            root = imported.module.split(".")[0]
+            if not imported.module.startswith(own) and root not in sys.stdlib_module_names:
+                wrong.append(f"{name}:{imported.line} imports {imported.module}")
+            if imported.module.startswith("weft.spec.types") and not imported.late:
+                wrong.append(f"{name}:{imported.line} needs a newer Python for whoever checks no types")
+        ast.parse(path.read_text(encoding="utf-8"), str(path), feature_version=(3, 8))
     assert not wrong, "\n".join(wrong)
 
 

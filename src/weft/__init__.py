@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from weft.api import Plan, Run, load
     from weft.assemble import RunSettings
+    from weft.define.dependencies import each, gather
+    from weft.define.options import Option
+    from weft.define.registry import Registry, default_registry, task
+    from weft.define.types import list_of, stream_of
     from weft.errors import DefinitionError, PlanError, WeftError, WeftWarning
     from weft.spec.graph import Graph
     from weft.spec.tasks import Task
@@ -16,27 +20,43 @@ __version__ = "0.1.0"
 __all__ = [
     "DefinitionError",
     "Graph",
+    "Option",
     "Plan",
     "PlanError",
+    "Registry",
     "Run",
     "RunSettings",
     "Task",
     "WeftError",
     "WeftWarning",
+    "default_registry",
+    "each",
+    "gather",
+    "list_of",
     "load",
+    "stream_of",
+    "task",
 ]
 
 _HOMES = {
     "DefinitionError": "weft.errors",
     "Graph": "weft.spec.graph",
+    "Option": "weft.define.options",
     "Plan": "weft.api",
     "PlanError": "weft.errors",
+    "Registry": "weft.define.registry",
     "Run": "weft.api",
     "RunSettings": "weft.assemble",
     "Task": "weft.spec.tasks",
     "WeftError": "weft.errors",
     "WeftWarning": "weft.errors",
+    "default_registry": "weft.define.registry",
+    "each": "weft.define.dependencies",
+    "gather": "weft.define.dependencies",
+    "list_of": "weft.define.types",
     "load": "weft.api",
+    "stream_of": "weft.define.types",
+    "task": "weft.define.registry",
 }
 
 
@@ -47,7 +67,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'weft' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(home), name)
+    found = globals()[name] = getattr(import_module(home), name)  # the next look-up finds it at once
+    return found
 
 
 def __dir__() -> list[str]:

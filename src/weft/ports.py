@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from weft.scheduling.commands import Record, Retry, SettleTask, StartAttempt
+from weft.scheduling.commands import Record, Retry, SettleInstance, SettleTask, StartAttempt
 from weft.scheduling.events import Inspected
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import LogRegion, Outcome, Request, RunState, TaskState, Usage
@@ -53,12 +54,63 @@ class Code(NamedTuple):
     file: str
 
 
+class Stdin(NamedTuple):
+    """What a process reads. path: of a file. offset, length: the part of it, in bytes; length -1: all of it.
+
+    grows: it is whole only when `StreamExecutor.end_input` says so.
+    """
+
+    path: str
+    offset: int = 0
+    length: int = -1
+    grows: bool = False
+
+
+class Handed(NamedTuple):
+    """An argument: a product that a dependency handed on. text: as `weft.values` wrote it; decoded where it is used."""
+
+    text: str
+
+
+class HandedItem(NamedTuple):
+    """An argument: one item of a product. log: text of the product (`@items …`), or path of a log that still grows."""
+
+    log: str
+    position: int
+
+
+class HandedList(NamedTuple):
+    """An argument: the products of several attempts as one list, in this order."""
+
+    texts: Sequence[str]
+
+
+class Flow(NamedTuple):
+    """An argument: an iterator over a stream that may still grow.
+
+    maker: nonce of the attempt that writes it, 0 when it is complete. path: of its item log. bind: the parameter's name.
+    """
+
+    maker: int
+    path: str
+    bind: str
+
+
 class Function(NamedTuple):
-    """Call `module:name`, `file.py:name`, or a serialised function (base64 of cloudpickle) with keyword arguments."""
+    """Call `module:name`, `file.py:name`, or a serialised function (base64 of cloudpickle) with keyword arguments.
+
+    arguments: plain data, `Opaque`, `Handed`, `HandedItem`, `HandedList`, `Flow`. paths: put before `sys.path` for its import.
+    checks: what its value must be, as JSON (`weft.runtime.checks`); empty: anything.
+    """
 
     reference: str | None
     serialized: str | None
     arguments: Mapping[str, Any]
+    paths: tuple[str, ...] = ()
+    checks: str = ""
+
+
+Keeps = Literal["stdout", "json", "return", "items"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +121,10 @@ class Order:
     variables: evaluated in order where the attempt runs, after `environment`. folder: absolute working folder.
     interpreter: of scripts, snippets and functions; None is weft's own.
     timeout: seconds of wall time. memory_bytes: limit. lane, ahead: see `StartAttempt`.
-    isolation: of snippets and functions. keeps: what becomes the product, None when nothing does.
+    isolation: of snippets and functions. keeps: what becomes the product, None when nothing does; `items`: the value of a
+    function, item by item in a log of its own. products: folder of the state's products. is_durable: must outlive a power cut.
+    cores: that it holds, as far as libraries that start threads should know; 0 is unknown.
+    stdin: of a process; None is the null device. is_streamed: others read its stdout while it is written.
     """
 
     key: AttemptKey
@@ -87,7 +142,12 @@ class Order:
     lane: int = 0
     ahead: bool = False
     isolation: Isolation = "process"
-    keeps: Literal["stdout", "json", "return"] | None = None
+    keeps: Keeps | None = None
+    products: str = ""
+    is_durable: bool = True
+    cores: int = 0
+    stdin: Stdin | None = None
+    is_streamed: bool = False
 
 
 class Began(NamedTuple):
@@ -119,13 +179,34 @@ class Remark(NamedTuple):
     key: AttemptKey | None = None
 
 
+class Yielded(NamedTuple):
+    """Report: a live attempt has handed on items. first: index of the first. shown, digests: of each. bytes: of all of them."""
+
+    key: AttemptKey
+    nonce: int
+    first: int
+    shown: tuple[str, ...]
+    digests: tuple[str, ...]
+    bytes: int
+
+
+class Taken(NamedTuple):
+    """Report: a live attempt has taken the items before `position` from the flow of its parameter `bind`."""
+
+    key: AttemptKey
+    nonce: int
+    bind: str
+    position: int
+
+
 Report = Began | Finished | Remark
+StreamReport = Yielded | Taken
 
 
 class Reports(NamedTuple):
     """What has happened since the last poll. offsets: receipts file -> bytes read, to be stored with the facts."""
 
-    reports: Sequence[Report]
+    reports: Sequence[Report | StreamReport]
     offsets: Mapping[str, int]
 
 
@@ -155,6 +236,26 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Let go. Live attempts go on until their end when the executor's processes outlive the engine."""
+
+
+@runtime_checkable
+class StreamExecutor(Protocol):
+    """What an executor may be besides: one whose attempts hand on items while they run, and take them. Its `poll` also
+    reports `StreamReport`s."""
+
+    def allow(self, nonce: int, items: int) -> None:
+        """A producer may have made so many items in all; it waits before the next one."""
+
+    def announce(
+        self, nonce: int, bind: str, items: int, state: Literal["open", "complete", "failed"], path: str = ""
+    ) -> None:
+        """Tell a consumer how many items the flow of its parameter `bind` has by now, and whether more may come.
+
+        path: of the log to read from now on, when the maker began anew.
+        """
+
+    def end_input(self, nonce: int, length: int) -> None:
+        """The file that a process reads while it grows is whole, and so long. Telling it again does nothing."""
 
 
 @runtime_checkable
@@ -284,11 +385,22 @@ class OpenRun(NamedTuple):
     offsets: Mapping[str, int]
 
 
+class Held(NamedTuple):
+    """A product that is kept with the result: its text (`weft.values`), and its file as it was, if it has one."""
+
+    text: str
+    size: int = 0
+    mtime_ns: int = 0
+    inode: int = 0
+
+
 class ResultRow(NamedTuple):
     """Finished work that may stand in for a task: fingerprint (hex), its named parts, and the outputs as they were then.
 
+    instance: of a mapped task its item, `#` and the item's digest where items come from another task's product; else empty.
     outputs: (path, size, mtime_ns, inode, digest hex) of each. product: digest (hex) of what the task hands on.
     plan: digest of the snapshot it was last seen up to date with; equal ones need no new fingerprint of what the plan says.
+    held: the product, when it is in a file or the attempt that made it cannot be found by its item; else its run has it.
     """
 
     plan_key: str
@@ -300,6 +412,7 @@ class ResultRow(NamedTuple):
     product: str | None
     run: str
     plan: str = ""
+    held: Held | None = None
 
 
 class FileRow(NamedTuple):
@@ -394,6 +507,9 @@ class Inspector(Protocol):
     def finished(self, task: int, instance: int) -> tuple[str, str] | None:
         """After an attempt that did its work: (cause, detail) when a declared output is missing, else None; remembers results."""
 
+    def remember(self, task: int) -> None:
+        """A task that took streams while they were made is ok, and so are they: only now can be said what it was given."""
+
     def take(self) -> tuple[Sequence[ResultRow], Sequence[FileRow]]:
         """Results and digests that are known since the last call, to be stored."""
 
@@ -422,13 +538,22 @@ class RunOpening(NamedTuple):
     gauge: Callable[[], Gauge]
 
 
+class NoteTally(NamedTuple):
+    """What became of one note's records. unsent: failed, or given up at the end of the run. problem: why, the first time."""
+
+    sent: int
+    unsent: int
+    problem: str | None = None
+
+
 class RunEnding(NamedTuple):
-    """How a run ended."""
+    """How a run ended. notes: by name; empty where nothing is sent."""
 
     run: str
     state: RunState
     exit_code: int
     seconds: float
+    notes: Mapping[str, NoteTally] = MappingProxyType({})
 
 
 class Observer(Protocol):
@@ -453,6 +578,13 @@ class Observer(Protocol):
         """The run is over."""
 
 
+class InstanceObserver(Protocol):
+    """What an observer may be besides: one that hears of every instance of a mapped task."""
+
+    def instance_ended(self, settled: SettleInstance) -> None:
+        """An instance has ended, also without any attempt (cached, skipped, cancelled); after the end of its last attempt."""
+
+
 class Ticker(Protocol):
     """What an observer may be besides: one that wants time, for buffered lines, a live view, a heartbeat."""
 
@@ -460,9 +592,46 @@ class Ticker(Protocol):
         """Called when it is due, and when the loop has nothing to do (`idle`). Seconds until the next wish; None for none."""
 
 
+@runtime_checkable
+class Echoing(Protocol):
+    """What an observer may be besides: one that can print results for a note."""
+
+    def echoed(self, text: str) -> None:
+        """Lines of an `echo` note, to be printed as they are; with a newline at their end."""
+
+
+class Notifier(Protocol):
+    """Takes what is told of a task's end: to a file, a mailbox, a service, or a class of the user's."""
+
+    def send(self, record: Mapping[str, Any]) -> None:
+        """Send one record; raises whatever keeps it from that. On a thread of its own; what takes over 30 s is given up.
+
+        record: {time, run, task, state, cause, exit_code, seconds, attempts, output}; see `docs/guide/notes.md`. Plain data.
+        """
+
+
+class StreamGauge(NamedTuple):
+    """How a stream stands. made: items so far, bytes of them; total: items, once it is complete. taken: by follower."""
+
+    made: int
+    bytes: int
+    total: int | None
+    taken: Mapping[int, int]
+
+
+def _no_parts(_: int) -> tuple[int, int] | None:
+    return None
+
+
 class Gauge(NamedTuple):
-    """What a live view may ask the engine: tasks by state, amounts held, live attempts (key, started)."""
+    """What a live view may ask the engine: tasks by state, amounts held, live attempts (key, started).
+
+    parts_of: (ended, known) instances of a mapped task, None of any other. streams: by maker. state_of: of a task.
+    """
 
     counts: Mapping[str, int]
     held: Mapping[str, int]
     live: Iterable[tuple[AttemptKey, float]]
+    state_of: Callable[[int], TaskState] = lambda _: "pending"
+    parts_of: Callable[[int], tuple[int, int] | None] = _no_parts
+    streams: Mapping[int, StreamGauge] = MappingProxyType({})

@@ -42,6 +42,15 @@ def test_status_as_json_has_the_shape_of_the_design(folder: Path) -> None:
     assert status["tasks"]["draw"]["cause"] == "dependency:fit"
 
 
+def test_a_plan_from_standard_input_is_called_as_it_was_named(tmp_path: Path) -> None:
+    given = json.dumps([{"name": "a", "type": "exec", "arguments": "test -e go"}])
+    assert weft(tmp_path, "run", "-", stdin=given).code == 1
+    assert weft(tmp_path, "status", "--output", "json").object["plan"] == "-"
+    assert weft(tmp_path, "status").out.splitlines()[0].endswith("  failed  -")
+    (tmp_path / "go").touch()
+    assert weft(tmp_path, "resume").code == 0
+
+
 @pytest.mark.parametrize("as_run", ["last", "-1", "id", "prefix"])
 def test_a_run_is_named_by_id_prefix_last_or_count(folder: Path, as_run: str) -> None:
     run = weft(folder, "status", "--output", "json").object["run"]
@@ -200,6 +209,8 @@ def test_a_cancelled_run_goes_on_only_by_retry_and_says_so(tmp_path: Path) -> No
     write(tmp_path, "plan.json", {"weft": 1, "tasks": tasks})
     with Running(tmp_path, "run", "plan.json", "--output", "json") as running:
         running.wait_for("task_started")
+        explained = weft(tmp_path, "explain", "one", "--output", "json").object
+        assert explained["state"] == "running" and explained["history"][0]["state"] == "running"
         answer = weft(tmp_path, "cancel", "--output", "json").object
         assert answer["live"] is True and answer["tasks"] is None
         events = running.end()
@@ -208,6 +219,35 @@ def test_a_cancelled_run_goes_on_only_by_retry_and_says_so(tmp_path: Path) -> No
     (tmp_path / "go").touch()
     assert weft(tmp_path, "resume", "--output", "json").events[-1]["counts"]["cancelled"] == 2
     assert weft(tmp_path, "retry", "--output", "json").events[-1]["counts"]["ok"] == 2
+
+
+def test_what_keeps_a_task_that_waits_is_told_from_another_terminal(tmp_path: Path) -> None:
+    tasks = {
+        "again": {"shell": "exit 3", "max_attempts": 2, "retry_delay": "1h", "priority": 2},
+        "holder": {"shell": "until test -e go; do sleep 0.02; done", "priority": 1},
+        "turn": {"shell": "true"},
+        "file": {"shell": "true", "requires": {"files": ["later.txt"]}},
+        "after": {"shell": "true", "dependencies": ["holder"]},
+    }
+    write(tmp_path, "plan.json", {"weft": 1, "tasks": tasks})
+
+    def reasons(task: str) -> list[tuple[str, str]]:
+        found = weft(tmp_path, "explain", task, "--output", "json").object["reasons"]
+        return [(reason["code"], reason["text"]) for reason in found]
+
+    with Running(tmp_path, "run", "plan.json", "-j1", "--wait", "1h", "--output", "json") as running:
+        running.wait_for('"task_ended"')
+        running.wait_for('"task": "holder"')
+        assert reasons("again") == [("retry", "attempt 1 ended with exit:3; it is tried again, 1h after that")]
+        ((code, text),) = reasons("turn")
+        assert code == "turn" and "asks for cores=1, and 1 attempt of this run holds cores=1" in text
+        ((code, text),) = reasons("file")
+        assert code == "requirement" and "later.txt does not exist" in text
+        assert reasons("after") == [("waits", "waits for holder, which is running")]
+        counts = weft(tmp_path, "status", "--output", "json").object["counts"]
+        assert (counts["running"], counts["pending"]) == (1, 4)
+        assert weft(tmp_path, "cancel", "--force").code == 0
+        running.end()
 
 
 def test_logs_follow_an_attempt_to_its_end(tmp_path: Path) -> None:

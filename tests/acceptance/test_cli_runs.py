@@ -133,6 +133,21 @@ def test_dry_run_and_plan_say_the_same_and_run_nothing(tmp_path: Path) -> None:
     assert weft(tmp_path, "plan", "plan.json", "--output", "json").object["tasks"]["a"]["action"] == "cached"
 
 
+def test_dry_run_and_run_miss_the_same_of_what_is_not_selected(tmp_path: Path) -> None:
+    tasks = {
+        "file": {"shell": "touch made", "outputs": ["made"]},
+        "value": {"shell": "echo 1", "product": "json"},
+        "last": {"command": ["echo", "{v}"], "dependencies": ["file", {"name": "value", "as": "v"}]},
+    }
+    write(tmp_path, "plan.json", {"weft": 1, "tasks": tasks})
+    run, plan = (weft(tmp_path, verb, "plan.json", "--select", "last") for verb in ("run", "plan"))
+    assert run.code == plan.code == 2 and run.err == plan.err
+    assert plan.err.count("[select.missing]") == 2 and "--select '+last'" in plan.err
+    assert not (tmp_path / ".weft").exists()
+    assert weft(tmp_path, "run", "plan.json").code == 0
+    assert weft(tmp_path, "plan", "plan.json", "--select", "last").code == 0
+
+
 def test_settings_come_from_the_folder_of_the_plan(tmp_path: Path) -> None:
     inner = tmp_path / "inner"
     inner.mkdir()

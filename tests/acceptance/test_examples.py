@@ -49,6 +49,9 @@ def ended(folder: Path, *arguments: str, exit_code: int = 0) -> dict[str, Any]:
 
 census = pytest.mark.parametrize("folder", ["census"], indirect=True)
 tasklist = pytest.mark.parametrize("folder", ["tasklist"], indirect=True)
+words = pytest.mark.parametrize("folder", ["words"], indirect=True)
+regression = pytest.mark.parametrize("folder", ["regression"], indirect=True)
+notebook = pytest.mark.parametrize("folder", ["notebook"], indirect=True)
 
 
 @census
@@ -130,6 +133,155 @@ def test_what_follows_a_failure_is_skipped_and_the_rest_goes_on(folder: Path) ->
         "unrelated": ("ok", None),
     }
     assert tasks["nor this"]["cause"] in ("dependency:broken", "dependency:raises")
+
+
+def python(folder: Path, *arguments: str) -> str:
+    """What a Python program of the example prints; it ends well."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=clean_environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=LIMIT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def ran(folder: Path, *arguments: str) -> dict[str, int]:
+    """Attempts by task, of those tasks that made any."""
+    tasks = ended(folder, *arguments, "-j", "2")["tasks"]
+    return {name: task["attempts"] for name, task in tasks.items() if task["attempts"]}
+
+
+def product(folder: Path, task: str) -> str:
+    shown = weft(folder, "show", task, "--product")
+    assert shown.returncode == 0, shown.stderr
+    return shown.stdout
+
+
+def licences(folder: Path, **texts: str) -> list[str]:
+    """Options of the words example: a folder of licences with these texts, and a few of the machine's own documents."""
+    (folder / "licences").mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (folder / "licences" / name).write_text(text, encoding="utf-8")
+    return ["-o", "documents.licences=licences", "-o", "documents.most=6"]
+
+
+@words
+def test_words_reports_on_the_documents_of_this_machine(folder: Path) -> None:
+    attempts = ran(folder, "words.py")
+    assert attempts.pop("counted") >= 2  # Python's licence, and those of its packages
+    assert attempts == {"documents": 1, "sizes": 1, "totals": 1, "variety": 1, "report": 1}
+    sizes, totals = json.loads(product(folder, "sizes")), json.loads(product(folder, "totals"))
+    assert totals["license"] > 20
+    report = product(folder, "report")
+    assert report.startswith("# Words of the licences on this machine\n")
+    assert f"{sizes['documents']} documents, {sizes['characters']:,} characters" in report
+    assert f"| license | {totals['license']:,} |\n" in report
+
+
+@words
+def test_words_counts_only_the_document_that_is_new(folder: Path) -> None:
+    given = licences(folder, First="warp warp", Second="shuttle")
+    assert ran(folder, "words.py", *given)["counted"] == 6
+    # The loader is never cached, and who iterates its stream runs with it; the rest has nothing to do.
+    assert ran(folder, "words.py", *given) == {"documents": 1, "sizes": 1}
+
+    given = [*licences(folder, Between="heddles heddles"), "-o", "documents.most=7"]
+    assert ran(folder, "words.py", *given) == {
+        "documents": 1, "counted": 1, "sizes": 1, "totals": 1, "variety": 1, "report": 1
+    }  # fmt: skip
+    assert json.loads(product(folder, "totals"))["heddles"] == 2
+
+    assert ran(folder, "words.py", *given, "-o", "report.top=3") == {"documents": 1, "sizes": 1, "report": 1}
+    assert product(folder, "report").count("\n| ") == 4
+
+
+@words
+def test_the_tests_of_words_put_fixed_documents_in_the_loaders_place(folder: Path) -> None:
+    assert "3 passed" in python(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_words.py")
+    assert not (folder / ".weft").exists()
+
+
+@regression
+def test_the_regression_chooses_a_penalty_that_pays_on_unseen_rows(folder: Path) -> None:
+    attempts = ran(folder, "regression.py")
+    assert attempts == {
+        "table": 1, "training": 1, "testing": 1, "candidates": 1, "validated": 25, "choice": 1, "model": 1, "evaluation": 1
+    }  # fmt: skip
+    choice, evaluation = json.loads(product(folder, "choice")), json.loads(product(folder, "evaluation"))
+    errors = dict(choice["errors"])
+    assert sorted(errors) == [0.1, 1.0, 10.0, 100.0, 1000.0]
+    assert (choice["penalty"], choice["error"]) == min(errors.items(), key=lambda pair: pair[1])
+    assert evaluation["rows"] == 1000
+    assert evaluation["error"] < evaluation["error_without"]
+    assert ran(folder, "regression.py") == {}
+
+
+@regression
+def test_the_regression_fits_again_only_what_an_option_changes(folder: Path) -> None:
+    ran(folder, "regression.py")
+    wider = ["-o", "candidates.penalties=[0.1,1.0,10.0,30.0,100.0,1000.0]"]
+    attempts = ran(folder, "regression.py", *wider)
+    assert attempts.pop("model", 1) == attempts.pop("evaluation", 1) == 1  # unless the new penalty is not chosen
+    assert attempts == {"candidates": 1, "validated": 5, "choice": 1}
+    assert ran(folder, "regression.py", *wider, "-o", "testing.share=0.25") == {"testing": 1, "evaluation": 1}
+    assert json.loads(product(folder, "evaluation"))["rows"] == 500
+
+    done = weft(folder, "run", "regression.py", "-o", "candidates.penalties=[1.0,-1.0]", "-o", "training.shar=0.5")
+    assert done.returncode == 2
+    assert "candidates.penalties" in done.stderr
+    assert "training.shar" in done.stderr and "did you mean 'share'" in done.stderr
+
+
+OUTPUT = [
+    "total 385",
+    "total 506 squares computed 1",
+    "mean 1.9 highest 1.9",
+    "again: {'measured': 'cached', 'scaled': 'cached', 'highest': 'cached', 'mean': 'cached'}",
+]
+
+
+@notebook
+def test_the_notebook_runs_as_a_script_and_computes_nothing_twice(folder: Path) -> None:
+    first = python(folder, "notebook.py").splitlines()
+    assert [line for line in first if " ok " not in line] == OUTPUT
+    assert sum(line.startswith("scaled ok ") for line in first) == 21  # each item, and the whole
+    assert "mean ok {'measured > scaled': 20, 'measured > highest': 20, 'scaled > mean': 20}" in first
+    second = python(folder, "notebook.py").splitlines()
+    assert "total 506 squares computed 0" in second
+
+
+KERNEL = """
+import ast, asyncio, linecache, re, sys
+
+def cells():
+    with open("notebook.py", encoding="utf-8") as file:
+        return re.split(r"^# %%.*\\n", file.read(), flags=re.M)[1:]
+
+async def kernel():  # as IPython does it: a loop that runs, cells compiled one by one, their lines known under a made-up name
+    names = sys.modules["__main__"].__dict__
+    names["get_ipython"] = lambda: None
+    for number, cell in enumerate(cells()):
+        name = f"<ipython-input-{number}>"
+        linecache.cache[name] = (len(cell), None, cell.splitlines(True), name)
+        code = compile(cell, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        outcome = eval(code, names)
+        if outcome is not None:
+            await outcome
+    await names["watching"]
+
+asyncio.run(kernel())
+"""
+
+
+@notebook
+def test_the_cells_of_the_notebook_run_in_a_kernel_whose_loop_is_running(folder: Path) -> None:
+    printed = python(folder, "-c", KERNEL).splitlines()
+    assert [line for line in printed if " ok " not in line] == OUTPUT
 
 
 PAGES = [*sorted((EXAMPLES.parent / "docs" / "guide").glob("*.md")), EXAMPLES.parent / "README.md"]

@@ -23,14 +23,6 @@ def test_streams_are_refused(weft: Weft, dependency: dict[str, object]) -> None:
     assert not (weft.folder / ".weft").exists()
 
 
-def test_notes_that_are_not_sent_are_told(weft: Weft) -> None:
-    note = {"kind": "file", "path": "log"}
-    weft.plan({"a": {"command": ["true"], "notes": ["diary"]}}, notes={"diary": note})
-    ended = weft("run", "plan.json")
-    assert ended.returncode == 0, ended.stderr
-    assert "notes are not sent" in ended.stderr
-
-
 def test_an_executor_of_a_later_version_is_refused_before_anything_runs(weft: Weft) -> None:
     weft.plan({"a": {"command": ["touch", "made"]}, "b": {"command": ["true"], "executor": "slurm"}})
     assert weft("run", "plan.json").returncode == 2

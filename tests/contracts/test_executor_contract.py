@@ -13,7 +13,7 @@ import pytest
 
 from support.local_runs import LIMIT, LocalRun
 from weft.executors.noop import NoopExecutor
-from weft.ports import Began, Code, Executor, Finished, Order, Process, Report
+from weft.ports import Began, Code, Executor, Finished, Function, Order, Process, Report
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import Outcome
 from weft.testing.fake_executor import FakeExecutor
@@ -106,11 +106,37 @@ class LonelySnippetWorld(SnippetWorld):
         return super().order(what, isolation="process", **fields)
 
 
+class CallWorld(ProcessWorld):
+    """Functions in workers."""
+
+    SOURCE = """
+import os, time
+def ok(go): pass
+def fail(go): raise ValueError("no")
+def run(go):
+    while not os.path.exists(go): time.sleep(0.02)
+"""
+
+    def order(self, what: str, **fields: Any) -> Order:
+        from dataclasses import replace
+
+        self.run.module(self.SOURCE)
+        order = self.run.call(f"functions:{what}", **{"isolation": "worker", **fields})
+        assert isinstance(order.launch, Function)
+        return replace(order, launch=order.launch._replace(arguments={"go": str(self._go(order))}))
+
+
+class LonelyCallWorld(CallWorld):
+    def order(self, what: str, **fields: Any) -> Order:
+        return super().order(what, isolation="process", **fields)
+
+
 Make = Callable[[Path], World]
 
 
 @pytest.fixture(
-    params=[FakeWorld, ProcessWorld, SnippetWorld, LonelySnippetWorld], ids=["fake", "process", "snippet", "call"]
+    params=[FakeWorld, ProcessWorld, SnippetWorld, LonelySnippetWorld, CallWorld, LonelyCallWorld],
+    ids=["fake", "process", "snippet", "lonely snippet", "call", "lonely call"],
 )
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     found: World = request.param(tmp_path / "state")

@@ -11,6 +11,7 @@ import pytest
 from weft.errors import InternalError, OwnedError, StoreError
 from weft.ports import Archive, FileRow, NewRun, ResultRow, Store
 from weft.scheduling.commands import (
+    AddItems,
     BeginAttempt,
     CloseAttempt,
     ExplainTask,
@@ -262,6 +263,25 @@ def test_items_of_a_mapped_task_end_one_by_one(world: World) -> None:
     assert world.archive().items(RUN, 1) == expected
     assert world.archive().items(RUN, 0) == {}
     assert world.archive().tasks(RUN)[1].instances == 3
+
+
+def test_items_that_come_while_a_run_goes_on_are_added_at_the_end(world: World) -> None:
+    ledger = world.store.open_run(new_run())
+    ledger.record([AddItems(1, 0, ()), AddItems(1, 0, ("x", "y"))], {})
+    ledger.record([SettleInstance(1, 0, "ok", None, None), AddItems(1, 2, ("z",))], {})
+    ledger.record([SettleInstance(1, 2, "failed", "exit:1", None)], {})
+    ledger.commit()
+    expected = {1: [("x", "ok", None), ("y", "pending", None), ("z", "failed", "exit:1")]}
+    assert world.archive().items(RUN) == expected
+    ledger.close()
+    ledger, opened = world.again().reopen_run(RUN)
+    assert opened.items == expected
+    ledger.record([AddItems(1, 3, ("w",))], {})
+    ledger.commit()
+    assert world.archive().tasks(RUN)[1].instances == 4
+    ledger.record([AddItems(1, 3, ("v",))], {})
+    with pytest.raises(InternalError):
+        ledger.commit()
 
 
 def test_names_and_texts_that_are_no_utf8_survive(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import time
@@ -25,6 +26,7 @@ from weft.spec.plan import Plan
 from weft.spec.products import Product
 from weft.spec.requirements import FileNeed, FolderNeed, Foreach, MatchNeed, Requirements
 from weft.spec.tasks import Dependency, Policy, Task
+from weft.values.items import Item, item_of
 
 LIMIT = 20.0
 LONG_AGO = 1_000_000_000
@@ -42,6 +44,13 @@ class Handed:
 
     def text(self, task: int) -> str | None:
         return self.texts.get(task)
+
+    def items(self, maker: int) -> Sequence[Item] | None:
+        rows = json.loads(self.texts[maker]) if maker in self.texts else None
+        return rows and [item_of(json.dumps(row), row, index) for index, row in enumerate(rows)]
+
+    def held(self, task: int, instance: int, is_by_content: bool) -> str | None:
+        return '"held"' if is_by_content else None
 
 
 class World:
@@ -420,6 +429,27 @@ def test_a_required_parameter_may_be_a_product_or_a_key_of_it(world: World) -> N
     ]
     assert unmet("a", Handed()) == "parameter:a"
     assert unmet("a.k", Handed({0: "aa"}, {0: "no JSON"})) == "parameter:a.k"
+    assert unmet("a.k", Handed({0: "aa"})) == "parameter:a.k"  # nobody has kept its text
+    nested = Handed({0: "aa"}, {0: '{"k": {"l": {"m": 1}}, "x.y": 2, "x": {"z": {"w": 3}}}'})
+    names = ("a.k.l.m", "a.x.y", "a.x.z.w", "a.k.l.q", "a.x.q")
+    assert [unmet(name, nested) for name in names] == [None, None, None, "parameter:a.k.l.q", "parameter:a.x.q"]
+
+
+def test_a_product_that_is_no_object_has_no_keys(world: World) -> None:
+    user = Task("b", Command(("use",)), (Dependency("a"),), requires=Requirements(parameters=("a.k",)))
+    for source in ("stdout", "outputs"):
+        maker = Task("a", Command(("say",)), outputs=("o",), policy=Policy(product=Product(source)))
+        inspector = world.inspector(maker, user, handed=Handed({0: "aa"}, {0: '{"k": 1}'}))
+        assert ask(inspector, 1).unmet == "parameter:a.k"
+
+
+def test_files_are_a_product_that_is_there_when_they_all_are(world: World) -> None:
+    maker = Task("a", Command(("say",)), outputs=("o", "p"), policy=Policy(product=Product("outputs")))
+    user = Task("b", Command(("use",)), (Dependency("a"),), requires=Requirements(parameters=("a",)))
+    world.write("o")
+    assert ask(world.inspector(maker, user), 1).unmet == "parameter:a"
+    world.write("p")
+    assert ask(world.inspector(maker, user), 1).unmet is None
 
 
 # --- mapped tasks --------------------------------------------------------------------------------------------------------

@@ -47,6 +47,13 @@ def refused(state: Path) -> StoreError:
     return caught.value
 
 
+@pytest.mark.parametrize("below", ["sub", "sub/sub"])
+def test_a_state_folder_below_a_file_is_refused_and_the_file_named(tmp_path: Path, below: str) -> None:
+    (tmp_path / "FILE").write_text("mine")
+    error = refused(tmp_path / "FILE" / below)
+    assert str(error).startswith(f"the state folder cannot be made: {tmp_path / 'FILE'} is no folder")
+
+
 @pytest.mark.parametrize("umask", [0, 0o077, 0o777])
 def test_folder_and_files_are_private_whatever_the_umask(tmp_path: Path, umask: int) -> None:
     state = tmp_path / "deep" / ".weft"

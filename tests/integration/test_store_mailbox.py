@@ -18,8 +18,9 @@ from weft.scheduling.commands import CloseAttempt, SettleTask, StartAttempt
 from weft.scheduling.keys import WHOLE, AttemptKey
 from weft.scheduling.outcomes import LogRegion, Outcome, Request, Usage
 from weft.store.archive import SqliteArchive
-from weft.store.history import Episode, episodes, product_text
+from weft.store.history import Episode, episodes
 from weft.store.mailbox import Inbox, Mailbox, ring
+from weft.store.products import RecordedProducts
 from weft.store.sqlite import SqliteStore
 
 RUN = "a" * 32
@@ -149,20 +150,20 @@ def test_the_newest_good_attempt_of_an_earlier_run_gives_the_product(state: str)
     record(state, "1" * 32, 0, 10.0, product="first")
     record(state, "2" * 32, 0, 20.0, product="seco\udcffnd")
     record(state, "3" * 32, 0, 30.0, ok=False, cause="exit:1", product="bad")
-    assert product_text(state, "plan", "t") == "seco\udcffnd"
-    assert product_text(state, "plan", "t", before="2" * 32) == "first"
-    assert product_text(state, "plan", "unknown") is None
-    assert product_text(state, "other plan", "t") is None
-    assert product_text(os.path.join(state, "nowhere"), "plan", "t") is None
+    assert RecordedProducts(state).last("plan", "", "t") == "seco\udcffnd"
+    assert RecordedProducts(state).last("plan", "", "t", before="2" * 32) == "first"
+    assert RecordedProducts(state).last("plan", "", "unknown") is None
+    assert RecordedProducts(state).last("other plan", "", "t") is None
+    assert RecordedProducts(os.path.join(state, "nowhere")).last("plan", "", "t") is None
 
 
 def test_a_product_that_lies_in_the_output_is_read_from_there(state: str) -> None:
     record(state, "1" * 32, 1, 10.0, stdout=LogRegion("s0.out", 2, 7))
-    assert product_text(state, "plan", "caf\udce9") is None
+    assert RecordedProducts(state).last("plan", "", "caf\udce9") is None
     logs = Path(state) / "logs" / ("1" * 32)
     logs.mkdir(parents=True)
     (logs / "s0.out").write_bytes(b"..h\xffllo\n\nrest")
-    assert product_text(state, "plan", "caf\udce9") == "h\udcffllo\n"
+    assert RecordedProducts(state).last("plan", "", "caf\udce9") == "h\ufffdllo\n"
 
 
 def test_episodes_tell_how_a_task_fared_in_each_run_newest_first(state: str) -> None:

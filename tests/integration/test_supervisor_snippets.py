@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import select
 from collections.abc import Iterator
@@ -258,15 +259,17 @@ def test_values_that_cannot_travel_are_a_setup_failure(run: LocalRun) -> None:
 
 def call(run: LocalRun, reference: str | None, arguments: dict[str, Any] | None = None, **fields: Any) -> Order:
     return run.order(
-        Function(reference, fields.pop("serialized", None), arguments or {}), **{"keeps": "return", **fields}
+        Function(reference, fields.pop("serialized", None), arguments or {}),
+        **{"keeps": "return", "products": str(run.folder / "products"), **fields},
     )
 
 
 def test_a_function_gets_keywords_and_its_return_value_is_the_product(run: LocalRun) -> None:
     (run.work / "steps.py").write_text(
         "import sys\nclass Group:\n    @staticmethod\n    def inner(): return 1\n"
-        "def add(a, b=2):\n    print('adding')\n    return {'sum': a + b, 'ü': (1, None)}\n"
-        "def bad(): return {1, 2}\ndef broken(): raise LookupError('deep')\ndef bare(): return float('nan')\nnumber = 3\n"
+        "def add(a, b=2):\n    print('adding')\n    return {'sum': a + b, 'ü': [1, None]}\n"
+        "def bad(): return sys._getframe()\ndef broken(): raise LookupError('deep')\n"
+        "def bare(): return float('nan')\nnumber = 3\n"
     )
     orders = [
         call(run, "steps.py:add", {"a": 1}),
@@ -283,11 +286,13 @@ def test_a_function_gets_keywords_and_its_return_value_is_the_product(run: Local
         call(run, "nothing.py:at_all"),
     ]
     found = run.do(*orders)
-    assert found[0].product == '{"sum": 3, "ü": [1, null]}'
+    assert json.loads(found[0].product or "") == {"sum": 3, "ü": [1, None]}
     assert run.read(found[0].stdout) == b"adding\n"
-    assert (found[1].product, found[2].product, found[3].product) == ('{"sum": 5, "ü": [1, null]}', "1", None)
+    assert json.loads(found[1].product or "") == {"sum": 5, "ü": [1, None]}
+    assert (found[2].product, found[3].product) == ("1", None)
+    assert (found[5].product or "").startswith("@pickle ")  # NaN is no plain data
     assert [outcome.cause for outcome in found] == [
-        *[None] * 4, "type", "type", "exception", "exception", *["not_found"] * 4,
+        *[None] * 4, "type", None, "exception", "exception", *["not_found"] * 4,
     ]  # fmt: skip
     assert found[6].detail == "LookupError: deep (line 9)"
     assert "supervisor" not in run.read(found[6].stderr).decode()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from properties.scheduler_world import FAMILIES, edges
+from properties.scheduler_graphs import FAMILIES, edges
 from weft.ports import Began, NewRun, OpenRun, Order, RunEnding, RunOpening
 from weft.runtime import recovery
 from weft.runtime.bindings import Binder

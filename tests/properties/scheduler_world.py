@@ -11,8 +11,10 @@ from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, replace
 from random import Random
 
+from properties.scheduler_graphs import FAMILIES, make_tasks
 from weft.scheduling import invariants
 from weft.scheduling.commands import (
+    AddItems,
     CloseAttempt,
     Command,
     Inspect,
@@ -36,6 +38,7 @@ from weft.scheduling.events import (
     LimitChanged,
     PauseChanged,
     RequestRecovered,
+    StreamGrew,
     TaskRecovered,
     TimerFired,
 )
@@ -45,63 +48,9 @@ from weft.scheduling.outcomes import Outcome, Usage
 from weft.scheduling.scheduler import Scheduler, SchedulerOptions
 from weft.spec.graph import Graph
 from weft.spec.plan import Plan
-from weft.spec.retries import LOST_BUDGET, NEVER_RETRIED, Retries
-from weft.spec.tasks import Task
-from weft.testing.scenario import task
+from weft.spec.retries import LOST_BUDGET, NEVER_RETRIED
 
-FAMILIES = ("chain", "fan", "layers", "diamonds", "forest", "random")
 CAUSES = ("exit:1", "signal:KILL", "memory", "timeout", "lost", "not_found", "exception")
-
-
-def edges(random: Random, family: str, count: int) -> list[list[int]]:
-    """Dependencies of each of `count` tasks; always on earlier ones."""
-    after: list[list[int]] = [[] for _ in range(count)]
-    width = max(1, round(count**0.5))
-    for i in range(1, count):
-        if family == "chain":
-            after[i] = [i - 1]
-        elif family == "fan":
-            after[i] = [0] if i < count - 1 else list(range(1, i)) or [0]
-        elif family == "layers":
-            layer = i // width
-            before = range((layer - 1) * width, layer * width)
-            after[i] = sorted(random.sample(before, min(2, len(before)))) if layer else []
-        elif family == "diamonds":
-            after[i] = [[i - 1], [i - 2], [i - 2, i - 1]][i % 3 - 1] if i >= 3 else [0]
-        elif family == "forest":
-            after[i] = [random.randrange(i)] if random.random() < 0.8 else []
-        else:
-            after[i] = sorted(random.sample(range(i), min(i, random.randrange(4))))
-    return after
-
-
-def make_tasks(random: Random, family: str, count: int) -> list[Task]:
-    """Tasks of mixed demands, retries, requirements, durations; some mapped. Written in any order."""
-    tasks = []
-    for i, before in enumerate(edges(random, family, count)):
-        resources: dict[str, float] = {"cores": random.choice([0, 1, 1, 1, 2, 3])}
-        if random.random() < 0.3:
-            resources["memory"] = random.choice([1000, 2000, 3000])
-        if random.random() < 0.1:
-            resources["gpu"] = 1
-        tasks.append(
-            task(
-                f"t{i}",
-                after=[f"t{j}" for j in before],
-                resources=resources,
-                needs=["f"] if random.random() < 0.15 else (),
-                outputs=["o"] if random.random() < 0.2 else (),
-                each=range(random.randrange(5)) if random.random() < 0.1 else None,
-                retries=Retries(random.choice([1, 1, 2, 3]), delay=random.choice([0, 0, 1.5])),
-                duration=random.choice([None, None, 1.0, 7.0]),
-                timeout=random.choice([None, 10.0]),
-                priority=random.choice([0, 0, 0, 1]),
-                interruptible=random.random() < 0.8,
-            )
-        )
-    if random.random() < 0.5:
-        random.shuffle(tasks)
-    return tasks
 
 
 @dataclass(frozen=True)
@@ -180,14 +129,41 @@ class World:
         if random.random() < 0.7:
             self.capacity["gpu"] = 1_000_000
         self.slots = random.choice([None, None, 1, 2, 4])
+        if family == "streamed":  # so that makers and those that take their items often live side by side
+            self.capacity["cores"] = random.choice([4000, 6000, 12_000])
+            if faults is None and random.random() < 0.6:
+                self.faults = replace(self.faults, failures=0.4)
         self.history: list[Command] = []
+        self.whims = random.choice([0, 0, 0.1])  # how often an iterator ends before its stream
+        self.any_order = random.random() < 0.4  # of a lane's ahead orders, any may begin, and that is told
+        index = self.plan.graph.index
+        self.reads: dict[int, list[int]] = {}
+        self.source: dict[int, int] = {}
+        self.total: dict[int, int] = {}  # items that a stream has in the end, every time that it is made
+        self.watched: set[int] = set()  # streams that somebody iterates
+        self.handed: dict[int, int] = {}
+        self.told_begun: set[int] = set()
+        self.ever_begun: set[int] = set()
+        for i, each in enumerate(self.plan.graph.tasks):
+            policy = each.policy
+            if policy.product is not None:
+                self.total[i] = random.randrange(5)
+            if policy.foreach is not None and policy.foreach.stream is not None:
+                self.source[i] = index[policy.foreach.stream]
+            if policy.foreach is None:
+                self.reads[i] = [index[edge.name] for edge in each.dependencies if edge.bind is not None]
+                self.watched.update(self.reads[i])
 
     # --- the scheduler's side -------------------------------------------------------------------------------------------
 
     def hand(self, *events: Event) -> None:
         """One call of `handle`, and everything that must hold after it."""
-        self.told.extend(event for event in events if isinstance(event, AttemptEnded | AttemptStarted | TimerFired))
+        repeatable = AttemptEnded | AttemptStarted | TimerFired | StreamGrew
+        self.told.extend(event for event in events if isinstance(event, repeatable))
         for event in events:
+            if isinstance(event, AttemptStarted | StreamGrew | AttemptAdopted) and event.nonce in self.orders:
+                self.told_begun.add(event.nonce)
+                self.ever_begun.add(self.orders[event.nonce].key.task)
             if isinstance(event, CancelRequested):
                 self.given_up.update(range(len(self.plan.graph)) if event.tasks is None else event.tasks)
             if (
@@ -236,7 +212,17 @@ class World:
                 self.instances[task, instance] = command
             case TakeItems(task, items):
                 assert task not in self.items, "items are taken once"
+                if task in self.source:
+                    assert items == self.items_of(task), "the items are those that were made"
                 self.items[task] = items
+            case AddItems(task, first, items):
+                had = self.items.get(task, ())
+                assert first == len(had), "items are added at the end"
+                assert task not in self.settled, "what has ended does not grow"
+                self.items[task] = had + items
+                assert self.items[task] == self.items_of(task)[: first + len(items)], (
+                    "the items are those that were made"
+                )
 
     def check_start(self, start: StartAttempt) -> None:
         key = start.key
@@ -252,9 +238,35 @@ class World:
         phases = self.scheduler.workload.phases
         for dependency in self.plan.graph.tasks[key.task].dependencies:
             index = self.plan.graph.index[dependency.name]
-            if index in set(self.selected):
-                assert self.settled[index].state == "ok", "a start needs its dependencies ok"
+            if index not in set(self.selected) or (index in self.settled and self.settled[index].state == "ok"):
+                continue
+            if index in self.reads[key.task] if key.task in self.reads else False:
+                assert self.flows(index), "an iterator starts beside a maker that runs"
+            elif self.source.get(key.task) == index and index in self.total:
+                assert index in self.ever_begun, "a mapped follower starts when its maker has begun"
+            elif self.source.get(key.task) == index:
+                above = self.instances.get((index, key.instance))
+                assert above is not None and above.state == "ok", "an instance follows one that is ok"
+            else:
+                raise AssertionError("a start needs its dependencies ok")
         assert phases[key.task] != 9
+
+    def flows(self, maker: int) -> bool:
+        """Whether items come, as far as has been told: its attempt has begun, and what it iterates itself flows or is ok."""
+        if maker not in self.selected or (maker in self.settled and self.settled[maker].state == "ok"):
+            return True
+        live = [n for n in self.told_begun if self.orders[n].key.task == maker and n not in self.closed]
+        return maker in self.total and bool(live) and all(self.flows(other) for other in self.reads[maker])
+
+    def items_of(self, task: int) -> tuple[str, ...]:
+        """All items that a mapped task will have."""
+        source = self.source[task]
+        if source in self.total:
+            return tuple(f"{source}.{n}" for n in range(self.total[source]))
+        foreach = self.plan.graph.tasks[source].policy.foreach
+        if foreach is not None and foreach.values is not None:
+            return tuple(str(value) for value in foreach.values)
+        return self.items_of(source)
 
     def compare(self) -> None:
         """All reports are in: both sides know of the same attempts, and no more runs than there is room for."""
@@ -277,13 +289,41 @@ class World:
         """A running attempt ends; the executor begins the oldest ahead order of its lane."""
         start = self.running.pop(nonce)
         self.ended[nonce] = outcome
+        if outcome.ok:
+            self.grow(nonce, self.total.get(start.key.task, 0))
         self.pending.append(AttemptEnded(start.key, nonce, outcome))
         waiting = self.ahead[start.lane]
         if waiting:
-            heir = waiting.popleft()
+            heir = waiting[0] if not self.any_order else self.random.choice(waiting)
+            waiting.remove(heir)
             self.running[heir] = self.orders[heir]
+            if self.any_order:
+                self.begun.add(heir)
+                self.pending.append(AttemptStarted(self.orders[heir].key, heir, 0.0))
         else:
             self.unclaimed[start.lane].append(nonce)
+
+    def grow(self, nonce: int, count: int) -> None:
+        """A maker's attempt has handed on `count` items in all; some may be told twice."""
+        task = self.orders[nonce].key.task
+        first = self.handed.get(nonce, 0)
+        if task in self.total and count > first:
+            first -= bool(first) and self.random.random() < 0.2
+            items = tuple(f"{task}.{n}" for n in range(first, count))
+            self.pending.append(StreamGrew(task, nonce, items, first))
+            self.handed[nonce] = count
+
+    def can_end(self, nonce: int, *, faulty: bool) -> bool:
+        """Who iterates a stream cannot end well before the stream does, unless it wants no more."""
+        if nonce in self.stops or (faulty and self.random.random() < self.whims):
+            return True
+        if faulty and self.orders[nonce].key.task in self.total and self.random.random() < 0.7:
+            return False  # making a stream takes its time
+        return all(maker in self.settled for maker in self.iterated(nonce))
+
+    def iterated(self, nonce: int) -> list[int]:
+        chosen = set(self.selected)
+        return [maker for maker in self.reads.get(self.orders[nonce].key.task, ()) if maker in chosen]
 
     def stop(self, key: AttemptKey, how: str, cause: str) -> None:
         nonce = next((n for n, order in self.orders.items() if order.key == key), None)
@@ -302,9 +342,13 @@ class World:
         usage = Usage(random.choice([0.0005, 0.004, 0.02, 3.0]))
         if nonce in self.stops and random.random() < 0.8:
             return Outcome(False, self.stops[nonce], usage=usage)
+        dead = [m for m in self.iterated(nonce) if m in self.settled and self.settled[m].state != "ok"]
+        if dead and random.random() < 0.8:
+            return Outcome(False, f"dependency:{self.plan.graph.tasks[dead[0]].name}", usage=usage)
         if faulty and random.random() < self.faults.uncharged:
             return Outcome(False, "lost", charged=False, alone=random.random() < 0.5)
-        if faulty and random.random() < self.faults.failures:
+        is_watched = self.orders[nonce].key.task in self.watched and self.faults.failures  # where it hurts
+        if faulty and random.random() < (0.7 if is_watched else self.faults.failures):
             return Outcome(False, random.choice(CAUSES), usage=usage)
         return Outcome(True, usage=usage)
 
@@ -315,8 +359,14 @@ class World:
         if faulty:
             self.misbehave(events)
         choices = []
+        endable = [nonce for nonce in self.running if self.can_end(nonce, faulty=faulty)]
+        makers = [nonce for nonce in self.running if self.orders[nonce].key.task in self.total]
+        if endable:
+            choices += ["end"] * 4
         if self.running:
-            choices += ["end"] * 4 + ["begin"]
+            choices += ["begin"]
+        if makers:
+            choices += ["grow"] * 3
         if self.questions:
             choices += ["answer"] * 3
         if self.timers:
@@ -325,8 +375,11 @@ class World:
             choices += ["tell"] * 4
         match random.choice(choices) if choices else "":
             case "end":
-                nonce = random.choice(list(self.running))
+                nonce = random.choice(endable)
                 self.finish(nonce, self.outcome(nonce, faulty=faulty))
+            case "grow":
+                nonce = random.choice(makers)
+                self.grow(nonce, random.randint(0, self.total[self.orders[nonce].key.task]))
             case "begin":
                 nonce = random.choice(list(self.running))
                 if nonce not in self.begun:
@@ -353,7 +406,10 @@ class World:
         task = self.questions.pop(self.random.randrange(len(self.questions)))
         if faulty and self.random.random() < self.faults.unmet:
             return Inspected(task, unmet="file:/f", detail="no such file")
-        return Inspected(task, fresh=self.random.random() < 0.2, fingerprint="ab")
+        items = self.items_of(task) if task in self.source else None
+        known = range(len(self.items.get(task, ())))
+        fresh = frozenset(n for n in known if self.random.random() < 0.2)
+        return Inspected(task, None, None, items, self.random.random() < 0.2, "ab", fresh)
 
     def misbehave(self, events: list[Event]) -> None:
         random, faults = self.random, self.faults
@@ -413,12 +469,22 @@ class World:
                 self.pending.append(AttemptEnded(self.orders[nonce].key, nonce, self.ended[nonce]))
         for forgotten in (self.ahead, self.unclaimed, self.questions, self.timers):
             forgotten.clear()
+        self.told = [event for event in self.told if not isinstance(event, StreamGrew)]
+        self.told_begun.clear()
+        self.ever_begun.clear()
         self.level, self.paused, self.fell, self.crashed = 0, False, True, True
         seed = self.random.getrandbits(64)
         self.scheduler = Scheduler(self.plan, self.selected, self.options, seed)
         ends = [event for event in self.pending if isinstance(event, AttemptEnded)]
-        self.pending = []
-        self.hand(*facts, CapacityChanged(dict(self.capacity), self.slots), *ends)
+        self.pending, told = [], []
+        for end in ends:
+            handed, self.handed[end.nonce] = self.handed.get(end.nonce, 0), 0
+            self.grow(end.nonce, handed)
+            told += [*self.pending, end]
+            self.pending.clear()
+        for nonce in self.running:
+            self.handed[nonce] = 0
+        self.hand(*facts, CapacityChanged(dict(self.capacity), self.slots), *told)
 
     # --- a whole run ----------------------------------------------------------------------------------------------------
 
@@ -441,6 +507,8 @@ class World:
         self.conclude()
 
     def size_of(self, index: int) -> int:
+        if index in self.source:
+            return len(self.items_of(index))
         foreach = self.plan.graph.tasks[index].policy.foreach
         return len(foreach.values or ()) if foreach is not None else 1
 
@@ -457,6 +525,9 @@ class World:
         for index, settled in self.settled.items():
             assert scheduler.state_of(index) == settled.state
             assert scheduler.cause_of(index) == settled.cause
+            if index in self.source and settled.state == "ok" and settled.cause is None and not self.crashed:
+                assert self.items.get(index, ()) == self.items_of(index), "nothing was left out"
+                assert all(self.instances[index, n].state == "ok" for n in range(self.size_of(index)))
         self.explain_all()
 
     def budgets_hold(self) -> None:
@@ -468,7 +539,7 @@ class World:
         for closed in self.closed.values():
             unit = (closed.key.task, closed.key.instance)
             last[unit] = closed.outcome.cause
-            if closed.outcome.charged and not closed.outcome.ok:
+            if closed.outcome.charged and not closed.outcome.ok and not (last[unit] or "").startswith("dependency"):
                 (lost if closed.outcome.cause == "lost" else charged)[unit] += 1
         retries = [task.policy.retries for task in self.plan.graph.tasks]
         assert all(number <= retries[index].max_attempts for (index, _), number in charged.items())

@@ -6,7 +6,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from properties.scheduler_world import FAMILIES, Faults, World
+from properties.scheduler_graphs import FAMILIES
+from properties.scheduler_world import Faults, World
 from weft.scheduling.events import (
     AttemptEnded,
     AttemptStarted,
@@ -45,6 +46,13 @@ class SchedulerMachine(RuleBasedStateMachine):
     def an_attempt_begins(self, data: st.DataObject) -> None:
         nonce = self.pick(data, self.world.running)
         self.world.pending.append(AttemptStarted(self.world.orders[nonce].key, nonce, 0.0))
+
+    @precondition(lambda self: any(self.world.orders[n].key.task in self.world.total for n in self.world.running))
+    @rule(data=st.data(), count=st.integers(0, 4))
+    def a_maker_hands_on_items(self, data: st.DataObject, count: int) -> None:
+        total = self.world.total
+        nonce = self.pick(data, [n for n in self.world.running if self.world.orders[n].key.task in total])
+        self.world.grow(nonce, min(count, total[self.world.orders[nonce].key.task]))
 
     @precondition(lambda self: self.world.pending)
     @rule(data=st.data())

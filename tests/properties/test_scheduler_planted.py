@@ -7,17 +7,21 @@ from collections.abc import Callable
 import pytest
 
 from properties import test_scheduler_fairness
-from properties.scheduler_world import World
+from properties.scheduler_world import Faults, World
 from weft.errors import InternalError
-from weft.scheduling import mapped, recovering, retrying, scheduler, stopping
+from weft.scheduling import flowing, growing, mapped, recovering, retrying, scheduler, stopping
 from weft.scheduling.board import Board
-from weft.scheduling.lanes import LiveAttempt
+from weft.scheduling.events import StreamGrew
+from weft.scheduling.lanes import Lane, LiveAttempt
 from weft.scheduling.lifecycle import OK, TASK_TABLE
+from weft.scheduling.mapped import Mapped
 from weft.scheduling.placement import Placement
 from weft.scheduling.retrying import Again, Trial
 from weft.scheduling.scheduler import Scheduler
 
 SEEDS = 300
+STREAMED_SEEDS = 900
+BREAKING = Faults(failures=0.6, capacity=0.05, interrupts=0.02, unmet=0.1)
 Patch = pytest.MonkeyPatch
 
 
@@ -158,6 +162,99 @@ PLANTED: list[Callable[[Patch], None]] = [
     trials_kept,
     reservation_never_given_up,
 ]
+
+
+def instance_appended_twice(patch: Patch) -> None:
+    extend = Mapped.extend
+
+    def twice(self: Mapped, items: int) -> None:
+        extend(self, 2 * items)
+
+    patch.setattr(Mapped, "extend", twice)
+
+
+def items_told_again_counted_again(patch: Patch) -> None:
+    grew = flowing.grew
+
+    def believes(board: Board, event: StreamGrew) -> None:
+        maker = board.makers.get(event.task)
+        grew(board, event if maker is None else event._replace(first=maker.count))
+
+    patch.setattr(flowing, "grew", believes)
+
+
+def iterator_started_before_its_maker_began(patch: Patch) -> None:
+    start = Scheduler._start
+
+    def early(self: Scheduler, item: int, lane: Lane) -> LiveAttempt:
+        live = start(self, item, lane)
+        if live.key.task in self.board.makers and live.key.instance < 0:
+            flowing.begin(self.board, live.key.task)
+        return live
+
+    patch.setattr(Scheduler, "_start", early)
+
+
+def standstill_of_a_stream_forgotten(patch: Patch) -> None:
+    patch.setattr(flowing, "ebb", lambda board, task: setattr(board.makers[task], "has_begun", False))
+
+
+def stalemate_left_alone(patch: Patch) -> None:
+    patch.setattr(stopping, "break_stalemate", lambda board: None)
+
+
+def stranded_ones_awaited_for_ever(patch: Patch) -> None:
+    patch.setattr(stopping, "_give_up_stranding", lambda board: None)
+
+
+def waiting_iterator_kept_when_its_maker_failed(patch: Patch) -> None:
+    patch.setattr(flowing, "_give_up", lambda *rest: None)
+
+
+def growth_that_never_ends(patch: Patch) -> None:
+    patch.setattr(growing, "end_growth", lambda *rest, **more: None)
+
+
+def instance_started_before_the_one_it_follows(patch: Patch) -> None:
+    patch.setattr(growing, "_admit", lambda board, task, instance, **rest: mapped.offer_instance(board, task, instance))
+
+
+def end_of_an_instance_not_told(patch: Patch) -> None:
+    patch.setattr(growing, "echo", lambda *rest: None)
+
+
+def failed_stream_charged_to_its_iterator(patch: Patch) -> None:
+    patch.setattr(flowing, "doom_of", lambda board, task: None)
+
+
+def later_order_of_a_lane_not_believed(patch: Patch) -> None:
+    patch.setattr(Placement, "claim", lambda self, live: None)
+
+
+PLANTED_IN_STREAMS: list[Callable[[Patch], None]] = [
+    instance_appended_twice,
+    items_told_again_counted_again,
+    iterator_started_before_its_maker_began,
+    standstill_of_a_stream_forgotten,
+    stalemate_left_alone,
+    stranded_ones_awaited_for_ever,
+    waiting_iterator_kept_when_its_maker_failed,
+    growth_that_never_ends,
+    instance_started_before_the_one_it_follows,
+    end_of_an_instance_not_told,
+    failed_stream_charged_to_its_iterator,
+    later_order_of_a_lane_not_believed,
+]
+
+
+@pytest.mark.parametrize("plant", PLANTED_IN_STREAMS, ids=lambda plant: plant.__name__)
+def test_a_planted_bug_in_streams_is_found(plant: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    plant(monkeypatch)
+    with pytest.raises((AssertionError, InternalError, KeyError, ValueError, IndexError)):
+        for seed in range(STREAMED_SEEDS):
+            world = World(seed, family="streamed", faults=BREAKING)
+            world.run(faulty_steps=60)
+            world.budgets_hold()
 
 
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)

@@ -178,22 +178,31 @@ def test_a_time_limit_scales_likewise() -> None:
     assert run.of(CloseAttempt, "a")[0].retry.change == "timeout 10s -> 15s"
 
 
-def test_a_scaled_request_moves_to_the_first_queue_that_admits_it() -> None:
+@pytest.mark.parametrize(
+    ("wanted", "moves", "change"),
+    [
+        (50, [("short", 50), ("long", 75), ("last", 90), ("last", 90)], "memory 50B -> 75B, queue short -> long"),
+        (100, [("short", 50), ("last", 90), ("last", 90), ("last", 90)], "memory 50B -> 90B, queue short -> last"),
+    ],
+)
+def test_a_scaled_request_moves_to_the_first_queue_that_admits_what_is_wanted(
+    wanted: int, moves: list[tuple[str, int]], change: str
+) -> None:
     queues = {
         "short": QueueLimit({"memory": 50}, 100.0),
         "long": QueueLimit({"memory": 80}),
         "last": QueueLimit({"memory": 90}),
     }
     run = Scenario(
-        task("a", resources={"memory": 100}, queue="short", retries=Retries(9, fallback_queues=("long", "last"))),
+        task("a", resources={"memory": wanted}, queue="short", retries=Retries(9, fallback_queues=("long", "last"))),
         options=SchedulerOptions(queues=queues),
     )
     run.open(cores=1, memory=1000)
-    for _ in range(4):
+    for _ in range(3):
         run.end("a", "memory")
     got = [(start.request.queue, dict(start.request.amounts)["memory"]) for start in run.of(StartAttempt, "a")]
-    assert got == [("short", 50), ("long", 75), ("last", 90), ("last", 90), ("last", 90)]
-    assert run.of(CloseAttempt, "a")[0].retry.change == "memory 50B -> 75B, queue short -> long"
+    assert got == moves
+    assert run.of(CloseAttempt, "a")[0].retry.change == change
 
 
 def test_a_scale_that_gives_no_amount_fails_the_task() -> None:

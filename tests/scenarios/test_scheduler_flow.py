@@ -433,8 +433,9 @@ def test_a_step_that_no_table_allows_is_told_with_the_tasks_story() -> None:
     assert "latest events" in str(caught.value)
     run = Scenario(task("m", each=[1]))
     run.open(cores=1)
-    with pytest.raises(InternalError, match="instance 0 cannot go from running to waiting"):
-        run.scheduler.board.move_instance(0, 0, 0)
+    with pytest.raises(InternalError, match="instance 0 cannot go from running to absent"):
+        run.scheduler.board.move_instance(0, 0, 9)
     live = next(iter(run.scheduler.placement.live.values()))
-    with pytest.raises(InternalError, match="cannot go from queued to ahead"):
+    run.scheduler.board.turn(live, "running")
+    with pytest.raises(InternalError, match="cannot go from running to ahead"):
         run.scheduler.board.turn(live, "ahead")

@@ -67,6 +67,29 @@ class LocalRun:
         fields.setdefault("isolation", "thread")
         return self.order(Code(source, values or {}, f"<snippet {self.number + 1}>"), **fields)
 
+    def call(self, reference: str, arguments: dict[str, Any] | None = None, **fields: Any) -> Order:
+        """A call of a function of the modules in `modules`, in a worker unless said otherwise."""
+        fields.setdefault("isolation", "worker")
+        fields.setdefault("keeps", "return")
+        fields.setdefault("products", str(self.folder / "products"))
+        function = Function(
+            None if "serialized" in fields else reference,
+            fields.pop("serialized", None),
+            arguments or {},
+            (str(self.modules),),
+            fields.pop("checks", ""),
+        )
+        return self.order(function, **fields)
+
+    def module(self, source: str, name: str = "functions") -> None:
+        """Write a module whose functions can be called."""
+        self.modules.mkdir(exist_ok=True)
+        (self.modules / f"{name}.py").write_text(source, encoding="utf-8")
+
+    @property
+    def modules(self) -> Path:
+        return self.folder / "modules"
+
     def submit(self, *orders: Order) -> None:
         self.executor.submit(orders)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -12,7 +14,11 @@ from typing import Any
 import pytest
 
 import weft
+from weft.api.journal import Journal
 from weft.errors import StoreError, UsageError
+from weft.scheduling.commands import SettleTask
+from weft.scheduling.keys import WHOLE, AttemptKey
+from weft.scheduling.outcomes import Outcome, Usage
 
 
 @pytest.fixture
@@ -197,9 +203,174 @@ def test_news_of_a_run_are_warnings_and_a_strict_filter_is_no_harm_to_the_run(wr
 
 
 def test_resources_are_given_as_people_write_them() -> None:
-    from weft.api import _settings
+    from weft.api.plan import _settings
 
     given = _settings({"resources": {"memory": "8G", "cores": 1.5, "license": 2}})
     assert dict(given.resources) == {"memory": 8 << 30, "cores": 1500, "license": 2_000_000}
     with pytest.raises(UsageError, match="memory"):
         _settings({"resources": {"memory": "8 parsecs"}})
+
+
+# --- a run while it goes on --------------------------------------------------------------------------------------------
+
+
+async def gathered(run: weft.Run) -> list[dict[str, Any]]:
+    return [dict(event) async for event in run.events()]
+
+
+def timeless(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without what differs between two runs."""
+    gone = {"time", "run", "seconds", "memory", "cpu_seconds"}
+    plain = []
+    for event in events:
+        event = {key: value for key, value in event.items() if key not in gone}
+        if "tasks" in event and isinstance(event["tasks"], dict):
+            event["tasks"] = {
+                name: {key: value for key, value in entry.items() if key not in gone}
+                for name, entry in event["tasks"].items()
+            }
+        plain.append(event)
+    return plain
+
+
+FOUR = {
+    "a": {"command": ["echo", "hello"], "product": "stdout"},
+    "bad": {"command": ["false"], "max_attempts": 2, "dependencies": ["a"]},
+    "c": {"command": ["true"], "dependencies": ["bad"]},
+    "each": {
+        "command": ["sh", "-c", "test {n} != 2", "x"],
+        "foreach": {"values": [1, 2], "as": "n"},
+        "dependencies": ["bad"],
+    },
+}
+
+
+def test_events_after_the_end_are_the_lines_of_the_command(write: Any, tmp_path: Path) -> None:
+    path = write(FOUR)
+    run = weft.load(path).run(jobs=1, state=str(tmp_path / "one"))
+    command = [sys.executable, "-m", "weft", "run", path, "-j1", "--output", "json", "--state", str(tmp_path / "two")]
+    lines = subprocess.run(command, stdout=subprocess.PIPE, check=False, timeout=60).stdout.splitlines()
+    assert timeless(asyncio.run(gathered(run))) == timeless([json.loads(line) for line in lines])
+
+
+def test_instances_are_named_by_their_items(write: Any) -> None:
+    tasks = {"each": {"command": ["true"], "foreach": {"values": ["x", "y"], "as": "n"}}}
+    run = weft.load(write(tasks)).run(jobs=1)
+    events = asyncio.run(gathered(run))
+    started = [(event["instance"], event["item"]) for event in events if event["event"] == "task_started"]
+    assert started == [(0, "x"), (1, "y")]
+
+
+def test_two_listeners_follow_a_run_inside_a_loop(write: Any, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+
+    async def follow() -> list[list[dict[str, Any]]]:
+        run = weft.load(write({"a": waiting_for(gate), "b": {"command": ["true"], "dependencies": ["a"]}})).start()
+        first = asyncio.create_task(gathered(run))
+        async for event in run.events():
+            if event["event"] == "task_started":
+                gate.touch()
+                break
+        events = await asyncio.wait_for(asyncio.gather(first, gathered(run)), 60)
+        await asyncio.to_thread(run.wait)
+        return list(events)
+
+    one, two = asyncio.run(follow())
+    assert one == two
+    assert [event["event"] for event in one] == ["run_started", *["task_started", "task_ended"] * 2, "run_ended"]
+
+
+def test_a_listener_that_leaves_is_forgotten(write: Any) -> None:
+    async def leave() -> weft.Run:
+        run = weft.load(write(TWO)).start()
+        events = run.events()
+        assert (await anext(events))["event"] == "run_started"
+        await events.aclose()
+        await asyncio.to_thread(run.wait)
+        return run
+
+    run = asyncio.run(leave())
+    assert not run._journal._listeners
+
+
+def test_a_run_can_be_cancelled_inside_a_loop(write: Any, tmp_path: Path) -> None:
+    async def cancel() -> list[dict[str, Any]]:
+        run = weft.load(write({"a": waiting_for(tmp_path / "gate")})).start()
+        events = []
+        async for event in run.events():
+            events.append(dict(event))
+            if event["event"] == "task_started":
+                run.cancel()
+        return events
+
+    last = asyncio.run(asyncio.wait_for(cancel(), 60))[-1]
+    assert (last["state"], last["counts"]["cancelled"]) == ("cancelled", 1)
+
+
+def test_events_of_an_engine_that_stopped_end_with_what_stopped_it(write: Any, monkeypatch: Any) -> None:
+    def fail(*_: object) -> None:
+        raise StoreError("the disk is gone")
+
+    monkeypatch.setattr("weft.runtime.engine.Engine._end", fail)
+    run = weft.load(write(TWO)).start()
+    with pytest.raises(StoreError, match="the disk is gone"):
+        asyncio.run(gathered(run))
+    with pytest.raises(StoreError):
+        run.wait()
+
+
+def test_a_snapshot_shows_states_and_what_went_over_the_edges(write: Any, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    tasks = {
+        "a": {"command": ["echo", "hello"], "product": "stdout"},
+        "b": {**waiting_for(gate), "dependencies": [{"name": "a", "as": "x"}]},
+        "each": {"command": ["true"], "foreach": {"values": [1, 2, 3], "as": "n"}, "dependencies": ["b"]},
+    }
+    run = weft.load(write(tasks)).start(jobs=1)
+
+    async def until_begun() -> None:
+        async for event in run.events():
+            if event["event"] == "task_started" and event["task"] == "b":
+                return
+
+    asyncio.run(until_begun())
+    during = run.snapshot()
+    gate.touch()
+    run.wait()
+    after = run.snapshot()
+    assert during["state"] == "running"
+    assert during["tasks"]["a"] == {"state": "ok", "done": 1, "total": 1}
+    assert during["tasks"]["b"] == {"state": "running", "done": 0, "total": 1}
+    first, second = during["edges"]
+    assert first == {"from": "a", "to": "b", "items": 1, "bytes": 5, "seconds_left": 0.0}
+    assert second == {"from": "b", "to": "each", "items": 0, "bytes": 0, "seconds_left": None}
+    assert after["state"] == "ok"
+    assert after["tasks"]["each"] == {"state": "ok", "done": 3, "total": 3}
+
+
+def test_a_million_events_are_small() -> None:
+    journal = Journal(lambda: 0.0)
+    outcome = Outcome(True, usage=Usage(0.5, 0.1, 1 << 20))
+    for number in range(10_000):
+        key = AttemptKey(number, WHOLE, 1)
+        journal.start(key)
+        journal.end(key, outcome, False)
+        journal.settle(SettleTask(number, "ok", None, None, 1))
+    assert len(journal) == 20_000
+    size = sum(sys.getsizeof(column) for column in vars(journal).values() if hasattr(column, "itemsize"))
+    assert size / len(journal) < 80
+    assert not journal._final
+
+
+def test_a_slow_listener_gets_every_event_and_holds_nobody_up() -> None:
+    async def listen() -> tuple[int, int]:
+        journal = Journal(lambda: 0.0)
+        rows = journal.rows()
+        journal.start(AttemptKey(0, WHOLE, 1))
+        await anext(rows)
+        for number in range(1, 5_000):
+            journal.start(AttemptKey(number, WHOLE, 1))
+        journal.close()
+        return len(journal), 1 + len([row async for row in rows])
+
+    assert asyncio.run(listen()) == (5_000, 5_000)

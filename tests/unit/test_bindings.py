@@ -24,8 +24,8 @@ class Found:
     def bound(self, task: int, instance: int = WHOLE) -> Mapping[str, Any]:
         return self._bound
 
-    def items(self, task: int) -> tuple[str, ...]:
-        return self._items
+    def item(self, task: int, instance: int) -> str:
+        return self._items[instance]
 
 
 class Made:

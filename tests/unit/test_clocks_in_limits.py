@@ -16,6 +16,7 @@ TOLD = {
     "runtime/engine.py": 1,  # when the run ended, for its record
     "executors/supervisor/loop.py": 1,  # when an attempt began, for its receipt
     "executors/supervisor/host.py": 1,  # the same of a snippet
+    "executors/worker/serve.py": 1,  # and of a call
 }
 """Where the wall clock is read to be shown to people, and how often. Nothing may be computed from it."""
 

@@ -225,22 +225,28 @@ def drawing(given: Plan, states: dict[str, str] | None = None) -> str:
 
 
 def test_text_draws_a_chain_as_one_rail() -> None:
-    assert drawing(plan({"a": [], "b": ["a"], "c": ["b"]})) == "●  a\n●  b\n●  c\n"
+    assert drawing(plan({"a": [], "b": ["a"], "c": ["b"]})) == "○  a\n●  b\n●  c\n"
+
+
+def test_text_tells_what_follows_from_what_only_stands_below() -> None:
+    assert drawing(plan({"a": [], "b": ["a"], "c": [], "d": []})) == "○  a\n●  b\n○  c\n○  d\n"
+    loose = {f"t{number}": [] for number in range(text.ALIKE)}
+    assert drawing(plan({"a": [], "b": ["a"], **loose})).splitlines()[-1].startswith("◇  t0, t1")
 
 
 def test_text_draws_a_diamond() -> None:
-    assert drawing(diamond(), {"a": "ok"}) == "●    a  [ok]\n├─╮\n│ ●  b\n● │  c\n├─╯\n●    d\n"
+    assert drawing(diamond(), {"a": "ok"}) == "○    a  [ok]\n├─╮\n│ ●  b\n● │  c\n├─╯\n●    d\n"
 
 
 def test_text_draws_rails_that_pass_others() -> None:
     given = plan({"a": [], "b": [], "c": ["a"], "d": ["a", "b"], "e": ["c", "d"]})
-    assert drawing(given) == "●      a\n├─╮\n│ ●    c\n│ │ ●  b\n├─│─╯\n● │    d\n├─╯\n●      e\n"
+    assert drawing(given) == "○      a\n├─╮\n│ ●    c\n│ │ ○  b\n├─│─╯\n● │    d\n├─╯\n●      e\n"
 
 
 def test_text_takes_tasks_with_the_same_neighbours_together() -> None:
     states = {f"work-{number}": "ok" if number else "failed" for number in range(30)}
     assert drawing(fan(30), states) == (
-        "●  start\n◆  work-0, work-1, work-2, … work-29  (30 tasks)  [1 failed, 29 ok]\n●  end\n"
+        "○  start\n◆  work-0, work-1, work-2, … work-29  (30 tasks)  [1 failed, 29 ok]\n●  end\n"
     )
 
 

@@ -84,7 +84,7 @@ def test_an_unknown_dialect_is_told_once(tmp_path: Path) -> None:
     assert "tasklist" in str(problem.hint)
 
 
-@pytest.mark.parametrize("document", [{"jobs": {}}, {"executable": "x"}, {"templates": {}}])
+@pytest.mark.parametrize("document", [{"templates": {}}])
 def test_a_dialect_that_is_not_read_yet_says_so(tmp_path: Path, document: Any) -> None:
     problem = problem_of(tmp_path, document)
     assert problem.code == "detect.unknown"

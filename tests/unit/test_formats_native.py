@@ -191,7 +191,7 @@ def test_the_sections_of_a_plan_are_read(tmp_path: Path) -> None:
     assert dict(plan.values) == {"k": 2}
     variables = (("B", "b"), ("A", Expand("$B")), ("C", ShellValue("date")))
     assert plan.environments["lab"] == Environment("3.11", ("numpy>=2",), "work", variables, True)
-    assert plan.notes["diary"] == Note("file", {"path": "x"}, ("only_if_ok",))
+    assert plan.notes["diary"] == Note("file", {"path": "x", "overwrites": False, "format": "text"}, ("only_if_ok",))
 
 
 def test_templates_and_defaults_lie_below_a_task(tmp_path: Path) -> None:
@@ -338,6 +338,59 @@ def test_each_mistake_in_a_task_is_told_where_it_is(
     assert (code, f"/tasks/t{rest}") in codes(problems), problems
     assert all("\n" not in problem.message and "'t'" in problem.message for problem in problems)
     assert all(problem.line is not None and problem.column is not None for problem in problems)
+
+
+MADE = {"shell": "x", "product": "stdout"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "rest", "words"),
+    [
+        ({"dependencies": [{"name": "a", "as": "p"}, {"name": "b", "as": "p"}]}, "/dependencies/1", "of 'a'"),
+        ({"dependencies": [{"name": "a", "as": "p"}], "parameters": {"p": 1}}, "/dependencies/0", "its parameters"),
+        (
+            {"dependencies": [{"name": "a", "as": "p"}], "requires": {"files": {"path": "f", "as": "p"}}},
+            "/dependencies/0",
+            "files",
+        ),
+        ({"dependencies": [{"name": "a", "as": "p"}], "foreach": {"values": [1], "as": "p"}}, "/dependencies/0", "items"),
+        ({"requires": {"files": [{"path": "f", "as": "p"}, {"path": "g", "as": "p"}]}}, "/requires/files", "holds one"),
+        ({"product": "outputs"}, "/product", "declares no outputs"),
+        ({"product": "return"}, "/product", "only a function"),
+    ],
+)  # fmt: skip
+def test_a_parameter_has_one_giver_and_a_product_a_source(
+    tmp_path: Path, fields: dict[str, Any], rest: str, words: str
+) -> None:
+    (problem,) = problems_of(tmp_path, native({"a": MADE, "b": MADE, "t": {"shell": "x", **fields}}))
+    assert (problem.code, problem.location) == ("shape.conflict", f"/tasks/t{rest}")
+    assert words in problem.message
+
+
+def test_gathered_products_and_found_files_may_come_together_in_one_parameter(tmp_path: Path) -> None:
+    gathered = [{"name": name, "as": "p", "gather": True} for name in "ab"]
+    folders = [{"path": path, "as": "p"} for path in "de"]
+    tasks = {
+        "t": {"command": ["{p}"], "dependencies": gathered},
+        "u": {"command": ["{p}"], "requires": {"folders": folders}},
+    }
+    assert len(plan_of(tmp_path, native({"a": MADE, "b": MADE, **tasks})).graph) == 4
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [{"foreach": [1]}, {"parameters": [1]}, {"dependencies": [{"name": "a", "as": ["p"]}]}],
+    ids=["items", "parameters", "dependencies"],
+)
+def test_what_a_broken_key_would_have_given_is_not_missed_besides(tmp_path: Path, lost: dict[str, Any]) -> None:
+    (problem,) = problems_of(tmp_path, native({"a": MADE, "t": {"command": ["{p}"], **lost}}))
+    assert problem.code == "shape.type"
+
+
+def test_a_broken_product_is_not_missed_by_its_followers(tmp_path: Path) -> None:
+    follower = {"command": ["{p}"], "dependencies": [{"name": "a", "as": "p"}]}
+    (problem,) = problems_of(tmp_path, native({"a": {"shell": "x", "product": "stdou"}, "t": follower}))
+    assert (problem.code, problem.location) == ("shape.value", "/tasks/a/product")
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.formats.mistakes import pointer
-from weft.formats.positions import json_duplicates, locate
+from weft.formats.positions import json_duplicates, locate, places
 
 KEYS = st.text(max_size=4) | st.sampled_from(["a", "~", "/", "a/b", "~1", '"', "\\", ""])
 SCALARS = (
@@ -68,3 +70,56 @@ def test_every_repetition_of_a_key_is_found_where_it_is() -> None:
         ("/1/a", "a", (2, 3), (2, 26)),
         ("/1/a", "a", (2, 3), (2, 34)),
     ]
+
+
+# --- TOML --------------------------------------------------------------------------------------------------------------
+
+TOML = r"""# c
+weft = 1
+a.b."c.d" = [1, [2, 3], { x = "y#]", z.w = [ ] }, # hi ]
+  '''multi ' ]
+line''', 'raw', "\"]",
+]
+t = 1979-05-27 07:32:00 # date
+q = '''a''''
+[tasks.one]
+shell = "x # no"
+command = [
+  "a",   # first
+]
+[[list]]
+n = 1
+[[list]]
+[list.sub]
+k = 3
+[[list.deep]]
+v = true
+[ tasks . "two words" ]
+z=0
+"""
+
+
+def test_everything_in_a_toml_text_has_a_place() -> None:
+    wanted = set(members(tomllib.loads(TOML)))
+    assert set(places(TOML, "toml", wanted)) == wanted and len(wanted) > 30
+
+
+@pytest.mark.parametrize(
+    ("location", "key", "value"),
+    [
+        ("/weft", (2, 1), (2, 8)),
+        ("/a/b/c.d", (3, 5), (3, 13)),
+        ("/a/b/c.d/1/1", (3, 21), (3, 21)),
+        ("/a/b/c.d/2/z/w", (3, 40), (3, 44)),
+        ("/a/b/c.d/4", (5, 10), (5, 10)),
+        ("/q", (8, 1), (8, 5)),
+        ("/tasks", (9, 1), (9, 1)),
+        ("/tasks/one/command/0", (12, 3), (12, 3)),
+        ("/list/1", (16, 1), (16, 1)),
+        ("/list/1/sub/k", (18, 1), (18, 5)),
+        ("/list/1/deep/0/v", (20, 1), (20, 5)),
+        ("/tasks/two words/z", (22, 1), (22, 3)),
+    ],
+)
+def test_places_in_toml(location: str, key: tuple[int, int], value: tuple[int, int]) -> None:
+    assert places(TOML, "toml", [location, "/nowhere"]) == {location: (key, value)}

@@ -218,6 +218,12 @@ def test_the_same_file_twice_is_told(tmp_path: Path) -> None:
     assert refused(tmp_path, "plan.json", "link.json")[0].code == "name.duplicate"
 
 
+def test_standard_input_twice_is_told(tmp_path: Path) -> None:
+    given = iter([PING.encode(), b""])
+    problems = refused(tmp_path, "-", "-", stdin=lambda: next(given))
+    assert [(each.code, each.file) for each in problems] == [("name.duplicate", "-")]
+
+
 def test_the_recursion_limit_has_no_say(tmp_path: Path) -> None:
     tasks = {f"t{i}": {"shell": "x", "dependencies": [f"t{i - 1}"] if i else []} for i in range(2000)}
     write(tmp_path, json.dumps({"weft": 1, "tasks": tasks}))
@@ -284,6 +290,8 @@ BOMB = "\n".join(
         ("[" * 100_000, "parse.depth", 1),
         (BOMB, "parse.depth", 6),
         ("tasks: [\x01]\n", "parse.syntax", None),
+        ("# nothing but a comment\n", "parse.syntax", None),
+        ("%YAML 1.2\n", "parse.syntax", 2),
     ],
 )
 def test_broken_yaml_is_told_with_its_place(tmp_path: Path, text: str, code: str, line: int | None) -> None:
@@ -315,6 +323,16 @@ def test_toml_says_what_json_says(tmp_path: Path) -> None:
     graph = loaded(tmp_path, text, "plan.toml").plan.graph
     assert graph["b"].parameters["d"] == "2031-05-01"
     assert graph.upstream("b") == ("a",)
+
+
+def test_mistakes_in_toml_have_lines_and_columns(tmp_path: Path) -> None:
+    text = 'weft = 1\n[tasks.a]\nshell = "x"\ntimeot = 5\n[tasks.b]\nshell = "x"\ndependencies = [\n  "a",\n  "c",\n]\n'
+    write(tmp_path, text, "plan.toml")
+    problems = refused(tmp_path, "plan.toml")
+    assert [(each.code, each.line, each.column) for each in problems] == [
+        ("shape.unknown_key", 4, 1),
+        ("ref.task", 9, 3),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,20 @@ def test_a_termination_signal_acts_like_the_second_interrupt(interrupts: Interru
     os.kill(os.getpid(), signal.SIGTERM)
     assert list(interrupts.take()) == [2]
     assert interrupts.exit_code == 143
+    assert interrupts.remark(2) == "SIGTERM: ending what runs, 5 s of grace (Ctrl-C: kill it)"
+    os.kill(os.getpid(), signal.SIGINT)
+    assert list(interrupts.take()) == [3]
+    assert interrupts.remark(3) == "interrupted: killing what runs"
+
+
+def test_each_level_says_what_is_done_however_it_was_reached(interrupts: Interrupts) -> None:
+    for level in (1, 2, 3):
+        interrupts.interrupt(level, 130)  # type: ignore[arg-type]
+    assert [interrupts.remark(level) for level in (1, 2, 3)] == [  # type: ignore[arg-type]
+        "interrupted: starting nothing more, waiting for what runs (again: end it)",
+        "interrupted again: ending what runs, 5 s of grace (again: kill it)",
+        "interrupted three times: killing what runs",
+    ]
 
 
 def test_requests_come_in_order_and_ring_until_taken() -> None:

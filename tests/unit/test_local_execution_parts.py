@@ -81,7 +81,26 @@ def test_a_mixed_lane_starts_the_oldest_at_each_end() -> None:
     lanes.mix(1, live=2, waiting=[10])
     assert not lanes.admit(1, 11, ahead=True)
     assert lanes.admit(1, 12, ahead=False)
-    assert [lanes.end(1), lanes.end(1), lanes.end(1)] == [10, 11, None]
+    assert [end_of_one(lanes), end_of_one(lanes), end_of_one(lanes)] == [10, 11, None]
+
+
+def end_of_one(lanes: MixedLanes) -> int | None:
+    lanes.count_end(1)
+    lanes.vacate(1)
+    return lanes.next(1)
+
+
+def test_calls_that_a_worker_gives_back_start_on_slots_that_were_vacant_meanwhile() -> None:
+    lanes = MixedLanes()
+    lanes.mix(1, live=0, waiting=[])
+    assert [lanes.admit(1, nonce, ahead=nonce > 2) for nonce in (1, 2, 3, 4)] == [True, True, False, False]
+    lanes.ride(1, 3)
+    lanes.ride(1, 4)  # behind 1
+    assert end_of_one(lanes) is None  # 2 has ended; its worker has nothing
+    lanes.put_back(1, [3, 4])
+    assert [lanes.next(1), lanes.next(1)] == [3, None]
+    assert [end_of_one(lanes), end_of_one(lanes), end_of_one(lanes)] == [4, None, None]
+    assert lanes.admit(1, 5, ahead=True)
 
 
 def test_a_mixed_lane_never_waits_for_nobody() -> None:
@@ -91,7 +110,8 @@ def test_a_mixed_lane_never_waits_for_nobody() -> None:
     assert not lanes.admit(1, 6, ahead=True)
     assert lanes.withdraw(1, 6)
     assert not lanes.withdraw(1, 6)
-    assert lanes.end(1) is None
+    lanes.count_end(1)  # of 6
+    assert end_of_one(lanes) is None
     assert lanes.admit(1, 7, ahead=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from weft.spec.graph import Graph
 from weft.spec.plan import Plan
 from weft.spec.products import Product
 from weft.spec.requirements import Foreach
-from weft.spec.tasks import Policy, Task
+from weft.spec.tasks import Dependency, Policy, Task
+from weft.spec.types import Type
 
 
 def write(
@@ -124,3 +126,65 @@ def test_values_that_no_mapping_can_show_end_the_attempt_with_setup() -> None:
     with pytest.raises(OrderError) as caught:
         write(Command(("p",)), parameters={"k": {"a": 1}}, policy=Policy(mapping="--{key}={value}"))
     assert caught.value.cause == "setup"
+
+
+def orders_of(*tasks: Task, types: dict[str, Type] | None = None, is_durable: bool = True) -> list[Any]:
+    plan = Plan(Graph(list(tasks)), "/plans", types=types or {})
+    writer = OrderWriter(
+        plan,
+        "ab" * 16,
+        bound=lambda *_: NOTHING_BOUND,
+        interpreter=lambda _: (None, None),
+        products="/state/products",
+        passing="/state/products/~run",
+        is_durable=is_durable,
+    )
+    return [
+        writer.write(StartAttempt(AttemptKey(index, WHOLE, 1), 1 + index, Request((("cores", 1500),)), lane=1))
+        for index in range(len(tasks))
+    ]
+
+
+def test_a_call_says_what_its_value_must_be_and_where_its_module_is() -> None:
+    call = Call("m:f", paths=("/project",))
+    (order,) = orders_of(
+        Task("t", call, policy=Policy(product=Product("return", "small"))),
+        types={"small": Type("small", parent="int", maximum=9)},
+    )
+    assert order.launch.paths == ("/project",)
+    assert json.loads(order.launch.checks) == {
+        "type": "small",
+        "each": False,
+        "types": {"small": {"maximum": 9, "parent": "int"}},
+    }
+    assert (order.keeps, order.isolation, order.cores) == ("return", "worker", 2)
+
+
+def test_lists_that_others_are_mapped_over_and_streams_are_kept_item_by_item() -> None:
+    made, mapped, plain, stream = orders_of(
+        Task("made", Call("m:f")),
+        Task(
+            "mapped",
+            Call("m:g"),
+            dependencies=(Dependency("made", "x", each=True),),
+            policy=Policy(foreach=Foreach(stream="made", bind="x")),
+        ),
+        Task("plain", Call("m:f")),
+        Task("stream", Call("m:f"), policy=Policy(product=Product("return", "int", stream=True))),
+    )
+    assert [order.keeps for order in (made, mapped, plain, stream)] == ["items", "return", "return", "items"]
+    assert json.loads(stream.launch.checks)["each"] is True
+    assert made.launch.checks == ""
+
+
+def test_what_is_kept_only_while_it_is_needed_has_a_room_of_its_own_and_need_not_be_durable() -> None:
+    passing, lasting = orders_of(
+        Task("a", Call("m:f"), policy=Policy(cache="memory")), Task("b", Call("m:f"), policy=Policy())
+    )
+    assert (passing.products, passing.is_durable) == ("/state/products/~run", False)
+    assert (lasting.products, lasting.is_durable) == ("/state/products", True)
+
+
+def test_where_nothing_has_to_outlive_a_power_cut_no_worker_waits_for_the_disk() -> None:
+    (order,) = orders_of(Task("a", Call("m:f")), is_durable=False)
+    assert (order.products, order.is_durable) == ("/state/products", False)

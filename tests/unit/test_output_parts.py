@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from weft.cli.output.failures import Failure, failure_lines
 from weft.cli.output.printer import WAITING_LIMIT, Printer
 from weft.cli.output.progress import OTHERS, Progress, kind_of_task, memory_in_use
-from weft.cli.output.report import command, counted
+from weft.cli.output.report import command, counted, next_steps
 from weft.cli.output.tables import table
 from weft.cli.output.tally import Tally
 from weft.cli.output.terminal import Place, harmless, label, look
@@ -269,3 +270,31 @@ def test_a_task_that_settles_twice_is_counted_once() -> None:
     tally.settle(SettleTask(0, "ok", None, None, 2))
     assert tally.done == 1 and tally.counts()["failed"] == 0
     assert next(iter(tally)).cause is None
+
+
+def test_the_log_of_a_failed_instance_is_named_as_weft_logs_takes_it() -> None:
+    tally = Tally(opening(task("map")))
+    tally.settle(SettleTask(0, "failed", "exit:1", None, 1))
+    failure = Failure(0, "map[a b]", "exit:1", None, LogRegion("slot", 0, 0))
+    lines = failure_lines([failure], tally, "R", PIPE, None)
+    assert lines[2] == "    see:   weft logs --state /s R 'map[a b]'"
+    assert lines[3] == "    retry: weft retry --state /s R map"
+
+
+@pytest.mark.parametrize(
+    ("counts", "given_up", "verbs"),
+    [
+        ({}, 0, []),
+        ({"failed": 1, "skipped": 2}, 0, ["retry R --failed"]),
+        ({"cancelled": 1, "skipped": 1}, 1, ["retry R"]),
+        ({"failed": 1, "cancelled": 1}, 1, ["retry R --failed", "retry R"]),
+        ({"cancelled": 2}, 0, ["resume R"]),
+        ({"failed": 1, "cancelled": 2}, 1, ["retry R --failed", "retry R", "resume R"]),
+        ({"skipped": 1}, 0, ["resume R"]),
+    ],
+)
+def test_what_can_be_done_next_is_what_takes_up_what_was_left(
+    counts: dict[str, int], given_up: int, verbs: list[str]
+) -> None:
+    lines = next_steps({"failed": 0, "skipped": 0, "cancelled": 0, **counts}, given_up, os.path.abspath(".weft"), "R")
+    assert [line.partition(": weft ")[2] for line in lines] == verbs

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from weft.ports import AttemptRow, OpenRun, RunRow
+from weft.ports import AttemptRow, Handed, OpenRun, RunRow
 from weft.runtime.products import ProductError, Products
 from weft.scheduling.keys import WHOLE, AttemptKey
 from weft.scheduling.outcomes import NO_OUTPUT, NO_USAGE, LogRegion, Outcome, Request
-from weft.spec.actions import Command
+from weft.spec.actions import Call, Command
 from weft.spec.fingerprint import digest
 from weft.spec.graph import Graph
 from weft.spec.plan import Plan
 from weft.spec.products import Product
-from weft.spec.requirements import Foreach
+from weft.spec.requirements import Foreach, Requirements
 from weft.spec.tasks import Dependency, Policy, Task
 
 TRUE = Command(("true",))
@@ -32,6 +32,7 @@ class Files:
         self.recalled = recalled or {}
         self.disk_fails = disk_fails
         self.synced: list[Any] = []
+        self.products = "/nowhere"
 
     def read(self, region: LogRegion) -> bytes:
         if self.logs is None:
@@ -103,6 +104,54 @@ def test_bad_json_fails_the_attempt_with_cause_type(is_long: bool) -> None:
     assert failed.detail is not None and "not JSON" in failed.detail
     with pytest.raises(ProductError):
         made.bound(user)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NaN",
+        '{"a": Infinity}',
+        "[1e999]",
+        "-1e999",
+        '"\\ud800"',
+        '{"\\udfff": 1}',
+        "[" * 100_000,
+        "[" * 201 + "]" * 201,
+    ],
+)
+def test_what_only_python_takes_for_json_is_none(text: str) -> None:
+    made, _ = products("json")
+    failed = made.accept(0, WHOLE, Outcome(True, product=text))
+    assert (failed.ok, failed.cause, failed.product) == (False, "type", None)
+
+
+def test_strange_but_sound_json_is_taken() -> None:
+    made, user = products("json")
+    text = '{"deep": ' + "[" * 199 + "]" * 199 + ', "pair": "\\ud83d\\ude00", "brackets": "' + "[" * 500 + '\\"["}'
+    assert made.accept(0, WHOLE, Outcome(True, product=text)).ok
+    assert made.bound(user)["x"]["pair"] == "\U0001f600"
+
+
+def test_a_value_that_is_nested_beyond_all_parsers_is_for_functions_only() -> None:
+    maker = Task("maker", Call("m:f"), policy=Policy(product=Product("return")))
+    takes = (Dependency("maker", bind="x"),)
+    made = Products(Plan(Graph([maker, Task("a", TRUE, takes), Task("b", Call("m:g"), takes)]), "/plans"), Files())
+    text = "[" * 500 + "]" * 500
+    assert made.accept(0, WHOLE, Outcome(True, product=text)).ok
+    assert made.bound(Task("b", Call("m:g"), takes)) == {"x": Handed(text)}
+    with pytest.raises(ProductError, match="only a Python function can take the product of 'maker'"):
+        made.bound(Task("a", TRUE, takes))
+
+
+def test_a_product_that_is_required_is_kept_until_it_has_been_looked_at() -> None:
+    maker = Task("j", TRUE, policy=Policy(product=Product("json")))
+    user = Task("user", TRUE, (Dependency("j"),), requires=Requirements(parameters=("j.k",)))
+    files = Files()
+    made = Products(Plan(Graph([maker, user]), "/plans"), files)
+    made.accept(0, WHOLE, Outcome(True, product='{"k": 1}'))
+    assert made.text(0) == '{"k": 1}'
+    made.ended(1)
+    assert made.text(0) is None
 
 
 def test_instances_are_gathered_in_item_order() -> None:

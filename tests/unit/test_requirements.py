@@ -29,8 +29,12 @@ def fill(root: Path, *names: str) -> None:
         path.touch()
 
 
+def given(_: str) -> None:
+    """Every parameter has a value."""
+
+
 def look(root: Path, state: str | None = None, seconds: float = 30.0, **needs: object) -> Findings:
-    surroundings = Surroundings(Place(str(root), state), bool, str(root / "shm"), seconds)
+    surroundings = Surroundings(Place(str(root), state), given, str(root / "shm"), seconds)
     return check(Requirements(**needs), surroundings)  # type: ignore[arg-type]
 
 
@@ -91,7 +95,7 @@ def test_shared_memory_is_looked_for_in_the_hosts_folder(tmp_path: Path, name: s
 
 
 def test_a_parameter_must_have_a_value(tmp_path: Path) -> None:
-    place = Surroundings(Place(str(tmp_path), None), {"season"}.__contains__)
+    place = Surroundings(Place(str(tmp_path), None), lambda name: None if name == "season" else "has no value")
     assert check(Requirements(parameters=("season",)), place).unmet is None
     assert check(Requirements(parameters=("season", "year")), place).unmet == "parameter:year"
 
@@ -277,7 +281,7 @@ def test_the_items_are_the_files_of_all_sources_sorted_and_each_once(tmp_path: P
         folders=(FolderNeed("./d"), FolderNeed("d", source=False)),
         match=(MatchNeed("d/a|-c"), MatchNeed(".*", source=False)),
     )
-    found = check(requires, Surroundings(Place(str(tmp_path), None), bool))
+    found = check(requires, Surroundings(Place(str(tmp_path), None), given))
     assert source_files(requires, found) == ("./-c", "d/a", "d/b")
 
 
@@ -297,8 +301,8 @@ def test_an_instances_file_goes_to_the_parameter_of_its_first_source() -> None:
     )
     binder = item_binder(requires, Findings(None, None, (("a",),), (("a", "-b"),)))
     assert [binder(item) for item in ("a", "./-b", "gone")] == ["one", "two", None]
-    assert bound_item(requires, "two", "./-b") == {"config": "f", "two": "./-b"}
-    assert bound_item(requires, None, "./-b") == {"config": "f"}
+    assert bound_item(requires, "two", "./-b") == {"config": "f", "one": None, "two": "./-b"}
+    assert bound_item(requires, None, "./-b") == {"config": "f", "one": None, "two": None}
 
 
 def test_a_path_never_looks_like_an_option() -> None:

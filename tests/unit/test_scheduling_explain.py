@@ -7,7 +7,7 @@ import pytest
 from weft.errors import InternalError
 from weft.scheduling import invariants
 from weft.scheduling.events import AttemptEnded
-from weft.scheduling.lifecycle import FAILED, OK, READY
+from weft.scheduling.lifecycle import FAILED, OK, READY, RUNNING
 from weft.scheduling.outcomes import Outcome
 from weft.spec.retries import Retries
 from weft.testing.manual_clock import ManualClock
@@ -93,6 +93,28 @@ def test_the_audit_sees_what_is_wrong(damage: object, told: str) -> None:
     run.end("done")
     run.end("bad", "exit:1")
     run.end("timed", "exit:1")
+    invariants.check(run.scheduler)
+    damage(run.scheduler)  # type: ignore[operator]
+    with pytest.raises(InternalError, match=told):
+        invariants.check(run.scheduler)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda s: s.board.ripples.append((0, -1)), "not been told of an end"),
+        (lambda s: setattr(s.board.makers[0], "has_begun", False), "has begun or has a live attempt"),
+        (lambda s: setattr(s.board.makers[0], "is_flowing", False), "flows, or could"),
+        (lambda s: setattr(s.board.makers[0], "count", 9), "has 2 of 9 items"),
+        (lambda s: s.board.mapped[3].phases.__setitem__(1, RUNNING), "the one that it follows is running"),
+        (lambda s: s.board.lanes[0].heirs.append(next(iter(s.placement.live.values()))), "keeps an heir"),
+    ],
+)
+def test_the_audit_sees_what_is_wrong_with_streams(damage: object, told: str) -> None:
+    run = Scenario(task("m", streams=True), task("k", reads=["m"]), task("a", of="m"), task("b", of="a"))
+    run.open(cores=4)
+    run.grow("m", "x", "y")
+    run.begin("m")
     invariants.check(run.scheduler)
     damage(run.scheduler)  # type: ignore[operator]
     with pytest.raises(InternalError, match=told):

@@ -114,6 +114,27 @@ def test_a_queue_without_limits_admits_everything() -> None:
     assert grow(request(memory=100, queue="q"), bounds=bounds, fallback_queues=("r",)) == request(memory=150, queue="r")
 
 
+def test_what_a_queue_has_cut_grows_from_what_was_wanted() -> None:
+    bounds = Bounds({}, {"short": QueueLimit({"memory": 100}, 0.2), "long": QueueLimit({"memory": 400}, 3.0)})
+    trial = Trial()
+    trial.wanted = request(10.0, "short", memory=300)
+    policy = Retries(9, fallback_queues=("long",))
+    moved = scale(policy, trial, request(0.2, "short", memory=100), "timeout", bounds)
+    assert moved == request(3.0, "long", memory=300)
+    assert scale(policy, trial, moved, "memory", bounds) == request(3.0, "long", memory=400)
+    assert scale(Retries(9), trial, request(0.2, "short", memory=50), "memory", bounds) == request(
+        0.2, "short", memory=75
+    ), "what was not cut grows from what it was"
+
+
+def test_a_limit_that_only_the_queue_gave_stays_behind_with_it() -> None:
+    bounds = Bounds({}, {"short": QueueLimit({}, 0.2)})
+    trial = Trial()
+    trial.wanted = request(None, "short")
+    policy = Retries(9, fallback_queues=("free",))
+    assert scale(policy, trial, request(0.2, "short"), "timeout", bounds) == request(None, "free")
+
+
 def test_positions_in_lists_are_found_again_after_a_resume() -> None:
     policy = Retries(9, scales=(("memory", (200, 200, 300)), ("runtime", (7, 9)), ("cores", 0.5)))
     trial = Trial()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from weft.errors import PlanError
-from weft.runtime.selection import check_unselected, choose
+from weft.files.fingerprints import outputs_of
+from weft.runtime import selection
+from weft.runtime.selection import choose
 from weft.spec.actions import Command
 from weft.spec.graph import Graph
 from weft.spec.plan import Plan
@@ -47,6 +50,10 @@ def pair(source: str | None, *, bind: str | None = "x", outputs: tuple[str, ...]
     return Plan(Graph([maker, Task("u", true, (Dependency("m", bind=bind),))]), root)
 
 
+def check_unselected(plan: Plan, selected: Sequence[int], has_product: Callable[[int], bool]) -> None:
+    selection.check_unselected(plan, selected, has_product, lambda task: outputs_of(plan, plan.graph.tasks[task]))
+
+
 def test_a_product_of_an_unselected_task_has_to_be_there() -> None:
     check_unselected(pair("stdout"), [1], lambda _: True)
     check_unselected(pair("stdout"), [0, 1], lambda _: False)
@@ -64,3 +71,12 @@ def test_outputs_of_an_unselected_task_have_to_be_there_also_as_a_product(tmp_pa
             check_unselected(plan, [1], lambda _: False)
         (tmp_path / "o").touch()
         check_unselected(plan, [1], lambda _: False)
+
+
+def test_outputs_with_slots_are_looked_for_where_they_lie(tmp_path: Path) -> None:
+    maker = Task("m", Command(("true",)), parameters={"k": 3}, outputs=("out_{k}",))
+    plan = Plan(Graph([maker, Task("u", Command(("true",)), (Dependency("m"),))]), str(tmp_path))
+    with pytest.raises(PlanError, match="'out_3' is missing"):
+        check_unselected(plan, [1], lambda _: False)
+    (tmp_path / "out_3").touch()
+    check_unselected(plan, [1], lambda _: False)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weft.scheduling.commands import (
+    AddItems,
     BeginAttempt,
     CloseAttempt,
     ExplainTask,
@@ -74,6 +75,7 @@ VERSION_1: list[list[Fact]] = [
         SettleInstance(3, 1, "skipped", "dependency:a", "a failed"),
     ],
     [TakeItems(4, ("x", "caf\udce9")), TakeItems(5, ())],
+    [AddItems(6, 0, ()), AddItems(6, 2, ("x", "caf\udce9"))],
     [ReopenTask(2), ReopenTask(3, True), ExplainTask(2, (Reason("part", "changed", "code", "1", None),))],
     [ChangePlan({0: 0, 1: 1, 3: 2, 9: 5}), CountReceipts({"w1.log": 4096})],
     [EndRun("interrupted", None, 5.0), EndRun("failed", 1, 6.0)],
@@ -134,6 +136,7 @@ facts = st.one_of(
     ),
     st.builds(SettleInstance, st.integers(0, 9), st.integers(0, 9), states, st.none() | text, st.none() | text),
     st.builds(TakeItems, st.integers(0, 9), st.lists(text, max_size=4).map(tuple)),
+    st.builds(AddItems, st.integers(0, 9), st.integers(0, 9), st.lists(text, max_size=4).map(tuple)),
     st.builds(ReopenTask, st.integers(0, 9), st.booleans()),
     st.builds(ChangePlan, st.dictionaries(st.integers(0, 40), st.integers(0, 40), max_size=20)),
     st.builds(CountReceipts, st.dictionaries(text, st.integers(0, 2**60), max_size=3)),

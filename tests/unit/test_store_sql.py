@@ -14,7 +14,7 @@ from weft.store import migrations
 from weft.store.sql import statements
 
 
-@pytest.mark.parametrize("file", ["ledger", "archive", "mailbox"])
+@pytest.mark.parametrize("file", ["ledger", "archive", "mailbox", "keeping"])
 def test_every_statement_fits_the_schema(file: str) -> None:
     connection = apsw.Connection(":memory:")
     connection.execute(statements("schema")["schema"]).fetchall()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from weft.assemble.loading import ReadPlan, read_plan
-    from weft.assemble.products import read_product
+    from weft.assemble.products import RunProducts, read_product
     from weft.assemble.questions import (
         CancelAnswer,
         Explanation,
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     )
     from weft.assemble.run_settings import RunSettings, state_folder
     from weft.assemble.runs import resume, retry, run
+    from weft.assemble.simulating import SimulationSettings, simulate_plan, skip_text
+    from weft.assemble.waiting import as_begun
 
 __all__ = [
     "CancelAnswer",
@@ -33,8 +35,11 @@ __all__ = [
     "Finding",
     "PlannedTask",
     "ReadPlan",
+    "RunProducts",
     "RunSettings",
+    "SimulationSettings",
     "archive",
+    "as_begun",
     "cancel",
     "doctor",
     "explain",
@@ -46,6 +51,8 @@ __all__ = [
     "retry",
     "row_of",
     "run",
+    "simulate_plan",
+    "skip_text",
     "state_folder",
     "stop",
 ]
@@ -54,11 +61,16 @@ _ELSEWHERE = {
     "ReadPlan": "loading",
     "read_plan": "loading",
     "read_product": "products",
+    "RunProducts": "products",
     "RunSettings": "run_settings",
     "state_folder": "run_settings",
     "resume": "runs",
     "retry": "runs",
     "run": "runs",
+    "SimulationSettings": "simulating",
+    "simulate_plan": "simulating",
+    "skip_text": "simulating",
+    "as_begun": "waiting",
 }
 """Where a name comes from, if not from `questions`."""
 

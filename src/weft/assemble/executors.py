@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Final
 
-from weft.assemble.run_settings import RunSettings
+from weft.assemble.run_settings import DRY, EXECUTORS, SIMULATED, RunSettings
 from weft.executors.processes import ProcessExecutor
 from weft.ports import Executor
 from weft.spec.plan import Plan
@@ -29,12 +29,16 @@ class Executors:
     """Those that the tasks of a run name, by name. A context: leaving it lets go of them."""
 
     def __init__(self, plan: Plan, settings: RunSettings, folder: str, run: str, epoch: int):
+        self._plan = plan
         self._folder = folder
         self._run = run
         self._epoch = epoch
         self.default = settings.executor or "local"
         self.by_name: dict[str, Executor] = {}
-        names = sorted({self.default} | {executor_name(task, self.default) for task in plan.graph.tasks})
+        named = {executor_name(task, self.default) for task in plan.graph.tasks}
+        names = sorted(
+            {self.default} | named.intersection(EXECUTORS)
+        )  # of a task that takes no part it may be anything
         with ExitStack() as opened:
             for name in names:
                 self.by_name[name] = self.make(name)
@@ -53,6 +57,10 @@ class Executors:
             from weft.executors.noop import NoopExecutor
 
             return NoopExecutor()
+        if name == SIMULATED:
+            from weft.executors.simulated import SimulatedExecutor
+
+            return SimulatedExecutor([task.policy.duration for task in self._plan.graph.tasks])
         base = {name: value for name, value in os.environ.items() if name not in WEFT_VARIABLES}
         run_folder = os.path.join(self._folder, "runs", self._run)
         log_folder = os.path.join(self._folder, "logs", self._run)
@@ -66,8 +74,8 @@ class Executors:
 
 
 def executor_name(task: Task, default: str) -> str:
-    """The executor of a task in a run with this default; `noop` is for all, whatever they name."""
-    return default if default == "noop" else task.policy.executor or default
+    """The executor of a task in a run with this default; one that runs nothing is for all, whatever they name."""
+    return default if default in DRY else task.policy.executor or default
 
 
 def _will_start(plan: Plan, selected: Sequence[int]) -> bool:

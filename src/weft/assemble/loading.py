@@ -14,12 +14,14 @@ from typing import Any, Final
 
 from weft import __version__
 from weft.errors import Problem, StoreError
+from weft.formats.function_sources import changed_sources
 from weft.formats.snapshot import restore
 from weft.spec.plan import Plan
 from weft.store.archive import SqliteArchive
 from weft.store.database import path_of
 
 KEY_BYTES: Final = 16
+PYTHON: Final = ".py"
 LARGEST_BYTES: Final = 1 << 30  # a plan may not be larger (dialects.md 1.2)
 
 
@@ -58,6 +60,8 @@ def _key(paths: Sequence[str], how: Mapping[str, Any]) -> str | None:
     digest = blake2b(digest_size=KEY_BYTES)
     digest.update(repr((__version__, os.getcwd(), sorted(how.items()))).encode("utf-8", "surrogateescape"))
     for path in paths:
+        if path.endswith(PYTHON):
+            return None  # what a module defines depends on all that it imports
         try:
             if not os.path.isfile(path) or os.path.getsize(path) > LARGEST_BYTES:
                 return None
@@ -81,7 +85,10 @@ def _recorded(state: str, key: str) -> ReadPlan | None:
             return None
         snapshot, warnings = found
         told = tuple(Problem(**record) for record in json.loads(warnings))
-        return ReadPlan(restore(snapshot), told, key, snapshot)
+        plan = restore(snapshot)
+        if next(changed_sources(plan.root, plan.graph.tasks), None) is not None:
+            return None  # what functions take was read from there
+        return ReadPlan(plan, told, key, snapshot)
     except (StoreError, ValueError):
         return (
             None  # only a short cut: the documents say the same, and a store that is unusable is told when it is opened

@@ -1,74 +1,28 @@
-"""Products that are not in memory: in the logs of this run, among its outputs, and in runs that were recorded."""
+"""Products that are not in memory: in the logs of this run, among its files, and in runs that were recorded."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from weft.files.inspector import FileInspector
-from weft.ports import AttemptRow
+from weft.files.examination import PRODUCTS
+from weft.files.fingerprints import outputs_of
+from weft.files.inspector import FileInspector, History
+from weft.ports import OpenRun, ResultRow
+from weft.runtime.products import Products
 from weft.scheduling.keys import WHOLE
 from weft.scheduling.outcomes import LogRegion
 from weft.spec.plan import Plan
+from weft.spec.slots import text_of
+from weft.spec.tasks import Task
 from weft.store.archive import SqliteArchive
-from weft.store.database import path_of
-from weft.store.history import product_text
-from weft.store.logs import LogGoneError, LogReader
-
-
-class RecordedProducts:
-    """Products of recorded runs, as text. What a run says of a task is read once."""
-
-    def __init__(self, folder: str):
-        self._folder = folder
-        self._places: dict[str, Mapping[str, int]] = {}
-        self._made: dict[tuple[str, str], Mapping[str, AttemptRow]] = {}
-
-    def text(self, run: str, name: str, item: str = "") -> str | None:
-        """What a task, or its instance of an item, handed on in a run; None when it did not, or its output is gone."""
-        if (run, name) not in self._made:
-            with SqliteArchive(self._folder) as archive:
-                task = self._place(archive, run, name)
-                self._made[run, name] = {} if task is None else _last_good(archive, run, task)
-        row = self._made[run, name].get(item)
-        if row is None:
-            return None
-        if row.product is not None:
-            return row.product
-        if not row.stdout.file:
-            return ""
-        try:
-            output = LogReader(self._folder, run).read(row.stdout)
-        except LogGoneError:
-            return None
-        return output.decode("utf-8", "replace").removesuffix("\n")
-
-    def last_items(self, plan: Plan, task: int) -> tuple[str, tuple[str, ...]] | None:
-        """(run, items) of a mapped task, from the newest run of the plan in which it was ok; None when there is none."""
-        name = plan.graph.tasks[task].name
-        if not os.path.exists(path_of(self._folder)):
-            return None
-        with SqliteArchive(self._folder) as archive:
-            for row in reversed(archive.runs(plan.key)):
-                place = self._place(archive, row.run, name)
-                items = () if place is None else archive.items(row.run, place).get(place, ())
-                if items and all(state == "ok" for _, state, _ in items):
-                    return row.run, tuple(item for item, _, _ in items)
-        return None
-
-    def _place(self, archive: SqliteArchive, run: str, name: str) -> int | None:
-        if run not in self._places:
-            self._places[run] = {row.name: row.task for row in archive.tasks(run)}
-        return self._places[run].get(name)
-
-
-def _last_good(archive: SqliteArchive, run: str, task: int) -> Mapping[str, AttemptRow]:
-    """The last good attempt by item; "" for a task that is not mapped."""
-    items = [item for item, _, _ in archive.items(run, task).get(task, ())]
-    found = [row for row in archive.attempts(run, task) if row.state == "ok" and row.key.instance < len(items)]
-    return {"" if row.key.instance == WHOLE else items[row.key.instance]: row for row in found}
+from weft.store.logs import LogReader
+from weft.store.products import RecordedProducts
+from weft.values import encoding, plain
+from weft.values.files import ROOM
 
 
 class StoredProducts:
@@ -81,9 +35,14 @@ class StoredProducts:
         self._is_durable = is_durable
         self._logs = LogReader(folder, run)
         self._recorded = RecordedProducts(folder)
-        self._unselected: dict[int, tuple[str, tuple[str, ...]]] = {}
+        self._unselected: dict[int, str] = {}
         self._recalled: dict[tuple[int, int], str | None] = {}
         self.inspector: FileInspector | None = None
+
+    @property
+    def products(self) -> str:
+        """See `ProductFiles`."""
+        return os.path.join(self._folder, PRODUCTS)
 
     def read(self, region: LogRegion) -> bytes:
         """See `ProductFiles`."""
@@ -97,11 +56,41 @@ class StoredProducts:
         if self._is_durable:
             _sync(os.path.join(self._folder, "logs", self._run, region.file))
 
+    def sync_product(self, text: str) -> None:
+        """See `ProductFiles`."""
+        reference = encoding.parse(text)
+        if reference is None or reference.inline is not None:
+            return
+        path = encoding.path_of(self.products, reference)
+        if not os.path.exists(path):
+            raise LookupError(f"{path} is not there")
+        if self._is_durable:
+            encoding.sync(self.products, text)
+
     def sync_outputs(self, task: int, instance: int) -> None:
         """See `ProductFiles`."""
         if self._is_durable:
             for path in self.outputs(task, instance):
                 _sync(os.path.join(self._plan.root, path))
+
+    def remove_product(self, text: str) -> None:
+        """See `ProductFiles`. Only of those that are kept while they are needed: others may be another run's as well."""
+        reference = encoding.parse(text)
+        if reference is not None and reference.room:
+            try:
+                os.unlink(encoding.path_of(self.products, reference))
+            except FileNotFoundError:
+                pass  # removed before by a run of which this one is the continuation
+
+    @property
+    def room(self) -> str:
+        """Folder of products that are kept only while this run needs them (`cache: memory`)."""
+        return os.path.join(self.products, ROOM + self._run)
+
+    def forget_passing(self) -> None:
+        """The run is over and will not be taken up again: what it kept only while it needed it goes."""
+        if os.path.isdir(self.room):
+            shutil.rmtree(self.room, ignore_errors=True)  # what stays is cleared by `weft cache gc`
 
     def outputs(self, task: int, instance: int = WHOLE) -> Sequence[str]:
         """See `ProductFiles`."""
@@ -110,10 +99,11 @@ class StoredProducts:
 
     def items_of_unselected(self, task: int) -> tuple[str, ...]:
         """The items of a mapped task that takes no part, as the run had them whose products stand in."""
-        found = self._recorded.last_items(self._plan, task)
-        if found is not None:
-            self._unselected[task] = found
-        return () if found is None else found[1]
+        found = self._recorded.last_items(self._plan.key, self._plan.graph.tasks[task].name)
+        if found is None:
+            return ()
+        self._unselected[task], items = found
+        return items
 
     def recall(self, task: int, instance: int) -> str | None:
         """See `ProductFiles`. Each is looked up once."""
@@ -123,52 +113,237 @@ class StoredProducts:
 
     def _look_up(self, task: int, instance: int) -> str | None:
         assert self.inspector is not None
-        name = self._plan.graph.tasks[task].name
+        given = self._plan.graph.tasks[task]
         if task in self._unselected:
-            run, items = self._unselected[task]
-            return self._recorded.text(run, name, items[instance])
-        item = "" if instance == WHOLE else self.inspector.items(task)[instance]
-        row = self.inspector.recorded(task, item)
+            return self._recorded.text(self._unselected[task], given.name, instance)
         # Not of the newest run in which it was ok: that may have had other inputs than what stands in now.
-        text = self._recorded.text(row.run, name, item) if row is not None and row.run != self._run else None
+        row = self.inspector.recorded(task, instance)
+        item = None if instance == WHOLE else self.inspector.item(task, instance)
+        text = None
+        if row is not None and (row.held is not None or row.run != self._run):
+            text = _text_of_result(self._recorded, given, row, item)
         if text is None and instance == WHOLE:
-            text = product_text(self._folder, self._plan.key, name, before=self._run)
+            text = self._recorded.last(self._plan.key, self._plan.family, given.name, before=self._run)
         return text
+
+
+def _text_of_result(recorded: RecordedProducts, task: Task, row: ResultRow, item: str | None) -> str | None:
+    """What finished work handed on. item: of an instance."""
+    if row.held is not None:
+        product = task.policy.product
+        is_output = product is not None and product.source == "stdout"
+        return str(json.loads(row.held.text)) if is_output else row.held.text
+    return recorded.text(row.run, task.name) if item is None else recorded.of_item(row.run, task.name, item)
 
 
 def has_product(folder: str, plan: Plan, task: int) -> bool:
     """Whether some recorded run has a product of the task at hand."""
     given = plan.graph.tasks[task]
+    recorded = RecordedProducts(folder)
     if given.policy.foreach is not None:
-        return RecordedProducts(folder).last_items(plan, task) is not None
-    return product_text(folder, plan.key, given.name) is not None
+        return recorded.last_items(plan.key, given.name) is not None
+    return recorded.last(plan.key, plan.family, given.name) is not None
+
+
+def last_outputs(folder: str, plan: Plan, task: int) -> Sequence[str]:
+    """The paths that a task has made, if it ever ran; as they are written for a mapped one that never did."""
+    given = plan.graph.tasks[task]
+    foreach = given.policy.foreach
+    if foreach is None or not given.outputs:
+        return outputs_of(plan, given)
+    if foreach.values is not None:
+        items = tuple(map(text_of, foreach.values))
+    else:
+        found = RecordedProducts(folder).last_items(plan.key, given.name)
+        if found is None:
+            return given.outputs
+        items = found[1]
+    return [path for paths in _outputs_with(folder, plan, task, items) for path in paths]
+
+
+def _outputs_with(folder: str, plan: Plan, task: int, items: Sequence[str]) -> Sequence[Sequence[str]]:
+    inspector = FileInspector(plan, folder, History(dict, dict), "")
+    try:
+        return inspector.outputs_with(task, items)
+    finally:
+        inspector.close()
+
+
+def lost_makers(folder: str, plan: Plan, opened: OpenRun, again: Collection[int]) -> set[int]:
+    """Resume: tasks that ended well and whose product is gone though a task that is to run needs it. They run again, too.
+
+    So it is with what is kept only while it is needed, and with what was damaged and set aside. again: tasks that will run.
+    """
+    products = os.path.join(folder, PRODUCTS)
+    tasks, index = plan.graph.tasks, plan.graph.index
+    done = {row.task for row in opened.tasks if row.state == "ok"} - set(again)
+    texts: dict[int, list[str]] = {}
+    for row in opened.attempts:
+        product = tasks[row.key.task].policy.product
+        if row.state == "ok" and row.product is not None and product is not None and product.source == "return":
+            texts.setdefault(row.key.task, []).append(row.product)
+    lost: set[int] = set()
+    waiting = [row.task for row in opened.tasks if row.task not in done]
+    while waiting:
+        task = tasks[waiting.pop()]
+        foreach = task.policy.foreach
+        names = [edge.name for edge in task.dependencies if edge.bind is not None]
+        names += [foreach.stream] if foreach is not None and foreach.stream is not None else []
+        for maker in {index[name] for name in names} & done - lost:
+            if any(_is_gone(products, text) for text in texts.get(maker, ())):
+                lost.add(maker)
+                waiting.append(maker)
+    return lost
+
+
+def _is_gone(products: str, text: str) -> bool:
+    reference = encoding.parse(text)
+    if reference is None or reference.inline is not None:
+        return False
+    return not os.path.exists(encoding.path_of(products, reference))
+
+
+# --- of a run that was recorded ----------------------------------------------------------------------------------------
+
+
+class RunProducts:
+    """What the tasks of one recorded run handed on, or what stood in for them. Raises LookupError when there is nothing."""
+
+    def __init__(self, state: str, run: str, plan: Plan):
+        self.run = run
+        self._state = state
+        self._plan = plan
+        self._recorded = RecordedProducts(state)
+        self._results: dict[tuple[str, str], ResultRow] | None = None
+        self._items: dict[int, list[str]] = {}
+
+    @property
+    def folder(self) -> str:
+        """Where product files lie."""
+        return os.path.join(self._state, PRODUCTS)
+
+    def instances(self, task: int) -> Sequence[str]:
+        """Items of a mapped task."""
+        if task not in self._items:
+            with SqliteArchive(self._state) as archive:
+                self._items[task] = [item for item, _, _ in archive.items(self.run, task).get(task, ())]
+        return self._items[task]
+
+    def outputs(self, task: int, instance: int = WHOLE) -> str | list[str]:
+        """Files as a product, as a follower receives them: the one path of a task or instance, else a list."""
+        given = self._plan.graph.tasks[task]
+        if given.policy.foreach is None:
+            paths = list(outputs_of(self._plan, given))
+            return paths[0] if len(paths) == 1 else paths
+        by_instance = _outputs_with(self._state, self._plan, task, self.instances(task))
+        if instance == WHOLE:
+            return [path for paths in by_instance for path in paths]
+        return by_instance[instance][0] if len(by_instance[instance]) == 1 else list(by_instance[instance])
+
+    def text(self, task: int, instance: int = WHOLE) -> str:
+        """Its text: as `weft.values` wrote it, JSON, or captured output."""
+        given = self._plan.graph.tasks[task]
+        text = self._recorded.text(self.run, given.name, instance)
+        if text is None:
+            row = self._stood_in(task, instance)
+            item = None if instance == WHOLE else self.instances(task)[instance]
+            text = None if row is None else _text_of_result(self._recorded, given, row, item)
+        if text is None:
+            raise LookupError(f"task {given.name!r} has made no product in run {self.run[:12]}")
+        if given.policy.product is not None and given.policy.product.source == "return":
+            self._refuse_passed(given.name, text)
+        return text
+
+    def value(self, task: int, instance: int = WHOLE) -> Any:
+        """The value. Raises ValueError when it is damaged."""
+        given = self._plan.graph.tasks[task]
+        product = given.policy.product
+        text = self.text(task, instance)
+        if product is not None and product.source != "return":
+            return text if product.source == "stdout" else plain.value_of(text)
+        return encoding.decode(text, self.folder)
+
+    def _refuse_passed(self, name: str, text: str) -> None:
+        """What was kept only while it was needed is gone for good. Raises LookupError."""
+        reference = encoding.parse(text)
+        if reference is None or not reference.room or os.path.exists(encoding.path_of(self.folder, reference)):
+            return
+        raise LookupError(
+            f"the product of {name!r} is gone: it was kept only while run {self.run[:12]} needed it (cache: memory)"
+        )
+
+    def _stood_in(self, task: int, instance: int) -> ResultRow | None:
+        """The finished work that stood in for a task or instance of the run."""
+        given = self._plan.graph.tasks[task]
+        if self._results is None:
+            with SqliteArchive(self._state) as archive:
+                self._results = dict(archive.results(self._plan.results_key))
+                fingerprints = [row.fingerprint for row in archive.tasks(self.run) if row.fingerprint is not None]
+                for row in archive.by_fingerprint(fingerprints, self._plan.results_key).values():
+                    self._results[row.name, row.instance] = row
+        name = ""
+        if instance != WHOLE:
+            foreach = given.policy.foreach
+            is_fed = foreach is not None and foreach.stream is not None
+            name = f"#{self._digest_of_item(task, instance)}" if is_fed else self.instances(task)[instance]
+        return self._results.get((given.name, name))
+
+    def _digest_of_item(self, task: int, instance: int) -> str:
+        foreach = self._plan.graph.tasks[task].policy.foreach
+        assert foreach is not None and foreach.stream is not None
+        maker = self._plan.graph.index[foreach.stream]
+        made = Products(self._plan, _Recalled(self))
+        if self._plan.graph.tasks[maker].policy.foreach is not None:
+            made.take_items(maker, self.instances(maker))
+            return made.digest(maker, instance) or ""
+        items = made.items(maker) or ()
+        return items[instance].digest if instance < len(items) else ""
+
+
+class _Recalled:
+    """A recorded run as the `ProductFiles` of `runtime.products`: everything is recalled, nothing is made."""
+
+    def __init__(self, run: RunProducts):
+        self._run = run
+
+    @property
+    def products(self) -> str:
+        return self._run.folder
+
+    def recall(self, task: int, instance: int) -> str | None:
+        return self._run.text(task, instance)
+
+    def read(self, region: LogRegion) -> bytes:
+        raise LookupError(region.file)
+
+    def outputs(self, task: int, instance: int = WHOLE) -> Sequence[str]:  # noqa: ARG002
+        return ()
+
+    def sync(self, region: LogRegion) -> None: ...
+
+    def sync_product(self, text: str) -> None: ...
+
+    def sync_outputs(self, task: int, instance: int) -> None: ...
+
+    def remove_product(self, text: str) -> None: ...
 
 
 def read_product(state: str, run: str, plan: Plan, task: str) -> Any:
-    """What a task handed on in a run, or what stood in for it; of a mapped task a list, in item order. Raises LookupError."""
+    """What a task handed on in a run, or what stood in for it; of a mapped task a list, in item order.
+
+    Raises LookupError, ValueError (damaged, or its class is not to be had), OSError.
+    """
     index = plan.graph.index[task]
     given = plan.graph.tasks[index]
     source = given.policy.product.source if given.policy.product is not None else None
     if source is None:
         raise LookupError(f"task {task!r} has no product")
+    recorded = RunProducts(state, run, plan)
     if source == "outputs":
-        return given.outputs[0] if len(given.outputs) == 1 else list(given.outputs)
-    recorded = RecordedProducts(state)
-    with SqliteArchive(state) as archive:
-        items = [item for item, _, _ in archive.items(run, index).get(index, ())]
-        by_item = {item: row.run for (name, item), row in archive.results(plan.key).items() if name == task}
-        fingerprint = next((row.fingerprint for row in archive.tasks(run) if row.task == index), None)
-        if fingerprint is not None:
-            by_item |= {row.instance: row.run for row in archive.by_fingerprint([fingerprint], plan.key).values()}
-    values = []
-    for item in items if given.policy.foreach is not None else [""]:
-        text = recorded.text(run, task, item)
-        if text is None and item in by_item:
-            text = recorded.text(by_item[item], task, item)
-        if text is None:
-            raise LookupError(f"task {task!r} has made no product in run {run[:12]}")
-        values.append(text if source == "stdout" else json.loads(text))
-    return values if given.policy.foreach is not None else values[0]
+        return recorded.outputs(index)
+    if given.policy.foreach is None:
+        return recorded.value(index)
+    return [recorded.value(index, instance) for instance in range(len(recorded.instances(index)))]
 
 
 def _sync(path: str) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from weft.assemble.run_settings import RunSettings, check_supported, state_folder
-from weft.assemble.selecting import select_tasks
+from weft.assemble.run_settings import SIMULATED, RunSettings, check_supported, state_folder
+from weft.assemble.selecting import check_left_out, select_tasks
+from weft.assemble.waiting import as_begun, waiting
 from weft.errors import UsageError, hint_nearest
 from weft.formats.snapshot import restore
 from weft.ports import RunRow, TaskRow
-from weft.scheduling.freshness import CACHED, NEVER_CACHED, NOT_CACHEABLE
+from weft.scheduling.freshness import CACHED, why_not_cached
 from weft.scheduling.outcomes import INTERRUPTED
 from weft.scheduling.reasons import Reason
 from weft.spec.plan import Plan
@@ -73,12 +74,13 @@ def archive(state: str) -> SqliteArchive:
 
 
 def preview(plan: Plan, settings: RunSettings) -> Mapping[str, PlannedTask]:
-    """What a run would do now, by task name in plan order; starts nothing and writes nothing."""
+    """What a run would do now, by task name in plan order; starts nothing and writes nothing. Raises what a run would."""
     from weft.assemble.session import planning_inspector
 
     selected = select_tasks(plan, settings)
-    check_supported(plan, settings)
+    check_supported(plan, settings, selected, is_preview=True)
     folder = state_folder(plan.root, settings)
+    check_left_out(plan, selected, folder)
     inspector = planning_inspector(plan, folder if os.path.exists(path_of(folder)) else None, settings)
     try:
         forecasts = inspector.preview(selected, settings.force)
@@ -119,19 +121,26 @@ def unsatisfiable(plan: Plan, selected: Sequence[int], settings: RunSettings) ->
     for command in commands:
         if isinstance(command, SettleTask) and (command.cause or "").startswith(UNSATISFIABLE):
             found[command.task] = (command.cause or "").removeprefix(UNSATISFIABLE)
-    return sorted(found.items())
+    tasks = plan.graph.tasks  # what is simulated asks for hosts of its own
+    return sorted((task, name) for task, name in found.items() if tasks[task].policy.executor != SIMULATED)
 
 
 def explain(state: str, run: str | None, task: str) -> Explanation:
     """Why a task of a recorded run (None: the last) ran, was cached, waits or failed. Raises UsageError, StoreError."""
     with SqliteArchive(state) as archive:
         row = archive.find(run or "last")
-        found = _task_of(archive, row, task)
-        history = tuple(episodes(archive, row.plan_key, task))
+        (found,) = as_begun(archive, row, [_task_of(archive, row, task)])
+        # What a run recorded of a task that has not ended lags behind what its rows of attempts tell.
+        history = tuple(
+            episode._replace(state=found.state) if episode.run == row.run else episode
+            for episode in episodes(archive, row.plan_key, task)
+        )
         reasons = list(archive.reasons(row.run, found.task))
         plan = restore(archive.snapshot(row.run))
         states = {other.name: other for other in archive.tasks(row.run)}
-    reasons += _end_reasons(found, plan, states)
+        if found.state == "pending":
+            reasons += waiting(archive, row, plan.graph[found.name], states)
+    reasons += _end_reasons(found, states)
     if not reasons and found.state in ("ok", "running"):
         reasons.append(_usual_reason(found, plan))
     blocked = found.state in ("skipped", "cancelled") and not found.attempts
@@ -157,22 +166,11 @@ def _usual_reason(found: TaskRow, plan: Plan) -> Reason:
     """Why a task ran or was cached of which the run noted nothing in particular."""
     if found.cause == "cached":
         return CACHED
-    task = plan.graph.tasks[plan.graph.index[found.name]]
-    if task.policy.cache == "never":
-        return NEVER_CACHED
-    return Reason("not_looked", "results of earlier runs were not asked for") if task.is_cacheable else NOT_CACHEABLE
+    return why_not_cached(plan.graph[found.name])
 
 
-def _end_reasons(found: TaskRow, plan: Plan, states: Mapping[str, TaskRow]) -> list[Reason]:
-    """What the recorded state itself says: what it waits for, why it was skipped, how it failed."""
-    if found.state == "pending":
-        task = plan.graph.tasks[plan.graph.index[found.name]]
-        waits = [
-            name.name for name in task.dependencies if (row := states.get(name.name)) is not None and row.state != "ok"
-        ]
-        return [Reason("waits", f"waits for {name}, which is {states[name].state}", name) for name in waits] or [
-            Reason("ready", "everything that it depends on is ok; it had not started")
-        ]
+def _end_reasons(found: TaskRow, states: Mapping[str, TaskRow]) -> list[Reason]:
+    """What the recorded end itself says: why it was skipped, how it failed."""
     cause = found.cause
     if cause is None:
         return []

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from weft.errors import PlanError, Problem, UsageError, hint_nearest
 from weft.settings import STATE_FOLDER
 from weft.spec.plan import Plan
+from weft.spec.tasks import STDIN, Task
 
-EXECUTORS: Final = ("local", "noop")
-LATER_EXECUTORS: Final = ("slurm", "dask", "simulated")
-STDIN: Final = "stdin"  # a dependency bound to it streams into the standard input (design.md 16)
+SIMULATED: Final = "simulated"  # of what records the work of another system: it is never executed (dialects.md 6)
+EXECUTORS: Final = ("local", "noop", SIMULATED)
+LATER_EXECUTORS: Final = ("slurm", "dask")
+DRY: Final = ("noop", SIMULATED)
+"""Executors that run nothing: amounts are never short, and all tasks go to them, whatever they name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,31 +51,74 @@ def state_folder(root: str, settings: RunSettings) -> str:
     return os.path.abspath(settings.state) if settings.state else os.path.join(root, STATE_FOLDER)
 
 
-def check_supported(plan: Plan, settings: RunSettings) -> list[str]:
+def check_supported(
+    plan: Plan, settings: RunSettings, selected: Sequence[int] | None = None, *, is_preview: bool = False
+) -> list[str]:
     """Whether this version can do what the plan and the settings ask for; what it will leave undone, as remarks.
 
-    Raises UsageError, PlanError for what would run wrongly.
+    Raises UsageError, PlanError for what would run wrongly. selected: tasks that take part, None for all. is_preview: nothing
+    is to be started.
     """
+    tasks = plan.graph.tasks if selected is None else [plan.graph.tasks[index] for index in selected]
+    if not is_preview:
+        _refuse_recorded_work(tasks, settings)
     if settings.executor is not None:
         text = _executor_problem(settings.executor)
         if text is not None:
             raise UsageError(text, _executor_hint(settings.executor), code="executor")
     problems: list[Problem] = []
-    noting = 0
-    for task in plan.graph.tasks:
+    for task in tasks:
         policy = task.policy
-        noting += bool(policy.notes)
-        if policy.executor is not None and (text := _executor_problem(policy.executor)) is not None:
+        if policy.executor not in (None, SIMULATED) and (text := _executor_problem(policy.executor)) is not None:
             problems.append(Problem("executor", f"task {task.name!r}: {text}", hint=_executor_hint(policy.executor)))
-        streams = policy.product is not None and policy.product.stream
-        if streams or any(edge.each or edge.bind == STDIN for edge in task.dependencies):
-            text = f"task {task.name!r} makes or takes a stream; streams are not in this version"
+        if (text := _input_problem(plan, task)) is not None:
             problems.append(Problem("stream", text, hint="hand the whole product on by `as`, or a file by `outputs`"))
     if problems:
         raise PlanError(problems)
-    if not noting:
+    return _simulation_remarks(tasks, settings)
+
+
+def _refuse_recorded_work(tasks: Sequence[Task], settings: RunSettings) -> None:
+    """What another system ran is simulated or nothing: its commands hold scripts and paths of foreign hosts."""
+    recorded = [task.name for task in tasks if task.policy.executor == SIMULATED]
+    if not recorded or settings.executor in (None, SIMULATED):
+        return
+    more = f" and {len(recorded) - 1} more" if len(recorded) > 1 else ""
+    message = f"task {recorded[0]!r}{more} can only be simulated: what another system ran is never executed"
+    hint = f"leave --executor {settings.executor} away, or see weft simulate"
+    raise PlanError([Problem("policy.refused", message, hint=hint)])
+
+
+def choose_executor(plan: Plan, settings: RunSettings, selected: Sequence[int]) -> RunSettings:
+    """The settings with the executor that a plan asks for as a whole: what was only recorded is simulated."""
+    tasks = plan.graph.tasks
+    if settings.executor is None and selected and all(tasks[index].policy.executor == SIMULATED for index in selected):
+        return replace(settings, executor=SIMULATED)
+    return settings
+
+
+def _simulation_remarks(tasks: Sequence[Task], settings: RunSettings) -> list[str]:
+    simulated = sum(settings.executor == SIMULATED or task.policy.executor == SIMULATED for task in tasks)
+    if not simulated:
         return []
-    return [f"notes are not sent by this version: {noting} task{'s name' if noting > 1 else ' names'} some"]
+    what = "no task is" if simulated == len(tasks) else f"{simulated} of {len(tasks)} tasks are not"
+    return [f"{what} really run (executor simulated): each counts as ok at once, with its duration as its time"]
+
+
+def _input_problem(plan: Plan, task: Task) -> str | None:
+    """Why a program cannot read what it is to read."""
+    stdin = task.stdin
+    if stdin is None:
+        return None
+    maker = plan.graph.tasks[plan.graph.index[stdin.name]]
+    product = maker.policy.product
+    if stdin.each or stdin.gather or maker.policy.foreach is not None:
+        return f"task {task.name!r} reads one stream of bytes as stdin; it cannot take {stdin.name!r} item by item"
+    if sum(edge.bind == STDIN for edge in task.dependencies) > 1:
+        return f"task {task.name!r} has one stdin; only one dependency can be bound to it"
+    if product is not None and product.source == "outputs" and len(maker.outputs) != 1:
+        return f"task {task.name!r} reads one file as stdin; {stdin.name!r} has {len(maker.outputs)} outputs"
+    return None
 
 
 def _executor_problem(name: str) -> str | None:

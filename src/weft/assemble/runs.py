@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from weft.assemble.executors import Executors, executor_name
 from weft.assemble.loading import ReadPlan
-from weft.assemble.run_settings import RunSettings, check_supported, state_folder
-from weft.assemble.selecting import select_tasks
+from weft.assemble.run_settings import RunSettings, check_supported, choose_executor, state_folder
+from weft.assemble.selecting import check_left_out, select_tasks
 from weft.errors import OwnedError, UsageError, hint_nearest
 from weft.executors.living import living_attempts
 from weft.executors.receipts import begun_after
@@ -21,15 +22,19 @@ from weft.formats.snapshot import restore, snapshot
 from weft.ports import AttemptRow, NewRun, Observer, OpenRun, RunEnding, RunRow, TaskRow
 from weft.runtime.clock import SystemClock, SystemWaiter
 from weft.runtime.recovery import OPEN_STATES, PlanChange, compare, end_changed, recover, reopen, unfinished
-from weft.runtime.selection import check_unselected
 from weft.scheduling.events import CancelRequested, Event, Interrupted
 from weft.scheduling.outcomes import INTERRUPTED
+from weft.spec.notes import withhold
 from weft.spec.plan import Plan
 from weft.store.archive import SqliteArchive
 from weft.store.database import behind
 from weft.store.ledger import SqliteLedger
 from weft.store.ownership import boot_id
 from weft.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from weft.assemble.noting import ReadyNote
+    from weft.assemble.session import Session
 
 REOPENED = declare("resume.reopened", "the run is owned anew, nothing of it was read into a scheduler")
 REPLANNED = declare("resume.replanned", "the present plan is recorded")
@@ -42,10 +47,12 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer], origin
     Raises PlanError, UsageError, StoreError, OwnedError before anything starts; StoreError when the state is lost later.
     """
     arm_from(os.environ)
-    remarks = check_supported(plan, settings)
     folder = state_folder(plan.root, settings)
     selected = select_tasks(plan, settings)
-    check_unselected(plan, selected, lambda task: _has_product(folder, plan, task))
+    remarks = check_supported(plan, settings, selected)
+    settings = choose_executor(plan, settings, selected)
+    check_left_out(plan, selected, folder)
+    notes = _ready_notes(plan, selected, settings)
     store = SqliteStore(folder, settings.durability, told=lambda text: _remark(observers, text))
     try:
         _refuse_live_attempts(store, plan.key)
@@ -64,7 +71,12 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer], origin
             selected,
         )
         ledger = store.open_run(new)
-        if origin is not None and origin.key is not None and origin.snapshot is None:
+        if (
+            origin is not None
+            and origin.key is not None
+            and origin.snapshot is None
+            and all(withhold(note) is note for note in plan.notes.values())  # else only the documents have them
+        ):
             ledger.keep_plan(origin.key, origin.warnings_text())
         with ExitStack() as opened:
             opened.callback(ledger.close)
@@ -76,7 +88,7 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer], origin
             session = opened.enter_context(Session(store, ledger, plan, selected, settings, new.run, executors))
             for text in remarks:
                 _remark(observers, text)
-            return session.run(observers)
+            return session.run(_with_notes(plan, notes, observers, session, opened))
     finally:
         store.close()
 
@@ -146,6 +158,7 @@ def _take_up(
     requests: Sequence[Event] = (),
 ) -> RunEnding:
     """Recovery, steps 1 to 9 of reliability.md section 3."""
+    from weft.assemble.products import lost_makers
     from weft.assemble.session import Session
 
     arm_from(os.environ)
@@ -153,9 +166,13 @@ def _take_up(
     with SqliteArchive(folder) as archive:
         row = archive.find(run or "last")
         recorded = restore(archive.snapshot(row.run))
+        names = [task.name for task in archive.tasks(row.run)] if row.tasks < len(recorded.graph) else None
     present = plan if plan is not None else reload(row, recorded)
     settings = replace(settings, executor=settings.executor or row.settings.get("executor"))
-    remarks = check_supported(present, settings)
+    remarks = check_supported(present, settings, None if names is None else _indexes(present, names))
+    # Of all that take part: which of them are taken up is known only once the run is owned.
+    taking_part = range(len(present.graph)) if names is None else _indexes(present, names)
+    notes = _ready_notes(present, taking_part, settings, is_lenient=bool(requests))  # giving up must not fail for notes
     store = SqliteStore(folder, settings.durability, told=lambda text: _remark(observers, text))
     try:
         _refuse_live_attempts(store, row.plan_key, but=row.run)
@@ -178,6 +195,13 @@ def _take_up(
             opened = ledger.opened()
             hit(REPLANNED)
             again = choose_again(opened.tasks, present) & set(selected)
+            lost = lost_makers(store.folder, present, opened, again) & set(selected)
+            for task in sorted(lost):
+                _remark(
+                    observers,
+                    f"{present.graph.tasks[task].name} runs again: its product is gone, and is needed once more",
+                )
+            again |= lost
             reopened = reopen(opened, again)
             ledger.record(reopened, {})
             ledger.commit()
@@ -189,7 +213,7 @@ def _take_up(
                 opened, executors.by_name, executors.default, plan=present, redo=again, rescaled=rescaled
             )
             session.restore(opened)
-            return session.run(observers, recovered, requests)
+            return session.run(_with_notes(present, notes, observers, session, held), recovered, requests)
     finally:
         store.close()
 
@@ -198,9 +222,12 @@ def reload(row: RunRow, recorded: Plan) -> Plan:
     """The present plan of a run: its own documents with its own options, or what was recorded when it came from no file."""
     told = row.settings
     paths = [*told.get("paths", ()), *told.get("inputs", ())]
-    if not paths or "-" in paths:
+    if "-" in paths or (not paths and not recorded.family):
         return recorded
-    from weft.assemble.python_plans import load_python
+    from weft.assemble.python_plans import load_python, refresh
+
+    if not paths:  # of a registry that was invoked in Python
+        return refresh(recorded)
     from weft.formats.load import load
 
     return load(
@@ -221,10 +248,15 @@ def reload(row: RunRow, recorded: Plan) -> Plan:
 
 def _selected_now(opened: OpenRun, recorded: Plan, present: Plan) -> tuple[int, ...]:
     """The recorded selection in terms of the present plan; tasks that are new take part when everything did."""
-    index = present.graph.index
     if len(opened.tasks) == len(recorded.graph):
         return tuple(range(len(present.graph)))
-    return tuple(sorted(index[row.name] for row in opened.tasks if row.name in index))
+    return _indexes(present, (row.name for row in opened.tasks))
+
+
+def _indexes(plan: Plan, names: Iterable[str]) -> tuple[int, ...]:
+    """Of those that the plan has, in plan order."""
+    index = plan.graph.index
+    return tuple(sorted(index[name] for name in names if name in index))
 
 
 def _end_stale(executors: Executors, ledger: SqliteLedger, opened: OpenRun, recorded: Plan, change: PlanChange) -> None:
@@ -254,10 +286,25 @@ def _replan(ledger: SqliteLedger, recorded: Plan, present: Plan, selected: Seque
     ledger.replan(snapshot(present), [task.name for task in present.graph.tasks], selected, moved)
 
 
-def _has_product(folder: str, plan: Plan, task: int) -> bool:
-    from weft.assemble.products import has_product  # rarely needed, and long to load
+def _ready_notes(
+    plan: Plan, selected: Sequence[int], settings: RunSettings, *, is_lenient: bool = False
+) -> Mapping[str, ReadyNote]:
+    if not plan.notes:
+        return {}
+    from weft.assemble.noting import prepare_notes
 
-    return has_product(folder, plan, task)
+    return prepare_notes(plan, selected, settings, is_lenient=is_lenient)
+
+
+def _with_notes(
+    plan: Plan, notes: Mapping[str, ReadyNote], observers: Sequence[Observer], session: Session, opened: ExitStack
+) -> Sequence[Observer]:
+    """The observers, and before them what sends notes if there are any."""
+    if not notes:
+        return observers
+    from weft.assemble.notifying import Notifying
+
+    return (opened.enter_context(Notifying(plan, notes, observers, session.interrupts)),)
 
 
 def _refuse_live_attempts(store: SqliteStore, plan_key: str, but: str | None = None) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from weft.assemble.executors import Executors
 from weft.assemble.products import StoredProducts
-from weft.assemble.run_settings import RunSettings
+from weft.assemble.run_settings import DRY, RunSettings
+from weft.assemble.streaming import RunStreams
 from weft.files.inspector import FileInspector, History
 from weft.ports import FileRow, Observer, OpenRun, ResultRow, RunEnding, RunOpening
 from weft.runtime.bindings import Binder
@@ -65,8 +66,11 @@ class Session:
             opened.callback(self._requests.close)
             self._preparation = Preparation(plan, _make_installer(plan, store.folder))
             opened.callback(self._preparation.close)
-            files = StoredProducts(plan, store.folder, run, is_durable=settings.durability == "power")
-            self._products = Products(plan, files)
+            self._files = files = StoredProducts(plan, store.folder, run, is_durable=settings.durability == "power")
+            streaming = RunStreams(plan, selected, store.folder, run)
+            self._streams, self._feeds = streaming.streams, streaming.feeds
+            self._products = streaming.products = Products(plan, files, self._streams)
+            opened.callback(self._products.close)
             self._inspector = FileInspector(
                 plan,
                 store.folder,
@@ -103,8 +107,11 @@ class Session:
         orders = OrderWriter(
             self._plan,
             self._run,
-            bound=Binder(self._plan, self._products, self._inspector).bind,
+            bound=Binder(self._plan, self._products, self._inspector, self._feeds).bind,
             interpreter=self._preparation.interpreter,
+            products=self._files.products,
+            passing=self._files.room,
+            is_durable=settings.durability == "power",
         )
         parts = Parts(
             ledger=self._ledger,
@@ -119,23 +126,34 @@ class Session:
             interrupts=self._interrupts,
             requests=self._requests,
             observers=observers,
+            streams=self._streams,
         )
         engine = Engine(scheduler, parts, timeout=settings.timeout)
         opening = RunOpening(
             self._run, self._plan, self._selected, recovered.done, self._folder, capacity.amounts, engine.gauge
         )
         self._interrupts.install()
-        return engine.run(opening, [*requests, capacity], recovered)
+        ending = engine.run(opening, [*requests, capacity], recovered)
+        if ending.state == "ok":  # else it may be taken up again
+            self._files.forget_passing()
+        return ending
+
+    def interrupts(self) -> int:
+        """How often the run was interrupted so far."""
+        return self._interrupts.level
 
     def restore(self, opened: OpenRun) -> None:
         """Resume: items that were taken and products that were made."""
         for task, items in opened.items.items():
             self._inspector.recover_items(task, [item for item, _, _ in items])
         self._products.restore(opened)
+        if self._streams is not None:
+            self._streams.restore(opened)
 
     def _may_queue_ahead(self) -> bool:
         """Starts that wait for an environment are held back here, so the order in a lane would not be the executor's."""
-        return self._executors.default != "noop" and not needs_installing(self._plan)
+        in_file_order = self._plan.order == "file"  # what becomes ready meanwhile may come first
+        return self._executors.default not in DRY and not in_file_order and not needs_installing(self._plan)
 
     def _read_inbox(self) -> Sequence[Event]:
         events: list[Event] = []
@@ -152,13 +170,13 @@ class Session:
                 case "limit":
                     events.append(LimitChanged(str(payload["name"]), payload.get("units")))
                 case "stop":
-                    self._interrupts.interrupt(2, 130)
+                    self._interrupts.interrupt(2, 130, "interrupted on request")
         return events
 
 
 def capacity_of(settings: RunSettings, folder: str) -> CapacityChanged:
     """Host figures, with what `-j` and `--resources` say (design.md 6, 16). folder: whose disk counts."""
-    if settings.executor == "noop":
+    if settings.executor in DRY:
         return CapacityChanged(dict(settings.resources), settings.jobs)
     from weft.trackers.host import HostTracker
 
@@ -178,8 +196,8 @@ def scheduler_options(settings: RunSettings) -> SchedulerOptions:
         use_cache=settings.use_cache,
         force=settings.force,
         wait_seconds=settings.wait,
-        unlimited=settings.executor == "noop",
-        queue_ahead=settings.executor != "noop",
+        unlimited=settings.executor in DRY,
+        queue_ahead=settings.executor not in DRY,
         queues=queue_limits(settings.queues),
     )
 

@@ -20,9 +20,10 @@ from weft.errors import UsageError
 def command(ctx: click.Context, out: str | None, relocatable: bool) -> int:
     """Write PLANs as one native document: canonical and self-contained; compiling it again gives the same bytes."""
     from weft.formats.compile import compile_plan
+    from weft.formats.function_sources import with_digests
 
     session = Session(ctx)
-    data = compile_plan(session.load().plan, relocatable=relocatable)
+    data = compile_plan(with_digests(session.load().plan), relocatable=relocatable)
     if out is None:
         session.write(data)
         return 0

@@ -19,6 +19,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "validate": "Check plans and list every mistake.",
     "compile": "Write a plan in its canonical form.",
     "graph": "Draw or export the graph of a plan.",
+    "simulate": "Say what a run would take on other hosts; run nothing.",
     "status": "Show how a run stands, task by task.",
     "show": "Show one task of a run: what it is and its attempts.",
     "logs": "Print what a task wrote.",
@@ -34,7 +35,7 @@ COMMANDS: Final[Mapping[str, str]] = {
 }
 """Commands in the order of `weft --help`, with the line that it shows: so that help imports none of them."""
 
-LATER: Final = frozenset({"workflow", "task", "report", "ui", "watch", "simulate"})
+LATER: Final = frozenset({"workflow", "task", "report", "ui", "watch"})
 
 COLLECTED_AFTER: Final = 50_000
 """New objects between two collections: loading code makes many, as runs do, and hardly ever a cycle of them."""

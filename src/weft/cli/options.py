@@ -125,7 +125,7 @@ selection = _all(
 capacity = _all(
     setting("-j/--jobs", "jobs", "Most attempts at once; also the budget of cores.", metavar="N"),
     setting("--resources", "resources", "Capacities, as cores=4,memory=8G,license=2.", metavar="NAME=AMOUNT,..."),
-    setting("--executor", "executor", "local, or noop to try a graph out.", metavar="NAME"),
+    setting("--executor", "executor", "local; noop or simulated to try a graph out.", metavar="NAME"),
 )
 
 running = _all(

@@ -21,8 +21,9 @@ def command(ctx: click.Context, run: str | None) -> int:
     What still runs from before is taken over; what is done is not done again.
     """
     from weft import assemble
+    from weft.cli.output.records import plan_title
 
     session = Session(ctx)
     row = session.find(session.archive(), run)
     settings = session.run_settings(state=session.state())
-    return watch(session, row.plan_name or row.plan_key, lambda seen: assemble.resume(row.run, None, settings, seen))
+    return watch(session, plan_title(row), lambda seen: assemble.resume(row.run, None, settings, seen))

@@ -23,6 +23,7 @@ def command(ctx: click.Context, words: tuple[str, ...], failed: bool) -> int:
     Without TASKs: all that failed or was cancelled, and what was skipped behind it; with --failed only what failed.
     """
     from weft import assemble
+    from weft.cli.output.records import plan_title
 
     session = Session(ctx)
     archive = session.archive()
@@ -31,5 +32,5 @@ def command(ctx: click.Context, words: tuple[str, ...], failed: bool) -> int:
         raise UsageError("tasks and --failed do not go together", "leave one of them away")
     session.check_tasks(archive, row, names)
     settings = session.run_settings(state=session.state())
-    title = row.plan_name or row.plan_key
+    title = plan_title(row)
     return watch(session, title, lambda seen: assemble.retry(row.run, None, names or None, failed, settings, seen))

@@ -6,8 +6,8 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -20,11 +20,14 @@ from weft.settings import STATE_FOLDER, Settings, read, without_credentials
 if TYPE_CHECKING:
     from weft.assemble import ReadPlan, RunSettings
     from weft.formats.link import Advise
-    from weft.formats.load import Loaded
+    from weft.formats.load import Loaded, PythonPlan, PythonRequest
     from weft.ports import RunRow, TaskRow
     from weft.store.archive import SqliteArchive
 
 COLLECTED_AFTER = 50_000  # new objects between two collections: a run makes many, and hardly ever a cycle of them
+
+
+SELECTION: Final = ("select", "exclude", "until", "start_from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Documents:
     strict: bool
     shell_eval: bool
     replacements: tuple[tuple[str, str], ...] = ()
+    selection: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def recorded(self) -> dict[str, Any]:
         """What a run keeps of it, so that `weft resume` reads the same documents again."""
@@ -53,11 +57,32 @@ class Documents:
             "strict": self.strict,
             "shell_eval": self.shell_eval,
             "replacements": [[name, os.path.abspath(path)] for name, path in self.replacements],
+            "folder": os.getcwd(),
+            "selection": {name: list(texts) for name, texts in self.selection.items() if texts},
         }
 
 
 def _absolute(path: str) -> str:
+    if ".py:" in path and not os.path.exists(path):  # of a registry in a file
+        file, _, name = path.rpartition(":")
+        return f"{os.path.abspath(file)}:{name}"
     return os.path.abspath(path) if os.path.exists(path) else path
+
+
+def _has_python(paths: Sequence[str]) -> bool:
+    """Whether a module is among them: what is selected of it decides which options it must be given."""
+    modules = [path for path in paths if not path.endswith((".json", ".yaml", ".yml", ".toml", "-"))]
+    if not modules:
+        return False
+    from weft.formats.detect import is_python  # late: nearly all plans are documents
+
+    return any(is_python(path, os.getcwd()) for path in modules)
+
+
+def _load_python(request: PythonRequest) -> PythonPlan:
+    from weft.assemble.python_plans import load_python  # late: few plans are Python
+
+    return load_python(request)
 
 
 class Session:
@@ -136,6 +161,7 @@ class Session:
             self.settings["strict"],
             self.settings["shell_eval"],
             tuple(map(_split_replacement, given(ctx, "replacements") or ())),
+            {name: tuple(given(ctx, name) or ()) for name in SELECTION} if _has_python(paths) else {},
         )
 
     def read_for_run(self, documents: Documents) -> ReadPlan:
@@ -180,6 +206,8 @@ class Session:
             shell_eval=documents.shell_eval,
             replacements=documents.replacements,
             as_json=documents.inputs,
+            python=_load_python,
+            selection=documents.selection,
             stdin=sys.stdin.buffer.read,
             advise=advise,
         )
@@ -191,7 +219,7 @@ class Session:
         from weft.assemble import RunSettings
 
         settings, ctx = self.settings, self._ctx
-        chosen = {name: tuple(given(ctx, name) or ()) for name in ("select", "exclude", "until", "start_from")}
+        chosen = {name: tuple(given(ctx, name) or ()) for name in SELECTION}
         return RunSettings(
             jobs=settings["jobs"],
             resources=settings["resources"],
@@ -314,8 +342,9 @@ def _settings_folder(ctx: click.Context) -> str:
         return str(root)
     paths: tuple[str, ...] = (*(given(ctx, "plans") or ()), *(given(ctx, "inputs") or ()))
     for path in paths:
-        if os.path.isfile(path):
-            return os.path.dirname(os.path.abspath(path))
+        file = path.rpartition(":")[0] if ".py:" in path and not os.path.exists(path) else path
+        if os.path.isfile(file):
+            return os.path.dirname(os.path.abspath(file))
     return os.getcwd()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,7 +12,12 @@ from weft.cli import options
 from weft.cli.session import Session
 from weft.errors import UsageError
 from weft.ports import AttemptRow, TaskRow
+from weft.scheduling.keys import WHOLE
 from weft.spec.plan import Plan
+from weft.spec.tasks import Task
+
+if TYPE_CHECKING:
+    from weft.assemble.products import RunProducts
 
 
 @click.command("show", cls=options.RunCommand)
@@ -66,20 +73,82 @@ def _write_product(
         why = "declares none" if source is None else f"did not end well in run {run[:12]}"
         raise UsageError(f"task {task.name!r} has no product: it {why}", "weft logs shows what it printed")
     if source == "outputs":
-        session.give(list(task.outputs))
-    elif made is not None and (task.policy.foreach is None or instance is not None):
-        if made.product is not None:
-            session.write(made.product)
-        else:  # as it lies in the log: output may be no text
-            session.write(LogReader(session.state(), run).read(region_of(made, "stdout")).removesuffix(b"\n"))
+        place = WHOLE if instance is None else instance
+        session.give(assemble.RunProducts(session.state(), run, plan).outputs(row.task, place))
+    elif source == "return":
+        _write_value(session, run, plan, task, row.task, instance)
+    elif made is not None and made.product is None and (task.policy.foreach is None or instance is not None):
+        # As it lies in the log: output may be no text.
+        session.write(LogReader(session.state(), run).read(region_of(made, "stdout")).removesuffix(b"\n"))
     else:
+        recorded = assemble.RunProducts(session.state(), run, plan)
         try:
-            value = assemble.read_product(session.state(), run, plan, task.name)
+            texts = _texts(recorded, task, row.task, instance)
         except LookupError as error:
             raise UsageError(str(error.args[0]), "weft logs shows what it printed") from error
-        if instance is not None:
-            value = value[instance]
-        if source == "stdout" and isinstance(value, str):
-            session.write(value)
+        if task.policy.foreach is None or instance is not None:
+            session.write(texts[0])
         else:
-            session.give(value)
+            session.write((json.dumps(texts) if source == "stdout" else f"[{', '.join(texts)}]") + "\n")
+
+
+def _texts(recorded: RunProducts, task: Task, index: int, instance: int | None) -> list[str]:
+    """The texts of a task's product; of a mapped task those of all instances, or of one."""
+    if task.policy.foreach is None:
+        return [recorded.text(index)]
+    places = range(len(recorded.instances(index))) if instance is None else (instance,)
+    return [recorded.text(index, place) for place in places]
+
+
+def _write_value(session: Session, run: str, plan: Plan, task: Task, index: int, instance: int | None) -> None:
+    """What a function handed on: JSON for plain data, else the bytes as they are kept. Raises UsageError."""
+    from weft import assemble
+    from weft.values import encoding
+    from weft.values.encoding import DamagedError, MissingError
+
+    recorded = assemble.RunProducts(session.state(), run, plan)
+    try:
+        texts = _texts(recorded, task, index, instance)
+        references = [encoding.parse(text) for text in texts]
+        is_list = task.policy.foreach is not None and instance is None
+        if is_list or references[0] is None or references[0].format in ("json", "items"):
+            plain = [_plain(recorded, task, text) for text in texts]
+            session.write((f"[{', '.join(plain)}]" if is_list else plain[0]) + "\n")
+            return
+        data = bytes(encoding.data_of(texts[0], recorded.folder))
+    except (MissingError, DamagedError) as error:
+        raise UsageError(f"the product of {task.name!r} cannot be read: {error}{encoding.remedy(error)}") from error
+    except LookupError as error:
+        raise UsageError(str(error.args[0]), "weft logs shows what it printed") from error
+    form, size = references[0].format, len(data)
+    if form != "bytes" and session.out.is_terminal:
+        raise _no_text(task, form, size)
+    session.write(data)
+
+
+def _plain(recorded: RunProducts, task: Task, text: str) -> str:
+    """The JSON of a text that is plain data. Raises UsageError for any other."""
+    from weft.values import encoding
+    from weft.values.items import ItemReader
+
+    reference = encoding.parse(text)
+    if reference is None or reference.format == "json":
+        return encoding.json_of(text, recorded.folder)
+    if reference.format == "items":
+        with ItemReader(encoding.path_of(recorded.folder, reference), recorded.folder, reference) as items:
+            return f"[{', '.join(_plain(recorded, task, items.text(place)) for place in range(items.count))}]"
+    raise _no_text(task, reference.format, reference.size)
+
+
+def _no_text(task: Task, form: str, size: int) -> UsageError:
+    """What is said instead of writing bytes that are no text."""
+    from weft.units import show_bytes
+
+    of_type = task.policy.product.type if task.policy.product is not None else "any"
+    typed = "" if of_type == "any" else f", of type {of_type}"
+    kind = {"pickle": "a pickled Python value", "numpy": "an array (.npy)", "arrow": "a table (Arrow)"}
+    what = kind.get(form, form)
+    return UsageError(
+        f"the product of {task.name!r} is no text: {what}, {show_bytes(size)}{typed}",
+        f"in Python it is run[{task.name!r}].product; the bytes go to a file with > FILE",
+    )

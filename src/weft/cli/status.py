@@ -17,6 +17,7 @@ from weft.cli.session import Session
 @click.pass_context
 def command(ctx: click.Context, run: str | None) -> int:
     """Show how RUN stands, task by task (default: the last run). RUN: an id, its beginning, last, or -2 for the one before."""
+    from weft import assemble
     from weft.cli.output.records import status
     from weft.cli.output.texts import status_text
 
@@ -24,6 +25,8 @@ def command(ctx: click.Context, run: str | None) -> int:
     archive = session.archive()
     row = session.find(archive, run)
     rows = archive.tasks(row.run)
+    if row.state == "running":
+        rows = assemble.as_begun(archive, row, rows)
     if session.wants_json:
         session.give(status(row, rows, time.time()))
         return 0

@@ -49,7 +49,7 @@ def _advice(session: Session, plan: Plan) -> Iterator[Advice]:
     from weft.formats.link import Advice
 
     settings = session.run_settings()
-    if settings.executor == "noop":
+    if settings.executor in ("noop", "simulated"):
         return
     tasks = plan.graph.tasks
     for lack in outlook(plan, assemble.state_folder(plan.root, settings)):

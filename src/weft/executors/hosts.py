@@ -12,11 +12,11 @@ import os
 import secrets
 import select
 import socket
-import struct
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from weft.executors.doorstep import Doorstep
 from weft.executors.link import SUPERVISOR, Place
 from weft.executors.supervisor.receipts import ReceiptReader
 from weft.executors.supervisor.wire import WireOrder, message, take_messages
@@ -24,7 +24,6 @@ from weft.ports import Code, Order
 from weft.scheduling.outcomes import LOST, SETUP
 
 HOST_SNIPPETS = 256  # threads of one host; the next snippet opens another
-CREDENTIALS = struct.Struct("3i")
 
 Fact = list[Any]
 Tell = Callable[[Fact], None]
@@ -60,10 +59,8 @@ class HostPool:
         self._order = order
         self._tell = tell
         self._hosts: dict[int, Host] = {}  # by nonce
-        self._strangers: dict[int, tuple[socket.socket, bytearray]] = {}
-        self._by_descriptor: dict[int, Host] = {}
+        self._doorstep = Doorstep(place.run_folder, "hosts.sock", bell, take_messages)
         self._held: list[Order] = []  # wait for the end of a host that their task's last attempt may still act in
-        self._server: socket.socket | None = None
         self._made = 0
         self.offsets: dict[str, int] = {}
         self.remarks: list[str] = []
@@ -100,7 +97,7 @@ class HostPool:
         return self._open(order, key, own)
 
     def _open(self, order: Order, key: tuple[Any, ...], environment: Mapping[str, str]) -> Host:
-        self._listen()
+        self._doorstep.open()
         folder = f"{self._place.run_folder}/receipts"
         self._made += 1
         while os.path.lexists(f"{folder}/host-{self._made}.log"):
@@ -150,25 +147,6 @@ class HostPool:
 
     # --- talk ----------------------------------------------------------------------------------------------------------
 
-    def _listen(self) -> None:
-        if self._server is not None:
-            return
-        folder = os.open(self._place.run_folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            try:
-                os.unlink("hosts.sock", dir_fd=folder)
-            except FileNotFoundError:
-                pass
-            server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            server.bind(f"/proc/self/fd/{folder}/hosts.sock")
-            os.chmod("hosts.sock", 0o600, dir_fd=folder)
-        finally:
-            os.close(folder)
-        server.listen(64)
-        server.setblocking(False)
-        self._server = server
-        self._bell.register(server, select.EPOLLIN)
-
     def _send(self, host: Host, value: Any) -> None:
         host.outward += message(value)
         self._push(host)
@@ -187,49 +165,21 @@ class HostPool:
 
     def turn(self) -> None:
         """Hear the hosts, tell what has happened."""
-        if self._server is not None:
-            self._accept()
-        for descriptor, (connection, buffer) in list(self._strangers.items()):
-            self._recognise(descriptor, connection, buffer)
+        for greeting, connection in self._doorstep.arrivals():
+            self._welcome(greeting, connection)
         for host in list(self._hosts.values()):
             if host.connection is not None:
                 self._push(host)
                 self._drain(host)
             self._read(host)
 
-    def _accept(self) -> None:
-        assert self._server is not None
-        while True:
-            try:
-                connection, _ = self._server.accept()
-            except BlockingIOError:
-                return
-            asked = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
-            if CREDENTIALS.unpack(asked)[1] != os.geteuid():
-                connection.close()
-                continue
-            connection.setblocking(False)
-            self._strangers[connection.fileno()] = (connection, bytearray())
-            self._bell.register(connection, select.EPOLLIN)
-
-    def _recognise(self, descriptor: int, connection: socket.socket, buffer: bytearray) -> None:
-        try:
-            data = connection.recv(4096)
-            buffer += data
-            said = take_messages(buffer)
-        except BlockingIOError:
+    def _welcome(self, greeting: Any, connection: socket.socket) -> None:
+        host = self._hosts.get(int(greeting.get("host", -1))) if isinstance(greeting, dict) else None
+        if host is None:
+            self._doorstep.dismiss(connection)
             return
-        except (OSError, ValueError):
-            data, said = b"", []
-        host = self._hosts.get(int(said[0].get("host", -1))) if said and isinstance(said[0], dict) else None
-        if host is None and (said or not data):
-            self._bell.unregister(connection)
-            connection.close()
-            del self._strangers[descriptor]
-        elif host is not None:
-            del self._strangers[descriptor]
-            host.connection = connection
-            self._push(host)
+        host.connection = connection
+        self._push(host)
 
     def _drain(self, host: Host) -> None:
         assert host.connection is not None
@@ -324,7 +274,7 @@ class HostPool:
 
     def adopt(self, nonce: int, reader: ReceiptReader, in_flight: Mapping[int, tuple[int, int]]) -> None:
         """A host of an earlier engine lives: it ends what it has begun, and gets nothing new."""
-        self._listen()
+        self._doorstep.open()
         host = Host(nonce, os.path.basename(reader.path).removesuffix(".log"), None, reader.path)
         host.reader = reader
         host.in_flight = dict(in_flight)
@@ -343,15 +293,7 @@ class HostPool:
         """Let go: hosts end by themselves when they are done."""
         for host in list(self._hosts.values()):
             self._forget(host)
-        for connection, _ in self._strangers.values():
-            connection.close()
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-            try:
-                os.unlink(f"{self._place.run_folder}/hosts.sock")
-            except FileNotFoundError:
-                pass
+        self._doorstep.close()
 
 
 def wire_variables(order: Order) -> list[tuple[str, str, str]]:

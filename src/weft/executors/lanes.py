@@ -1,55 +1,88 @@
-"""Ahead orders of lanes whose attempts do not all belong to the supervisor: it cannot see the ends of snippets, so we
+"""Ahead orders of lanes whose attempts do not all belong to the supervisor: it cannot see the ends of snippets and calls, so we
 hold the order.
 
-The rule is that of `StartAttempt.ahead`: each end of a live attempt starts the oldest waiting one of its lane.
+The rule is that of `StartAttempt.ahead`: each end of an attempt lets a waiting one of its lane start. A lane has as many
+*slots* as the scheduler believes: an order that is not ahead brings one, an end takes one away once nothing is ahead. What
+lives *uses* slots: a process or snippet one, a worker one for all the calls it has before it, since they begin one after the
+other. So slots can be vacant while calls ride on a worker's; if they are taken back, they start on those.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 
 
+class Lane:
+    """slots, used: see above. ahead: orders beyond the slots. waiting: nonces of those that may start, oldest first."""
+
+    __slots__ = ("ahead", "slots", "used", "waiting")
+
+    def __init__(self, slots: int, waiting: Iterable[int]):
+        self.slots = slots
+        self.used = slots
+        self.waiting: dict[int, None] = dict.fromkeys(waiting)  # for the order of its keys
+        self.ahead = len(self.waiting)
+
+
 class MixedLanes:
-    """Who waits in which mixed lane, by nonce."""
+    """The lanes that are ours, by number."""
 
     def __init__(self) -> None:
-        self._live: dict[int, int] = {}
-        self._waiting: dict[int, deque[int]] = {}
+        self._lanes: dict[int, Lane] = {}
 
     def __contains__(self, lane: int) -> bool:
-        return lane in self._live
+        return lane in self._lanes
 
     def mix(self, lane: int, live: int, waiting: Iterable[int]) -> None:
         """From now on `lane` is ours; what is there already: live attempts, and those that wait, oldest first."""
-        self._live[lane] = live
-        self._waiting[lane] = deque(waiting)
+        self._lanes[lane] = Lane(live, waiting)
 
     def admit(self, lane: int, nonce: int, ahead: bool) -> bool:
         """Whether a new order starts now; else it waits. One that waits for nobody would wait for ever, and starts."""
-        if ahead and self._live[lane]:
-            self._waiting[lane].append(nonce)
+        found = self._lanes[lane]
+        if ahead and found.slots:
+            found.ahead += 1
+            found.waiting[nonce] = None
             return False
-        self._live[lane] += 1
+        found.slots += 1
+        found.used += 1
         return True
 
-    def end(self, lane: int) -> int | None:
-        """A live attempt has ended: who starts now."""
-        self._live[lane] -= 1
-        if not self._waiting[lane]:
+    def count_end(self, lane: int) -> None:
+        """An attempt has ended, whatever it was: what is ahead inherits its slot."""
+        found = self._lanes[lane]
+        if found.ahead:
+            found.ahead -= 1
+        else:
+            found.slots -= 1
+
+    def vacate(self, lane: int) -> None:
+        """One slot is used no longer."""
+        self._lanes[lane].used -= 1
+
+    def next(self, lane: int) -> int | None:
+        """Who starts now, if a slot is vacant and somebody waits."""
+        found = self._lanes[lane]
+        if found.used >= found.slots or not found.waiting:
             return None
-        self._live[lane] += 1
-        return self._waiting[lane].popleft()
+        nonce = next(iter(found.waiting))
+        del found.waiting[nonce]
+        found.used += 1
+        return nonce
+
+    def ride(self, lane: int, nonce: int) -> None:
+        """One that waits goes to a worker, behind the calls that it has."""
+        self._lanes[lane].waiting.pop(nonce, None)
+
+    def put_back(self, lane: int, nonces: Iterable[int]) -> None:
+        """These wait again, before all others."""
+        found = self._lanes[lane]
+        found.waiting = {**dict.fromkeys(nonces), **found.waiting}
 
     def withdraw(self, lane: int, nonce: int) -> bool:
         """Take one that waits back; False when it does not wait here."""
-        waiting = self._waiting.get(lane, ())
-        if nonce not in waiting:
+        found = self._lanes.get(lane)
+        if found is None or nonce not in found.waiting:
             return False
-        self._waiting[lane].remove(nonce)
+        del found.waiting[nonce]
         return True
-
-    def clear(self) -> None:
-        """Nothing lives and nobody waits."""
-        self._live.clear()
-        self._waiting.clear()

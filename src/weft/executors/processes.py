@@ -15,14 +15,37 @@ from typing import Any, Literal
 
 from weft.errors import BackendError, OwnedError
 from weft.executors import link
+from weft.executors.adoption import adopt_hosts, adopt_workers
 from weft.executors.hosts import HostPool, wire_variables
+from weft.executors.inputs import end_input, stdin_of
 from weft.executors.lanes import MixedLanes
-from weft.executors.receipts import OutputReader, Past, began, finished, lost_fact, read_past, remark
-from weft.executors.singles import is_single, with_result, write_request
+from weft.executors.opened import Kind, OpenAttempt, kind_of
+from weft.executors.pool import WorkerPool
+from weft.executors.receipts import (
+    OutputReader,
+    Past,
+    began,
+    done,
+    finished,
+    lost_fact,
+    read_past,
+    remark,
+    stream_report,
+)
+from weft.executors.singles import has_streams, is_single, with_result, write_request
 from weft.executors.supervisor.receipts import ReceiptReader
 from weft.executors.supervisor.wire import WireOrder
+from weft.executors.suspects import Suspects
 from weft.executors.sweep import sweep
-from weft.ports import Began, Code, Order, Process, Remark, Report, Reports
+from weft.ports import (
+    Began,
+    Order,
+    Process,
+    Remark,
+    Report,
+    Reports,
+    StreamReport,
+)
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import LOST, SETUP
 
@@ -34,26 +57,6 @@ PARTING_SECONDS = 2.0  # from the end of its connection until a dying supervisor
 NO_LANE = -(1 << 62)  # of adopted attempts: what was ahead of them is no longer known
 
 How = Literal["withdraw", "terminate", "kill"]
-
-
-Kind = Literal["process", "single", "thread"]
-
-
-class _Open:
-    """An attempt that was ordered and has not ended. has_begun: so that its loss counts. order: while we hold it back."""
-
-    __slots__ = ("has_begun", "is_ahead", "keeps", "key", "kind", "lane", "order")
-
-    def __init__(
-        self, key: AttemptKey, keeps: str | None, kind: Kind, lane: int, is_ahead: bool, has_begun: bool = False
-    ):
-        self.key = key
-        self.keeps = keeps
-        self.kind = kind
-        self.lane = lane
-        self.is_ahead = is_ahead
-        self.has_begun = has_begun
-        self.order: Order | None = None
 
 
 class ProcessExecutor:
@@ -85,19 +88,20 @@ class ProcessExecutor:
         self._reader_path = ""
         self._seen = 0
         self._stillborn = 0
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, OpenAttempt] = {}
         self._nonces: dict[AttemptKey, int] = {}
-        self._news: list[Report] = []
+        self._news: list[Report | StreamReport] = []
         self._offsets: dict[str, int] = {}
         self._output = OutputReader(self._place.log_folder)
         self._waiting: list[Any] | None = None  # messages kept back while the remains of a dead supervisor are ended
         self._sweeper: threading.Thread | None = None
         self._is_swept = False
-        self._suspects: set[tuple[int, int]] = set()  # tasks and instances that ran together when a supervisor died
+        self._suspects = Suspects()
         self._unkillable: list[str] = []
         self._memory_method = "unknown"
         self._mixed = MixedLanes()
         self._hosts = HostPool(self._place, run_token, self._bell, self._order_host, self._tell)
+        self._pool = WorkerPool(self._place, run_token, self._bell, self._base, self)
         self._nudge = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._bell.register(self._nudge, select.EPOLLIN)
 
@@ -114,18 +118,22 @@ class ProcessExecutor:
         self.prepare()
         frames: list[WireOrder] = []
         for order in orders:
-            kind = _kind(order)
-            attempt = self._open[order.nonce] = _Open(order.key, order.keeps, kind, order.lane, order.ahead)
+            kind = kind_of(order)
+            attempt = self._open[order.nonce] = OpenAttempt(order.key, order.keeps, kind, order.lane, order.ahead)
             self._nonces[order.key] = order.nonce
-            if kind == "thread" and order.lane not in self._mixed:
+            if kind in ("thread", "worker") and order.lane not in self._mixed:
                 self._mix(order.lane, order.nonce)
             if order.lane in self._mixed and not self._mixed.admit(order.lane, order.nonce, order.ahead):
-                attempt.order = order
+                if kind == "worker":
+                    self._pool.wait(order)
+                else:
+                    attempt.order = order
             else:
                 attempt.is_ahead = order.ahead and order.lane not in self._mixed
                 self._hand_over(order, attempt, frames)
         if frames:
             self._say({"orders": frames, "seen": self._seen})
+        self._pool.flush()
 
     def _mix(self, lane: int, newest: int) -> None:
         """A snippet has joined a lane of processes: from now on we keep its order, for the supervisor does not see all ends."""
@@ -136,26 +144,33 @@ class ProcessExecutor:
         self._mixed.mix(lane, len(members) - len(waiting), waiting)
 
     def _pass_on(self, lane: int) -> None:
-        """A live attempt of a mixed lane has ended: the oldest that waits starts."""
-        nonce = self._mixed.end(lane)
-        attempt = self._open.get(nonce) if nonce is not None else None
-        if nonce is None or attempt is None:
-            return
-        order, attempt.order, attempt.is_ahead = attempt.order, None, False
-        if order is None:
-            self._say({"start": [nonce]})  # the supervisor has it; no harm if it has started it already
-            return
-        frames: list[WireOrder] = []
-        self._hand_over(order, attempt, frames)
-        if frames:
-            self._say({"orders": frames, "seen": self._seen})
+        """Slots of a mixed lane may be vacant: the oldest that wait start."""
+        while (nonce := self._mixed.next(lane)) is not None:
+            attempt = self._open.get(nonce)
+            if attempt is None:
+                self._mixed.vacate(lane)
+                continue
+            order, attempt.order, attempt.is_ahead = attempt.order, None, False
+            if attempt.kind == "worker":
+                self._pool.start_waiting(nonce)
+            elif order is None:
+                self._say({"start": [nonce]})  # the supervisor has it; no harm if it has started it already
+            else:
+                frames: list[WireOrder] = []
+                self._hand_over(order, attempt, frames)
+                if frames:
+                    self._say({"orders": frames, "seen": self._seen})
 
-    def _hand_over(self, order: Order, attempt: _Open, frames: list[WireOrder]) -> None:
+    def _hand_over(self, order: Order, attempt: OpenAttempt, frames: list[WireOrder]) -> None:
         """To a host, or as a frame for the supervisor. What cannot travel there has failed its start."""
         try:
             if attempt.kind == "thread":
                 self._hosts.start(order)
+            elif attempt.kind == "worker":
+                self._pool.start(order)
             else:
+                if has_streams(order):
+                    self._pool.expect(order.nonce)
                 frames.append(self._wire(order, attempt.is_ahead))
         except (TypeError, ValueError, OSError) as problem:
             detail = f"its arguments cannot be handed over: {problem}"
@@ -172,6 +187,12 @@ class ProcessExecutor:
             attempt = self._open[nonce]
             if attempt.order is not None or (attempt.kind == "thread" and self._hosts.withdraw(nonce)):
                 self._withdraw(nonce, attempt, cause)
+            elif attempt.kind == "worker":
+                if self._pool.withdraw(nonce):
+                    self._mixed.withdraw(attempt.lane, nonce)
+                    self._withdraw(nonce, attempt, cause)
+                else:
+                    self._pool.stop(nonce, how, cause)
             elif attempt.kind != "thread":
                 nonces.append(nonce)
             elif how != "withdraw":
@@ -179,7 +200,7 @@ class ProcessExecutor:
         if nonces:
             self._say({"stop": nonces, "how": how, "cause": cause})
 
-    def _withdraw(self, nonce: int, attempt: _Open, cause: str) -> None:
+    def _withdraw(self, nonce: int, attempt: OpenAttempt, cause: str) -> None:
         if attempt.order is not None:
             self._mixed.withdraw(attempt.lane, nonce)
         self._tell(["ended", nonce, cause, None, None, False, None, ("", 0, 0), ("", 0, 0)])
@@ -194,10 +215,12 @@ class ProcessExecutor:
                 self._link.has_rung = False
                 self._read()
         self._hosts.turn()
-        self._news += [Remark(text) for text in self._hosts.remarks]
-        self._hosts.remarks.clear()
-        self._offsets.update(self._hosts.offsets)
-        self._hosts.offsets.clear()
+        self._pool.turn()
+        for part in (self._hosts, self._pool):
+            self._news += [Remark(text) for text in part.remarks]
+            part.remarks.clear()
+            self._offsets.update(part.offsets)
+            part.offsets.clear()
         self._take_nudge()
         if self._link is not None and not self._link.is_open:
             self._part()
@@ -246,6 +269,7 @@ class ProcessExecutor:
         if self._link is not None:
             self._link.close()
             self._hosts.close()
+            self._pool.close()
             if not self._link.bury(0.0 if self._open else FAREWELL_SECONDS):
                 self._link.leave()
             self._link = None
@@ -253,6 +277,7 @@ class ProcessExecutor:
             self._reader.close()
             self._reader = None
         self._hosts.close()
+        self._pool.close()
         self._output.close()
         if self._sweeper is not None:
             self._sweeper.join()
@@ -334,8 +359,10 @@ class ProcessExecutor:
         for sequence, fact in facts:
             kind = fact[0]
             if kind == "ended":
-                if not self._hosts.gone(fact):
+                if fact[1] in self._open:
                     self._tell(fact)
+                elif not self._hosts.gone(fact):
+                    self._pool.gone(fact)
             elif kind == "started":
                 self._tell(fact)
             elif kind == "starting":
@@ -359,13 +386,84 @@ class ProcessExecutor:
             return
         del self._open[nonce]
         del self._nonces[attempt.key]
-        if self._suspects and fact[2] != LOST:
-            self._suspects.discard(attempt.key[:2])
+        if fact[2] != LOST:
+            self._suspects.clear_of(attempt.key)
         if attempt.kind == "single":
+            self._pool.dismiss(nonce)
             fact = with_result(self._place, fact)
         self._news.append(finished(attempt.key, fact, attempt.keeps, self._output.product))
-        if attempt.lane in self._mixed and not attempt.is_ahead:
-            self._pass_on(attempt.lane)
+        if attempt.lane in self._mixed:
+            self._mixed.count_end(attempt.lane)
+            if not attempt.is_ahead and attempt.kind != "worker":
+                self.free_place(attempt.lane)
+
+    # --- what the pool asks of us --------------------------------------------------------------------------------------
+
+    def order_worker(self, order: WireOrder) -> None:
+        """See `pool.Owner`."""
+        self._say({"orders": [order], "seen": self._seen})
+
+    def stop_worker(self, nonce: int, how: str, cause: str) -> None:
+        """See `pool.Owner`."""
+        self._say({"stop": [nonce], "how": how, "cause": cause})
+
+    def watch_worker(self, nonce: int, cell: str, seconds: float) -> None:
+        """See `pool.Owner`."""
+        self._say({"watch": [nonce, cell, seconds]})
+
+    def tell(self, fact: list[Any]) -> None:
+        """See `pool.Owner`."""
+        self._tell(fact)
+
+    def tell_done(self, fact: list[Any]) -> None:
+        """See `pool.Owner`."""
+        nonce = fact[1]
+        attempt = self._open.pop(nonce, None)
+        if attempt is None:
+            return
+        key = attempt.key
+        del self._nonces[key]
+        if attempt.lane in self._mixed:
+            self._mixed.count_end(attempt.lane)
+        self._suspects.clear_of(key)
+        self._news += done(key, fact, attempt.has_begun)
+
+    def tell_stream(self, message: Any) -> None:
+        """See `pool.Owner`."""
+        attempt = self._open.get(message[1])
+        if attempt is not None:
+            self._news.append(stream_report(attempt.key, message))
+
+    def free_place(self, lane: int) -> None:
+        """See `pool.Owner`."""
+        if lane in self._mixed:
+            self._mixed.vacate(lane)
+            self._pass_on(lane)
+
+    def ride(self, lane: int, nonce: int) -> None:
+        """See `pool.Owner`."""
+        self._mixed.ride(lane, nonce)
+
+    def put_back(self, lane: int, nonces: list[int]) -> None:
+        """See `pool.Owner`."""
+        self._mixed.put_back(lane, nonces)
+        self._pass_on(lane)
+
+    # --- streams -------------------------------------------------------------------------------------------------------
+
+    def allow(self, nonce: int, items: int) -> None:
+        """See `ports.StreamExecutor`."""
+        self._pool.say(nonce, ("allow", nonce, items))
+
+    def announce(self, nonce: int, bind: str, items: int, state: str, path: str = "") -> None:
+        """See `ports.StreamExecutor`."""
+        self._pool.say(nonce, ("announce", nonce, bind, items, state, path))
+
+    def end_input(self, nonce: int, length: int) -> None:
+        """See `ports.StreamExecutor`."""
+        end_input(self._place, nonce, length)
+
+    # --- the supervisor, continued -------------------------------------------------------------------------------------
 
     def _order_host(self, order: WireOrder) -> None:
         self._say({"orders": [order], "seen": self._seen})
@@ -422,8 +520,13 @@ class ProcessExecutor:
         self._name_unkillable(self._unkillable)
         held = self._hosts.clear()
         kept = {frame[0] for value in waiting if "orders" in value for frame in value["orders"]}
+        lanes = self._pool.clear(kept)
         kept |= {order.nonce for order in held}
-        lost = [nonce for nonce, attempt in self._open.items() if nonce not in kept and attempt.order is None]
+        lost = [
+            nonce
+            for nonce, attempt in self._open.items()
+            if nonce not in kept and attempt.order is None and not self._pool.holds(nonce)
+        ]
         if lost:
             self._news.append(Remark("the supervisor died; what it had started was ended"))
         self._seen = 0
@@ -431,27 +534,11 @@ class ProcessExecutor:
             self._say({**value, "seen": 0} if "orders" in value else value)
         for order in held:
             self._hosts.start(order)
-        for fact in self._blame(lost):
+        for fact in self._suspects.blame(lost, self._open):
             self._tell(fact)
-
-    def _blame(self, lost: Sequence[int]) -> list[list[Any]]:
-        """The ends of attempts that went with their supervisor. Who ran beside an earlier suspect is not charged.
-
-        Suspects run one at a time from now on, so a task that ends its supervisor is soon found, and its neighbours go on.
-        """
-        begun = [nonce for nonce in lost if self._open[nonce].has_begun]
-        suspected = [nonce for nonce in begun if self._open[nonce].key[:2] in self._suspects]
-        blamed = frozenset(suspected or begun)
-        if len(begun) > 1:
-            self._suspects |= {self._open[nonce].key[:2] for nonce in begun}
-        facts = []
-        for nonce in lost:
-            attempt = self._open[nonce]
-            fact = lost_fact(nonce, attempt.has_begun, nonce in blamed)
-            if attempt.kind == "thread" and len(begun) > 1:
-                fact += [None, True]  # in a process of its own the next time
-            facts.append(fact)
-        return facts
+        for lane in lanes:
+            self.free_place(lane)
+        self._pool.flush()
 
     def _name_unkillable(self, names: Sequence[str]) -> None:
         if names:
@@ -461,34 +548,26 @@ class ProcessExecutor:
         self, wanted: Mapping[int, AttemptKey], live: set[int], past: Past
     ) -> dict[AttemptKey, Began | None]:
         living: dict[AttemptKey, Began | None] = {}
-        hosted = self._adopt_hosts(wanted, live, past)
+        hosted = adopt_hosts(self._hosts, wanted, live, past)
+        called = adopt_workers(self._pool, wanted, live, past)
         for nonce, key in wanted.items():
             started, ended = past.started.get(nonce), past.ended.get(nonce)
-            kind: Kind = "thread" if nonce in hosted else "single" if is_single(self._place, nonce) else "process"
-            if ended is None and started is not None and (nonce in live or nonce in hosted):
+            kind: Kind = "process"
+            if nonce in hosted:
+                kind = "thread"
+            elif nonce in called:
+                kind, started = "worker", called[nonce]
+            elif is_single(self._place, nonce):
+                kind = "single"
+            if ended is None and started is not None and (nonce in live or nonce in hosted or nonce in called):
                 living[key] = began(key, started)
-            attempt = self._open[nonce] = _Open(
+            attempt = self._open[nonce] = OpenAttempt(
                 key, None, kind, NO_LANE, False, started is not None or nonce in past.starting
             )
             self._nonces[key] = nonce
             if key not in living:
                 self._tell(ended or lost_fact(nonce, attempt.has_begun))
         return living
-
-    def _adopt_hosts(self, wanted: Mapping[int, AttemptKey], live: set[int], past: Past) -> set[int]:
-        """Snippets of an earlier engine that are in flight in hosts that live."""
-        hosted: set[int] = set()
-        for name, reader in list(past.readers.items()):
-            nonce = reader.header.get("host")
-            if nonce not in live:
-                continue
-            mine = {}
-            for begun in past.by_file.get(name, ()):
-                if begun in wanted and begun not in past.ended:
-                    mine[begun] = (wanted[begun].task, wanted[begun].instance)
-            self._hosts.adopt(nonce, past.release(name), mine)
-            hosted |= mine.keys()
-        return hosted
 
     def _wire(self, order: Order, is_ahead: bool) -> WireOrder:
         launch = order.launch
@@ -507,12 +586,7 @@ class ProcessExecutor:
             order.niceness,
             order.lane,
             is_ahead,
-            order.key[:2] in self._suspects,
+            order.key in self._suspects,
+            stdin_of(self._place, order),
+            order.is_streamed,
         )
-
-
-def _kind(order: Order) -> Kind:
-    if isinstance(order.launch, Process):
-        return "process"
-    shares = isinstance(order.launch, Code) and order.isolation == "thread" and order.memory_bytes is None
-    return "thread" if shares else "single"

@@ -7,7 +7,8 @@ from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from weft.executors.supervisor.receipts import ReceiptReader
-from weft.ports import Began, Finished, Remark, Report
+from weft.executors.worker.outputs import EMPTY
+from weft.ports import Began, Finished, Remark, Report, StreamReport, Taken, Yielded
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import LOST, NO_OUTPUT, NO_USAGE, LogRegion, Outcome, Usage
 
@@ -42,6 +43,22 @@ def finished(
         bool(more[1]) if len(more) > 1 else False,
     )
     return Finished(key, nonce, outcome)
+
+
+def done(key: AttemptKey, fact: list[Any], has_begun: bool) -> list[Report | StreamReport]:
+    """From ["done", nonce, wall, seconds, cpu seconds, memory, product]: a call that ended well, and maybe its begin."""
+    _, nonce, wall, seconds, processor, memory, product = fact
+    usage = Usage(seconds, processor, memory)
+    end = Finished(key, nonce, Outcome(True, None, None, None, usage, NO_OUTPUT, NO_OUTPUT, product))
+    return [end] if has_begun else [Began(key, nonce, wall, None, NO_OUTPUT, NO_OUTPUT), end]
+
+
+def stream_report(key: AttemptKey, message: Any) -> StreamReport:
+    """From ("yielded", nonce, first, shown, digests, bytes) or ("taken", nonce, bind, position)."""
+    if message[0] == "taken":
+        return Taken(key, *message[1:])
+    _, nonce, first, shown, digests, size = message
+    return Yielded(key, nonce, first, tuple(shown), tuple(digests), size)
 
 
 class OutputReader:
@@ -91,7 +108,8 @@ class Past:
     """What receipts say of some attempts.
 
     started, ended: nonce -> fact. starting: nonces that may have begun.
-    by_file: nonces begun, by file. readers: at the ends of their files.
+    by_file: nonces begun, by file. readers: at the ends of their files. workers: the same of workers, ["started", …] and
+    ["ended", …] by their nonces.
     """
 
     def __init__(self) -> None:
@@ -100,6 +118,7 @@ class Past:
         self.starting: set[int] = set()
         self.by_file: dict[str, list[int]] = {}
         self.readers: dict[str, ReceiptReader] = {}
+        self.workers: dict[int, dict[str, list[Any]]] = {}
         self.remarks: list[Report] = []
 
     def release(self, name: str) -> ReceiptReader:
@@ -119,7 +138,18 @@ class Past:
         elif fact[0] == "starting":
             self.starting.add(fact[1])
         elif fact[0] == "ended":
-            self.ended.setdefault(fact[1], fact)
+            self.ended.setdefault(fact[1], fact[:11])
+            if len(fact) > 11:
+                self._take_begin(fact[1], fact[11])
+        elif fact[0] == "done":
+            _, nonce, wall, seconds, processor, memory, product = fact
+            usage = [seconds, processor, memory, 0]
+            self.ended.setdefault(nonce, ["ended", nonce, None, None, None, True, usage, EMPTY, EMPTY, product])
+            self._take_begin(nonce, wall)
+
+    def _take_begin(self, nonce: int, wall: float) -> None:
+        """Calls of workers say when they began only when they have ended."""
+        self.started.setdefault(nonce, ["started", nonce, None, 0, wall, "", ""])
 
 
 def begun_after(folder: str, run: str, offsets: Mapping[str, int], boot: str | None = None) -> set[int]:
@@ -130,9 +160,13 @@ def begun_after(folder: str, run: str, offsets: Mapping[str, int], boot: str | N
             continue
         reader = ReceiptReader(f"{folder}/{name}", run, offsets.get(name, 0))
         if boot is None or reader.header.get("boot") == boot:
-            is_host = "host" in reader.header
+            is_host, is_worker = "host" in reader.header, "worker" in reader.header
             for _, fact in reader.read()[0]:
-                if (fact[0] == "starting" and len(fact) == 2) or (fact[0] == "started" and is_host):
+                if (
+                    (fact[0] == "starting" and len(fact) == 2)
+                    or (fact[0] == "started" and is_host)
+                    or (fact[0] in ("done", "ended") and is_worker)
+                ):
                     found.add(fact[1])
         reader.close()
     return found
@@ -141,6 +175,7 @@ def begun_after(folder: str, run: str, offsets: Mapping[str, int], boot: str | N
 def read_past(folder: str, run: str, wanted: Container[int], offsets: Mapping[str, int]) -> Past:
     """All receipts of a run, as far as they concern the attempts `wanted`. offsets: what was counted already."""
     past = Past()
+    opened: list[tuple[str, ReceiptReader]] = []
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     for name in names:
         if not name.endswith(".log"):
@@ -150,14 +185,22 @@ def read_past(folder: str, run: str, wanted: Container[int], offsets: Mapping[st
             past.remarks.append(Remark(f"receipts file {folder}/{name} is left aside: {reader.refusal}"))
             reader.close()
             continue
+        opened.append((name, reader))
+        if "worker" in reader.header:
+            past.workers[reader.header["worker"]] = {}
+    for name, reader in opened:
         facts, damages = reader.read()
         past.remarks += [Remark(f"receipts file {folder}/{name}: {text}") for text in damages]
         if offsets.get(name, 0) > reader.offset:
             text = f"has {reader.offset} bytes, but {offsets[name]} were counted already"
             past.remarks.append(Remark(f"receipts file {folder}/{name} {text}"))
         for _, fact in facts:
-            if fact[0] in ("starting", "started", "ended") and fact[1] in wanted:
+            if fact[0] not in ("starting", "started", "ended", "done"):
+                continue
+            if fact[1] in wanted:
                 past.take(name, fact)
+            elif fact[1] in past.workers:
+                past.workers[fact[1]][fact[0]] = fact
         past.readers[name] = reader
     for name in sorted(offsets.keys() - set(names)):
         past.remarks.append(Remark(f"receipts file {folder}/{name} is gone, {offsets[name]} bytes of it were counted"))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import marshal
 import os
 import sys
 from typing import Any
 
+from weft.executors.callees import PROGRAM, Callees, arguments_of, travelling
 from weft.executors.link import SUPERVISOR, Place
-from weft.ports import Code, Order, Process
+from weft.executors.worker.talk import MARSHAL_VERSION
+from weft.ports import Code, Flow, Function, Order, Process
 from weft.scheduling.outcomes import NOT_FOUND, SETUP
 
 
@@ -18,26 +21,33 @@ def folder_of(place: Place) -> str:
 
 
 def write_request(place: Place, order: Order) -> list[str]:
-    """Prepare a call; the words of the process that does it. Raises TypeError for arguments that are no plain data."""
+    """Prepare a call; the words of the process that does it. Raises TypeError, ValueError for what is no plain data."""
     launch = order.launch
     assert not isinstance(launch, Process)
     if isinstance(launch, Code):
         request: dict[str, Any] = {"source": launch.source, "file": launch.file, "values": dict(launch.values)}
+        data = json.dumps(request).encode("ascii")
+        role = [SUPERVISOR, "single"]
     else:
-        request = {
-            "reference": launch.reference,
-            "serialized": launch.serialized,
-            "arguments": dict(launch.arguments),
-            "keeps": order.keeps,
-        }
-    data = json.dumps(request).encode("ascii")
+        definition = Callees().of(order).definition
+        call = [order.nonce, place.run_folder, has_streams(order), definition, *arguments_of(launch.arguments)]
+        data = marshal.dumps(travelling(call), MARSHAL_VERSION)
+        role = [PROGRAM, "alone"]
     folder = folder_of(place)
     os.makedirs(folder, 0o700, exist_ok=True)
     path = f"{folder}/{order.nonce:016x}.call"
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with open(file, "wb") as stream:
         stream.write(data)
-    return [order.interpreter or sys.executable, SUPERVISOR, "single", path]
+    return [order.interpreter or sys.executable, *role, path]
+
+
+def has_streams(order: Order) -> bool:
+    """Whether a call in a process of its own hands on items while it runs, or takes such."""
+    launch = order.launch
+    if not isinstance(launch, Function):
+        return False
+    return order.keeps == "items" or any(type(value) is Flow and value.maker for value in launch.arguments.values())
 
 
 def with_result(place: Place, fact: list[Any]) -> list[Any]:

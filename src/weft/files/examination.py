@@ -6,7 +6,6 @@ calls from several threads must not look at one task twice at a time.
 
 from __future__ import annotations
 
-import json
 import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +13,10 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final, Protocol
 
-from weft.files.contents import UNSETTLED, Contents, UnreadableError
-from weft.files.fingerprints import Fingerprints, digest_pairs, outputs_of
+from weft.files.contents import Contents, UnreadableError
+from weft.files.fingerprints import Fingerprints, outputs_of
+from weft.files.instances import Instances
+from weft.files.remains import Remains
 from weft.files.requirements import (
     NOTHING_REQUIRED,
     SHARED_MEMORY_FOLDER,
@@ -24,7 +25,6 @@ from weft.files.requirements import (
     bound_files,
     bound_item,
     check,
-    has_value,
     item_binder,
     source_files,
     unmet_match,
@@ -32,18 +32,22 @@ from weft.files.requirements import (
 from weft.files.search import Place
 from weft.ports import FileRow, ResultRow
 from weft.scheduling.events import Inspected
-from weft.scheduling.freshness import MISSING, UP_TO_DATE, Decision, Recorded, decide
+from weft.scheduling.freshness import UP_TO_DATE, Decision, decide
 from weft.scheduling.keys import WHOLE
 from weft.scheduling.outcomes import MISSING_OUTPUT
 from weft.scheduling.reasons import Reason
 from weft.spec.fingerprint import combine
 from weft.spec.plan import Plan
-from weft.spec.requirements import NO_REQUIREMENTS
+from weft.spec.requirements import NO_REQUIREMENTS, product_of_parameter
 from weft.spec.slots import text_of
 from weft.spec.tasks import Task
+from weft.values import plain
+from weft.values.items import Item
 
 SHOWN_OUTPUTS: Final = 5  # paths that a detail names
 SHOWN_REASONS: Final = 10
+PRODUCTS: Final = "products"
+"""Folder in the state folder of files that `weft.values` writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,12 @@ class Products(Protocol):
     def text(self, task: int) -> str | None:
         """The product itself as JSON text, None when it is not at hand."""
 
+    def items(self, maker: int) -> Sequence[Item] | None:
+        """The items of a task's product, as many as there are by now; None when they are not at hand."""
+
+    def held(self, task: int, instance: int, is_by_content: bool) -> str | None:
+        """The product to be kept with a result, None when the run's own record will do."""
+
 
 class NoProducts:
     """Tasks that hand on nothing."""
@@ -76,6 +86,12 @@ class NoProducts:
         return None
 
     def text(self, task: int) -> str | None:  # noqa: ARG002
+        return None
+
+    def items(self, maker: int) -> Sequence[Item] | None:  # noqa: ARG002
+        return None
+
+    def held(self, task: int, instance: int, is_by_content: bool) -> str | None:  # noqa: ARG002
         return None
 
 
@@ -112,10 +128,13 @@ class Examiner:
         self._history = history
         self._recorded: dict[tuple[str, str], ResultRow] | None = None
         self._older: Mapping[tuple[str, str, str], ResultRow] | None = None
+        self._remembered: frozenset[str] | None = None
         self._loading = Lock()
         self._fingerprints = Fingerprints(plan, place, self.contents, self._product, self._made)
+        state = place.state_folder
+        self._remains = Remains(place, self.contents, None if state is None else os.path.join(state, PRODUCTS))
         self._surroundings = Surroundings(
-            place, self._has_parameter, shared_memory, before_long=before_long, is_stopped=is_stopped
+            place, self._lack_of_parameter, shared_memory, before_long=before_long, is_stopped=is_stopped
         )
         self._findings: dict[int, Findings] = {}
         self._binders: dict[int, Callable[[str], str | None]] = {}
@@ -123,6 +142,7 @@ class Examiner:
         # What the attempts that are under way were begun with: shared parts, and per instance the part of its own.
         self._begun: dict[int, Mapping[str, str]] = {}
         self._begun_items: dict[tuple[int, int], tuple[str, str]] = {}
+        self._instances: dict[int, Instances] = {}
 
     def needs_look(self, task: int) -> bool:
         """Whether there is anything to look at before the task starts."""
@@ -143,12 +163,61 @@ class Examiner:
             known = self._items[task] = tuple(text_of(value) for value in foreach.values)
         return known or ()
 
-    def recorded(self, task: int, item: str = "") -> ResultRow | None:
-        """The finished work that stands in for a task or instance that is up to date. After its answer only."""
-        return self._results_by_name().get((self.tasks[task].name, item))
+    def item(self, task: int, instance: int) -> str:
+        """The item of an instance; of another task's product also one that was made since the last look."""
+        known = self.items(task)
+        if instance < len(known) or not self._is_fed(task):
+            return known[instance]
+        made = self._made_items(task)
+        return made[instance].shown if instance < len(made) else str(instance)
 
-    def bound(self, task: int, instance: int = WHOLE) -> Mapping[str, str | list[str]]:
-        """Parameter -> path, or sorted paths, of what requirements bind, as the last look found it."""
+    def _is_fed(self, task: int) -> bool:
+        """Whether its items come from another task's product."""
+        foreach = self.tasks[task].policy.foreach
+        return foreach is not None and foreach.stream is not None
+
+    def _made_items(self, task: int) -> Sequence[Item]:
+        """The items that there are by now of a task that is mapped over another one's product."""
+        foreach = self.tasks[task].policy.foreach
+        if foreach is None or foreach.stream is None:
+            return ()
+        return self._products.items(self.plan.graph.index[foreach.stream]) or ()
+
+    def _digest_of_item(self, task: int, instance: int) -> str:
+        """Of an item of another task's product (hex); empty when that has not been made."""
+        foreach = self.tasks[task].policy.foreach
+        assert foreach is not None and foreach.stream is not None
+        maker = self.plan.graph.index[foreach.stream]
+        if self.tasks[maker].policy.foreach is None:
+            made = self._products.items(maker) or ()
+            return made[instance].digest if instance < len(made) else ""
+        if maker in self._instances and instance in self._instances[maker].fresh:
+            row = self.recorded(maker, instance)
+            if row is not None and row.product is not None:
+                return row.product
+        return self._products.digest(maker, instance) or ""
+
+    def _name_of(self, task: int, instance: int) -> str:
+        """By which the finished work of a task or instance is found; for an item of another task's product its content."""
+        if instance == WHOLE:
+            return ""
+        return f"#{self._digest_of_item(task, instance)}" if self._is_fed(task) else self.items(task)[instance]
+
+    def recorded(self, task: int, instance: int = WHOLE) -> ResultRow | None:
+        """The finished work that stands in for a task or instance that is up to date. After its answer only."""
+        return self._results_by_name().get((self.tasks[task].name, self._name_of(task, instance)))
+
+    def has_results(self, task: int) -> bool:
+        """Whether finished work of the task, or of an instance of it, is remembered."""
+        if self._remembered is None:
+            self._remembered = frozenset(name for name, _ in self._results_by_name())
+        return self.tasks[task].name in self._remembered
+
+    def bound(self, task: int, instance: int = WHOLE) -> Mapping[str, str | list[str] | None]:
+        """Parameter -> path, or sorted paths, of what requirements bind, as the last look found it.
+
+        Of an instance the parameters of sources that its file did not come from are None.
+        """
         given = self.tasks[task]
         if given.requires is NO_REQUIREMENTS:
             return {}
@@ -164,6 +233,14 @@ class Examiner:
         if instance == WHOLE or not given.outputs:
             return outputs_of(self.plan, given)
         return outputs_of(self.plan, given, self._item_values(task, instance))
+
+    def outputs_with(self, task: int, items: Sequence[str]) -> list[tuple[str, ...]]:
+        """What each instance of a mapped task is to make when it has these items. Instead of a look, not beside one."""
+        given = self.tasks[task]
+        self._items[task] = tuple(items)
+        if given.outputs and given.policy.foreach is not None and given.policy.foreach.files:
+            self._findings[task] = self.check(task)  # tells the sources apart
+        return [self.outputs(task, instance) for instance in range(len(items))]
 
     def missing_outputs(self, task: int, instance: int) -> tuple[str, str] | None:
         """(cause, detail) when a declared output does not exist."""
@@ -190,7 +267,7 @@ class Examiner:
         """What an instance adds to its task's parameters."""
         foreach = self.tasks[task].policy.foreach
         assert foreach is not None
-        item = self.items(task)[instance]
+        item = self.item(task, instance)
         if foreach.values is not None:
             return {} if foreach.bind is None else {foreach.bind: foreach.values[instance]}
         values: dict[str, Any] = {} if foreach.bind is None else {foreach.bind: item}
@@ -209,7 +286,7 @@ class Examiner:
         row = self._results_by_name().get((given.name, ""))
         if row is None or row.plan != self._plan_digest or (row.product is None and _hands_on(given)):
             return None
-        if not self._fingerprints.holds(task, row):
+        if not (self._fingerprints.holds(task, row) and self._remains.is_held(row.held)):
             return None
         self._fingerprints.confirm(task, row)
         return Inspected(task, None, None, None, True, row.fingerprint, frozenset(), UP_TO_DATE.reasons)
@@ -239,14 +316,14 @@ class Examiner:
         """Taken once: a later look, or a resumed run, keeps them."""
         known = self.items(task)
         foreach = given.policy.foreach
-        if known or foreach is None:
-            return known
-        if foreach.files:
-            self._items[task] = source_files(given.requires, findings)
-        elif foreach.stream is not None:
-            rows = _parsed(self._products.text(self.plan.graph.index[foreach.stream]))
-            self._items[task] = tuple(text_of(row) for row in rows) if isinstance(rows, list) else ()
-        return self._items.get(task, ())
+        if self._is_fed(task):
+            made = self._made_items(task)
+            if len(made) > len(known):
+                more = tuple(made[place].shown for place in range(len(known), len(made)))
+                known = self._items[task] = known + more
+        elif not known and foreach is not None and foreach.files:
+            known = self._items[task] = source_files(given.requires, findings)
+        return known
 
     def _compare(
         self, task: int, given: Task, findings: Findings, items: tuple[str, ...] | None, is_forced: bool
@@ -261,29 +338,41 @@ class Examiner:
                 row = self._confirm(row)
             fingerprint = row.fingerprint if row is not None and row.parts == parts else combine(parts)
             return Inspected(task, None, None, None, decision.fresh, fingerprint, frozenset(), decision.reasons)
-        fresh = set()
-        reasons: dict[Reason, None] = {}
-        own_parts = []
+        return self._compare_items(task, given, parts, items, is_forced)
+
+    def _compare_items(
+        self, task: int, given: Task, parts: Mapping[str, str], items: tuple[str, ...], is_forced: bool
+    ) -> Inspected:
+        """Instances that another look has compared stay as they were found: items come while the task goes on."""
+        is_fed = self._is_fed(task)
+        if is_fed:
+            parts = self._begun.setdefault(task, parts)  # of the first look: those that came later read no less
+        else:
+            self._begun[task] = parts
+            self._instances.pop(task, None)
+        seen = self._instances.setdefault(task, Instances())
         binder = self._binder(task)
-        for instance, item in enumerate(items):
-            own = self._fingerprints.item_part(given, instance, item, binder(item))
-            own_parts.append(own)
+        for instance in range(seen.done, len(items)):
+            digest = self._digest_of_item(task, instance) if is_fed else ""
+            if instance in seen or (is_fed and not digest):
+                continue
+            item = items[instance]
+            own = self._fingerprints.item_part(given, instance, item, binder(item), digest)
+            seen.add(instance, own)
+            self._begun_items[task, instance] = own
             whole = {**parts, own[0]: own[1]}
-            row = self._row_for(given, item, whole)
+            row = self._row_for(given, f"#{digest}" if is_fed else item, whole)
             decision = self._judge(given, whole, row, self.outputs(task, instance), is_forced)
             if decision.fresh and row is not None:
                 self._confirm(row)
-                fresh.add(instance)
-                continue
-            self._begun_items[task, instance] = own
-            if len(reasons) < SHOWN_REASONS:
-                reasons.update(dict.fromkeys(decision.reasons))
-        self._begun[task] = parts
-        all_fresh = len(fresh) == len(items)
-        fingerprint = combine({**parts, "items": digest_pairs(own_parts)})
-        return Inspected(
-            task, None, None, items, all_fresh, fingerprint, frozenset(fresh), tuple(reasons) or UP_TO_DATE.reasons
-        )
+                seen.fresh.add(instance)
+            elif len(seen.reasons) < SHOWN_REASONS:
+                seen.reasons.update(dict.fromkeys(decision.reasons))
+        is_whole = seen.done == len(items)
+        fingerprint = combine({**parts, "items": seen.own_parts}) if is_whole else None
+        reasons = tuple(seen.reasons) or UP_TO_DATE.reasons
+        all_fresh = len(seen.fresh) == len(items)
+        return Inspected(task, None, None, items, all_fresh, fingerprint, frozenset(seen.fresh), reasons)
 
     def _row_for(self, given: Task, item: str, parts: Mapping[str, str]) -> ResultRow | None:
         """The finished work to compare with: the latest, unless earlier work was made from just these parts."""
@@ -299,7 +388,7 @@ class Examiner:
     def _confirm(self, row: ResultRow) -> ResultRow:
         """Finished work stands: the next run is to find it first, and to see at a glance that nothing has changed."""
         latest = self._results_by_name()
-        confirmed = row._replace(plan=self._plan_digest)
+        confirmed = row._replace(plan=self._plan_digest, held=self._remains.again(row.held))
         if latest.get((row.name, row.instance)) != confirmed:
             latest[row.name, row.instance] = confirmed
             self.results.append(confirmed)
@@ -310,31 +399,24 @@ class Examiner:
     ) -> Decision:
         if is_forced or row is None:
             return decide(parts, None, {}, force=is_forced)
-        then = {path: (size, mtime_ns, inode, digest) for path, size, mtime_ns, inode, digest in row.outputs}
-        now = {path: self._output_now(path, then.get(path)) for path in outputs}
-        decision = decide(parts, Recorded(row.parts, {path: state[3] for path, state in then.items()}), now)
-        if decision.fresh and row.product is None and _hands_on(given):
-            return Decision(False, (Reason("product_missing", "its product was not kept", "product"),))
-        return decision
+        return self._remains.judge(parts, row, outputs, _hands_on(given))
 
-    def _output_now(self, path: str, then: tuple[int, int, int, str] | None) -> str:
-        absolute = self._place.absolute(path)
-        if then is not None and then[1] != UNSETTLED:
-            try:
-                found = os.stat(absolute)
-            except (OSError, ValueError):
-                return MISSING
-            if (found.st_size, found.st_mtime_ns, found.st_ino) == then[:3]:
-                return then[3]
-        state = self.contents.state(absolute)
-        return MISSING if state is None else state.digest
+    def keep(self, task: int, instance: int, *, is_late: bool = False) -> None:
+        """An attempt has done its work: remember what it was begun with and what it made.
 
-    def keep(self, task: int, instance: int) -> None:
-        """An attempt has done its work: remember what it was begun with and what it made."""
+        is_late: it took streams while they were made; what they were is known only now.
+        """
         given = self.tasks[task]
+        is_by_content = instance != WHOLE and self._is_fed(task)
         self._fingerprints.forget(task)
+        text = self._products.held(task, instance, is_by_content) if _hands_on(given) else None
         shared = self._begun.get(task) if instance != WHOLE else self._begun.pop(task, None)
         own = self._begun_items.pop((task, instance), None)
+        if is_late and self.is_caching and given.is_cacheable:
+            try:
+                shared = self._fingerprints.parts(task, self.check(task))
+            except UnreadableError:
+                return  # the next run will say so
         if not (self.is_caching and given.is_cacheable) or shared is None or (instance != WHOLE and own is None):
             return  # an attempt that an earlier engine began: nobody knows what it read
         parts = shared if own is None else {**shared, own[0]: own[1]}
@@ -345,12 +427,15 @@ class Examiner:
         if any(state is None for _, state in states):
             return
         outputs = tuple((path, *state) for path, state in states if state is not None)
-        item = "" if instance == WHOLE else self.items(task)[instance]
-        product = self._products.digest(task) if instance == WHOLE else self._products.digest(task, instance)
+        name = self._name_of(task, instance)
+        product, held = self._products.digest(task, instance), self._remains.held(text)
+        if held is None and (text is not None or (is_by_content and _hands_on(given))):
+            product = None  # nobody could find it again
         row = ResultRow(
-            self.plan.key, given.name, item, combine(parts), parts, outputs, product, self._run, self._plan_digest
-        )
-        self._results_by_name()[given.name, item] = row
+            self.plan.results_key, given.name, name, combine(parts), parts, outputs, product, self._run,
+            self._plan_digest, held,
+        )  # fmt: skip
+        self._results_by_name()[given.name, name] = row
         self.results.append(row)
 
     def _results_by_name(self) -> dict[tuple[str, str], ResultRow]:
@@ -381,28 +466,52 @@ class Examiner:
         rows = sorted(key for key in self._results_by_name() if key[0] == given.name)
         return [output[0] for key in rows for output in self._results_by_name()[key].outputs]
 
-    def _has_parameter(self, name: str) -> bool:
-        if has_value(name, self.plan.values):
-            return True
-        index = self.plan.graph.index
-        if name in index:
-            return self._product(index[name]) is not None
-        maker, _, key = name.rpartition(".")
-        if maker not in index:
-            return False
-        text = self._products.text(index[maker])
+    def _lack_of_parameter(self, name: str) -> str | None:
+        """Why a required parameter is not at hand; None when it is."""
+        values = self.plan.values
+        required = product_of_parameter(name, values, self.plan.graph.index)
+        if required is None:
+            return None if values.get(name) is not None else "has no value"
+        maker, key = required
+        if not self._has_product(maker):
+            return f"is not there: {self.tasks[maker].name!r} has made no product"
+        return None if key is None else self._lack_of_key(maker, key)
+
+    def _has_product(self, task: int) -> bool:
+        product = self.tasks[task].policy.product
+        if product is not None and product.source == "outputs":
+            return all(_exists(self._place.absolute(path)) for path in self._made(task))
+        return product is not None and (self._product(task) is not None or self._products.text(task) is not None)
+
+    def _lack_of_key(self, maker: int, key: str) -> str | None:
+        """Why a product has no such key with a value; None when it has."""
+        task = self.tasks[maker]
+        product = task.policy.product
+        if product is None or product.source in ("stdout", "outputs") or task.policy.foreach is not None:
+            return f"is not there: the product of {task.name!r} has no keys"
+        text = self._products.text(maker)
+        try:
+            value = None if text is None else plain.value_of(text)
+        except ValueError:
+            text = None  # what an older version let in
         if text is None:
-            return self._product(index[maker]) is not None
-        value = _parsed(text)
-        return isinstance(value, dict) and value.get(key) is not None
+            return f"cannot be looked up: the product of {task.name!r} is not at hand as JSON"
+        return None if _at_key(value, key) is not None else f"has no value in the product of {task.name!r}"
 
 
-def _parsed(text: str | None) -> Any:
-    """A product from its text; None for what is no JSON (a captured output) or not at hand."""
-    try:
-        return None if text is None else json.loads(text)
-    except ValueError:
+def _at_key(value: Any, key: str) -> Any:
+    """What an object has under a key, or under `KEY.KEY` further down; None when it has nothing there."""
+    if not isinstance(value, dict):
         return None
+    if key in value:
+        return value[key]
+    head, dot, rest = key.partition(".")
+    while dot:
+        if head in value:
+            return _at_key(value[head], rest)
+        more, dot, rest = rest.partition(".")
+        head = f"{head}.{more}"
+    return None
 
 
 def _requires_something(task: Task) -> bool:

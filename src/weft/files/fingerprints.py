@@ -3,7 +3,8 @@
 To the parts of `spec.fingerprint.task_parts` come these; `parameters` as a whole gives way to one part a value, so that `explain`
 can name the one that changed and show both values:
 - `parameters:NAME`, `options:NAME`: values that are no `op` parameters; options as far as the task uses them.
-- `item`: of an instance whose item is a value.
+- `item`: of an instance whose item is a value, or of another task's product.
+- of a typed task the parts of its code, and `type`: of what it hands on.
 - `inputs:PATH`: content of a required file, of a script, of a function's file; of an instance's own file.
 - `inputs:FOLDER`, `inputs:EXPRESSION`: names and contents of the files of a source. Both with the name that binds them.
 - `dependencies:TASK`: the digest of its product, else of the contents of its outputs; a task that has neither adds nothing.
@@ -24,11 +25,13 @@ from weft.ports import ResultRow
 from weft.scheduling.freshness import part
 from weft.spec.actions import Call, Script, Serialized
 from weft.spec.fingerprint import digest, slots_of, task_parts
+from weft.spec.options import Opaque
 from weft.spec.plan import Plan
 from weft.spec.requirements import FolderNeed, MatchNeed
 from weft.spec.secrets import is_secret_name
 from weft.spec.slots import fill, slots_in, text_of
 from weft.spec.tasks import NOTHING, Task
+from weft.spec.types import lineage
 
 ABSENT: Final = "absent"  # stands for the content of a file that is not there
 
@@ -69,6 +72,7 @@ class Fingerprints:
         self._made = made
         self._delivered: dict[int, str | None] = {}
         self._fresh: dict[int, ResultRow] = {}
+        self._types: dict[str, str] = {}
 
     def forget(self, task: int) -> None:
         """The task has run again: what it made must be looked at anew."""
@@ -114,6 +118,10 @@ class Fingerprints:
         task = self._plan.graph.tasks[index]
         parts = task_parts(self._plan, task)
         del parts["parameters"]
+        if isinstance(task.action, Call) and task.action.code:
+            del parts["code"]  # what the parts of the code say already, and where it lies besides
+            parts.update(task.action.code)
+            parts["type"] = self._type(task)
         if task.parameters or self._plan.values:
             parts.update(self._values(task))
         for path, bind in _read_files(task):
@@ -121,22 +129,42 @@ class Fingerprints:
         if not (task.policy.foreach is not None and task.policy.foreach.files):
             parts.update(self._sources(task, findings))
         graph = self._plan.graph
+        foreach = task.policy.foreach
+        streamed = foreach.stream if foreach is not None else None
         for dependency in graph.dependencies[graph.first_dependency[index] : graph.first_dependency[index + 1]]:
+            if graph.tasks[dependency].name == streamed and not _takes_whole(task, streamed):
+                continue  # each instance has its own item of it
             delivered = self.delivered(dependency)
             if delivered is not None:
                 parts[f"dependencies:{graph.tasks[dependency].name}"] = delivered
         return parts
 
-    def item_part(self, task: Task, instance: int, item: str, bind: str | None) -> tuple[str, str]:
-        """The part that tells an instance from the others. bind: the parameter that receives its file. Raises UnreadableError."""
+    def item_part(self, task: Task, instance: int, item: str, bind: str | None, made: str = "") -> tuple[str, str]:
+        """The part that tells an instance from the others. Raises UnreadableError.
+
+        bind: the parameter that receives its file. made: digest of its item, when that comes from another task's product: its
+        place among the items is not in it.
+        """
         foreach = task.policy.foreach
         assert foreach is not None
         if foreach.files:
             return f"inputs:{item}", _bound(
                 self._content(item), f"{bind or ''},{foreach.bind or ''}".strip(",") or None
             )
+        if made:
+            return "item", digest((foreach.bind, made))
         value = foreach.values[instance] if foreach.values is not None else item
         return "item", part(digest((foreach.bind, value)), item)
+
+    def _type(self, task: Task) -> str:
+        """The part of the type of what a function hands on."""
+        product = task.policy.product
+        name = product.type if product is not None else "any"
+        if name not in self._types:
+            line = lineage(name, self._plan.types)
+            limits = [(of.name, of.minimum, of.maximum, of.pattern, of.choices, of.items) for of in line]
+            self._types[name] = part(digest((name, limits)), name)
+        return self._types[name]
 
     def _values(self, task: Task) -> Iterable[tuple[str, str]]:
         roles = task.policy.roles
@@ -172,9 +200,18 @@ class Fingerprints:
                 yield f"inputs:{name}", part(content, f"{len(paths)} file" + "s" * (len(paths) != 1))
 
 
+def _takes_whole(task: Task, maker: str) -> bool:
+    """Whether a task that is mapped over a product also takes that as it is."""
+    return any(edge.name == maker and edge.bind is not None and not edge.each for edge in task.dependencies)
+
+
 def _shown(name: str, value: object) -> str:
     """The part of a value: its digest, and its text unless its name says that it is a secret."""
-    return digest(value) if is_secret_name(name) else part(digest(value), text_of(value))
+    if isinstance(value, Opaque):
+        found, text = value.digest, value.shown
+    else:
+        found, text = digest(value), text_of(value)
+    return found if is_secret_name(name) else part(found, text)
 
 
 def _handed_on(row: ResultRow) -> str | None:
@@ -208,6 +245,11 @@ def digest_pairs(pairs: Iterable[tuple[str, str]]) -> str:
     """Digest (hex) over names and digests in their order; lengths are taken in, so that no two lists are alike."""
     total = blake2b(digest_size=DIGEST_BYTES)
     for name, content in pairs:
-        data = name.encode("utf-8", "surrogateescape")
-        total.update(b"%d:%d:" % (len(data), len(content)) + data + content.encode("utf-8", "surrogateescape"))
+        feed_pair(total, name, content)
     return total.hexdigest()
+
+
+def feed_pair(total: blake2b, name: str, content: str) -> None:
+    """Take a name and its digest into a digest over many."""
+    data = name.encode("utf-8", "surrogateescape")
+    total.update(b"%d:%d:" % (len(data), len(content)) + data + content.encode("utf-8", "surrogateescape"))

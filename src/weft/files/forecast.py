@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from weft.files.examination import SHOWN_REASONS, Examiner
-from weft.scheduling.freshness import FORCED, NEVER_CACHED, NOT_CACHEABLE, Forecast
+from weft.scheduling.freshness import FORCED, NEVER_RAN, Forecast, why_not_cached
 from weft.scheduling.reasons import Reason
 
 
@@ -33,17 +33,15 @@ def _forecast(examiner: Examiner, task: int, forecasts: Mapping[int, Forecast], 
         findings = examiner.check(task)
         if findings.unmet is not None and not running:
             return _blocked(findings.unmet, findings.detail)
-        return Forecast(
-            "run", (FORCED if is_forced else NEVER_CACHED if given.policy.cache == "never" else NOT_CACHEABLE,)
-        )
+        return Forecast("run", (FORCED if is_forced else why_not_cached(given),))
     changing = [index for index in running if examiner.tasks[index].outputs or examiner.tasks[index].policy.product]
     if changing:
-        return _runs_after(examiner, changing)
+        return _runs_after(examiner, task, changing)
     answer = examiner.look(task, False)
     if answer.unmet is None:
         return Forecast("cached" if answer.fresh else "run", answer.reasons)
     if running:  # what is missing may be made by then
-        return _runs_after(examiner, running)
+        return _runs_after(examiner, task, running)
     return _blocked(answer.unmet, answer.detail)
 
 
@@ -51,7 +49,9 @@ def _blocked(unmet: str, detail: str | None) -> Forecast:
     return Forecast("blocked", (Reason("unmet", detail or unmet, unmet),))
 
 
-def _runs_after(examiner: Examiner, running: Sequence[int]) -> Forecast:
+def _runs_after(examiner: Examiner, task: int, running: Sequence[int]) -> Forecast:
+    if not examiner.has_results(task):
+        return Forecast("run", (NEVER_RAN,))
     names = [examiner.tasks[index].name for index in running[:SHOWN_REASONS]]
     return Forecast(
         "run",

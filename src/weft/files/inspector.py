@@ -42,10 +42,11 @@ class Ask(NamedTuple):
 
 
 class Keep(NamedTuple):
-    """Job: an attempt did its work; remember what it made."""
+    """Job: an attempt did its work; remember what it made. is_late: it began before it could be said what it was given."""
 
     task: int
     instance: int
+    is_late: bool = False
 
 
 Job = Ask | Keep | Event | None
@@ -136,6 +137,10 @@ class FileInspector:
             self._begin(Keep(task, instance))
         return missing
 
+    def remember(self, task: int) -> None:
+        """See `ports.Inspector`."""
+        self._begin(Keep(task, WHOLE, is_late=True))
+
     def take(self) -> tuple[Sequence[ResultRow], Sequence[FileRow]]:
         """Results and digests that are known since the last call, to be stored."""
         return _taken(self._examiner.results), _taken(self._examiner.contents.news)
@@ -158,17 +163,26 @@ class FileInspector:
         """The items of a mapped task; empty before they are known."""
         return self._examiner.items(task)
 
-    def recorded(self, task: int, item: str = "") -> ResultRow | None:
-        """The finished work that stands in for a task or instance that is up to date. After its answer only."""
-        return self._examiner.recorded(task, item)
+    def item(self, task: int, instance: int) -> str:
+        """The item of an instance."""
+        return self._examiner.item(task, instance)
 
-    def bound(self, task: int, instance: int = WHOLE) -> Mapping[str, str | list[str]]:
-        """Parameter -> path, or sorted paths, of what requirements bind, as the last look found it."""
+    def recorded(self, task: int, instance: int = WHOLE) -> ResultRow | None:
+        """The finished work that stands in for a task or instance that is up to date. After its answer only."""
+        return self._examiner.recorded(task, instance)
+
+    def bound(self, task: int, instance: int = WHOLE) -> Mapping[str, str | list[str] | None]:
+        """Parameter -> path, or sorted paths, of what requirements bind, as the last look found it; see `Examiner.bound`."""
         return self._examiner.bound(task, instance)
 
     def outputs(self, task: int, instance: int = WHOLE) -> tuple[str, ...]:
         """Paths that the task or instance is to make, slots filled."""
         return self._examiner.outputs(task, instance)
+
+    def outputs_with(self, task: int, items: Sequence[str]) -> Sequence[Sequence[str]]:
+        """Likewise of every instance, if a mapped task has these items. Instead of a run, not during one."""
+        assert self._leader is None
+        return self._examiner.outputs_with(task, items)
 
     def preview(self, selected: Sequence[int], force: bool = False) -> dict[int, Forecast]:
         """What would happen now to each of the selected tasks; starts nothing. Instead of a run, not during one."""
@@ -244,7 +258,7 @@ class FileInspector:
         if isinstance(job, Ask):
             self._answer(self._examiner.look(job.task, job.is_forced))
         elif isinstance(job, Keep):
-            self._examiner.keep(job.task, job.instance)
+            self._examiner.keep(job.task, job.instance, is_late=job.is_late)
         elif isinstance(job, Event):
             self._publish()
             for thread in self._aside:

@@ -50,7 +50,7 @@ class _Looker:
         self._plan = plan
         self._place = place
         # Parameters are told by the load itself.
-        self._surroundings = Surroundings(place, lambda _: True)
+        self._surroundings = Surroundings(place, lambda _: None)
         self._findings: dict[Requirements, Findings] = {}
         self._programs: dict[tuple[str, str], str | None] = {}
         self._folders: dict[str, str | None] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,13 +19,13 @@ SHARED_MEMORY_FOLDER: Final = "/dev/shm"
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The world that requirements are checked against. has_parameter: whether a named value is at hand.
+    """The world that requirements are checked against. lack_of: why a named value is not at hand, None when it is.
 
     seconds: the longest a check may take. before_long: called when it takes long. is_stopped: whether to give up.
     """
 
     place: Place
-    has_parameter: Callable[[str], bool]
+    lack_of: Callable[[str], str | None]
     shared_memory: str = SHARED_MEMORY_FOLDER
     seconds: float = SEARCH_SECONDS
     before_long: Callable[[], None] = lambda: None
@@ -101,8 +101,9 @@ def _check_shared_memory(requires: Requirements, surroundings: Surroundings) -> 
 
 def _check_parameters(requires: Requirements, surroundings: Surroundings) -> Findings | None:
     for name in requires.parameters:
-        if not surroundings.has_parameter(name):
-            return Findings(f"parameter:{name}", f"parameter {name} has no value")
+        lack = surroundings.lack_of(name)
+        if lack is not None:
+            return Findings(f"parameter:{name}", f"parameter {name} {lack}")
     return None
 
 
@@ -231,9 +232,11 @@ def bound_files(requires: Requirements, findings: Findings) -> dict[str, str | l
     return {**_bound_needs(requires), **found}
 
 
-def bound_item(requires: Requirements, name: str | None, item: str) -> dict[str, str | list[str]]:
-    """Parameter -> path for an instance; `name` receives its own file, other sources' parameters get nothing."""
-    bound = _bound_needs(requires)
+def bound_item(requires: Requirements, name: str | None, item: str) -> dict[str, str | list[str] | None]:
+    """Parameter -> path for an instance; `name` receives its own file, the parameters of other sources None."""
+    sources: tuple[FolderNeed | MatchNeed, ...] = (*requires.folders, *requires.match)
+    bound: dict[str, str | list[str] | None] = {need.bind: None for need in sources if need.source and need.bind}
+    bound.update(_bound_needs(requires))
     return bound if name is None else {**bound, name: item}
 
 
@@ -259,8 +262,3 @@ def _sources(requires: Requirements, findings: Findings) -> list[tuple[FolderNee
         *zip(requires.folders, findings.folders or ((),) * len(requires.folders), strict=True),
         *zip(requires.match, findings.matches or ((),) * len(requires.match), strict=True),
     ]
-
-
-def has_value(name: str, values: Mapping[str, object]) -> bool:
-    """Whether a plan option has a value; null is none."""
-    return values.get(name) is not None

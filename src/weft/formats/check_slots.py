@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -24,13 +24,15 @@ PlaceOf = Callable[..., tuple[str, str]]
 
 def bound_names(task: Task) -> set[str]:
     """Parameters that the run gives: found files, items, products of dependencies."""
+    return {*found_names(task), *(edge.bind for edge in task.dependencies if edge.bind is not None)}
+
+
+def found_names(task: Task) -> list[str]:
+    """Parameters that files which are found, and the item of an instance, give."""
     requires, foreach = task.requires, task.policy.foreach
     needs: tuple[FileNeed | FolderNeed | MatchNeed, ...] = (*requires.files, *requires.folders, *requires.match)
-    names = {need.bind for need in needs}
-    names.update(edge.bind for edge in task.dependencies)
-    if foreach is not None:
-        names.add(foreach.bind)
-    return {name for name in names if name is not None}
+    names = [need.bind for need in needs if need.bind is not None]
+    return [*names, foreach.bind] if foreach is not None and foreach.bind is not None else names
 
 
 def check_slots(
@@ -39,10 +41,16 @@ def check_slots(
     options: Mapping[str, Option],
     values: Mapping[str, Any],
     mistakes: Mistakes,
+    unsound: Collection[int] = (),
 ) -> set[str]:
-    """Tell every slot without a value and every parameter that no argument can show; the names of all slots in use."""
+    """Tell every slot without a value and every parameter that no argument can show; the names of all slots in use.
+
+    unsound: tasks of which something was lost, maybe what would fill their slots.
+    """
     used: set[str] = set()
     for index, task in enumerate(tasks):
+        if index in unsound:
+            continue
         action = task.action
         if type(action) is Command:
             for position, word in enumerate(action.argv):

@@ -9,8 +9,8 @@ from typing import Any
 from weft.formats.shape import keys_of
 from weft.spec.actions import Action, Call, Command, Expand, Script, Serialized, Shell, Snippet
 from weft.spec.environments import Environment, ShellValue, VariableValue
-from weft.spec.notes import Note
-from weft.spec.options import Option
+from weft.spec.notes import Note, whole_arguments
+from weft.spec.options import Opaque, Option
 from weft.spec.plan import Plan, Template
 from weft.spec.products import Product
 from weft.spec.requirements import Foreach, Requirements
@@ -48,6 +48,7 @@ def plan_document(plan: Plan) -> Fields:
         "name": plan.name,
         "description": plan.description,
         "root": plan.root,
+        **({"family": plan.family} if plan.family else {}),
         "source": source_items(plan),
         "order": plan.order,
         "attributes": dict(plan.attributes),
@@ -92,6 +93,9 @@ def type_document(kind: Type) -> Fields:
         "pattern": kind.pattern,
         "choices": None if kind.choices is None else list(kind.choices),
         "description": kind.description,
+        **({"predicate": kind.predicate} if kind.predicate is not None else {}),
+        **({"paths": list(kind.paths)} if kind.paths else {}),
+        **({"items": kind.items} if kind.items is not None else {}),
     }
 
 
@@ -117,7 +121,7 @@ def variable_value(value: VariableValue) -> str | Fields:
 
 def note_document(note: Note) -> Fields:
     """A note's kind, conditions and arguments."""
-    return {"kind": note.kind, "conditions": list(note.conditions), **note.arguments}
+    return {"kind": note.kind, "conditions": list(note.conditions), **whole_arguments(note)}
 
 
 def template_document(template: Template) -> Fields:
@@ -142,7 +146,7 @@ def _amount(name: str, amount: float) -> float | str:
 
 
 def action_fields(action: Action) -> Fields:
-    """The action's key, and the digest of a function that has one."""
+    """The action's key, and of a function what its fingerprint and its import need."""
     match action:
         case Command(argv):
             return {"command": [{"expand": word.text} if isinstance(word, Expand) else word for word in argv]}
@@ -152,9 +156,29 @@ def action_fields(action: Action) -> Fields:
             return {"python": source}
         case Script(path):
             return {"script": path}
-        case Call(function, digest):
+        case Call(function, digest, code, paths):
             fields: Fields = {"function": function} if isinstance(function, str) else serialized_fields(function)
-            return fields if digest is None else {**fields, "digest": digest}
+            if digest is not None:
+                fields["digest"] = digest
+            if code:
+                fields["code"] = dict(code)
+            if paths:
+                fields["paths"] = list(paths)
+            return fields
+
+
+def parameters_fields(parameters: Mapping[str, Any]) -> Fields:
+    """The parameters; beside them those that are no plain data."""
+    opaque = {name: value for name, value in parameters.items() if type(value) is Opaque}
+    if not opaque:
+        return {"parameters": dict(parameters)}
+    return {
+        "parameters": {name: value for name, value in parameters.items() if name not in opaque},
+        "opaque": {
+            name: {"pickle": value.pickle, "digest": value.digest, "shown": value.shown}
+            for name, value in opaque.items()
+        },
+    }
 
 
 def serialized_fields(function: Serialized) -> Fields:
@@ -255,7 +279,7 @@ def task_document(task: Task, plan: Plan) -> Fields:
         "template": policy.template,
         "description": policy.description,
         **action_fields(task.action),
-        "parameters": dict(task.parameters),
+        **parameters_fields(task.parameters),
         "parameter_mapping": dict(policy.mapping) if isinstance(policy.mapping, Mapping) else policy.mapping,
         "parameter_roles": dict(policy.roles),
         "dependencies": [dependency_item(edge) for edge in task.dependencies],

@@ -13,20 +13,30 @@ from weft.formats.mistakes import Mistakes
 DIALECTS: Final = ("native", "odop", "tasklist", "taskplan", "workflow", "wfformat", "python")
 FORMAT_HINT = "say which dialect it is with --format native|odop|tasklist|taskplan|workflow|wfformat"
 
-_ODOP_KEYS = frozenset({"task_id", "time_limit", "operational", "executable"})
+_ODOP_KEYS = frozenset({"task_id", "time_limit", "operational", "operational_parameters", "executable"})
 _TASKPLAN_KEYS = ("envs", "notes", "jobs")
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?::[A-Za-z_]\w*)?|[A-Za-z_]\w*:[A-Za-z_]\w*")
 
 
 def is_python(path: str, folder: str) -> bool:
-    """Whether `path` is a Python file, or a dotted module name that is no file (with `:attribute`, maybe)."""
+    """Whether `path` is a Python file, or a dotted module name that is no file (either with `:attribute`, maybe)."""
+    file, colon, attribute = path.rpartition(":")
+    if colon and file.endswith(".py") and attribute.isidentifier() and not os.path.exists(os.path.join(folder, path)):
+        path = file
     if path.endswith(".py"):
         return os.path.isfile(os.path.join(folder, path))  # one that is missing is told by who reads it
     if not _MODULE.fullmatch(path) or os.path.exists(os.path.join(folder, path)):
         return False
     # A misspelt file name (`plan.jsn`) looks like a module, too: only one whose first part can be found counts.
     top = os.path.join(folder, path.partition(":")[0].split(".")[0])
-    return os.path.isdir(top) or os.path.isfile(top + ".py")
+    return os.path.isdir(top) or os.path.isfile(top + ".py") or ":" in path or _is_installed(path)
+
+
+def _is_installed(path: str) -> bool:
+    """Whether the first part of a dotted name can be imported; nothing is."""
+    from importlib.machinery import PathFinder
+
+    return PathFinder.find_spec(path.partition(".")[0]) is not None
 
 
 def signs(data: Any) -> dict[str, str]:
@@ -54,7 +64,10 @@ def signs(data: Any) -> dict[str, str]:
 def _tasks_of(data: Any) -> list[Any]:
     if isinstance(data, list):
         return data
-    tasks = data.get("tasks") if isinstance(data, dict) else None
+    if not isinstance(data, dict):
+        return []
+    # The keys of task specifications may be in any letter case.
+    tasks = data["tasks"] if "tasks" in data else next((data[key] for key in data if key.lower() == "tasks"), None)
     return tasks if isinstance(tasks, list) else []
 
 

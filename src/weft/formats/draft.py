@@ -22,6 +22,7 @@ class Draft:
     """One document. A broken entry is kept as far as it is sound, so that what refers to it is not told again.
 
     keys: of each task its key (native) or index (lists) below `prefix`. broken: tasks of which nothing could be kept, by name.
+    unsound: positions of tasks that were kept in part; what they seem to lack may be what was lost.
     """
 
     document: Document
@@ -31,6 +32,7 @@ class Draft:
     description: str | None = None
     root: str | None = None
     order: str | None = None
+    family: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
     options: dict[str, Option] = field(default_factory=dict)
@@ -41,6 +43,7 @@ class Draft:
     tasks: list[Task] = field(default_factory=list)
     keys: list[str | int] = field(default_factory=list)
     broken: dict[str, str | int] = field(default_factory=dict)
+    unsound: set[int] = field(default_factory=set)
 
     @property
     def file(self) -> str:
@@ -76,6 +79,10 @@ class Draft:
             if item == name or (isinstance(item, dict) and item.get("name") == name):
                 return self.pointer_of(position, "dependencies", index)
         return self.pointer_of(position)
+
+    def section_pointer(self, section: str, name: str) -> str:
+        """JSON pointer of an entry that is no task."""
+        return pointer(section, name)
 
     def _at(self, path: tuple[Any, ...]) -> Any:
         value = self.document.data

@@ -10,8 +10,9 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from weft.errors import COMPARED_NAMES, cut, hint_nearest
-from weft.formats.check_slots import check_slots, escape_script
+from weft.formats.check_slots import check_slots, escape_script, found_names
 from weft.formats.draft import SECTIONS, Draft
+from weft.formats.file_cycles import file_cycles
 from weft.formats.mistakes import Mistakes, pointer
 from weft.formats.option_values import Given, assign, value_problem
 from weft.spec.actions import Call, Shell
@@ -56,6 +57,7 @@ class _Linker:
         self.starts: list[int] = []  # index of the first task of each draft
         self.index: dict[str, int] = {}
         self.broken: set[str] = set()
+        self.unsound: set[int] = set()  # indexes of tasks that were kept in part
         self.sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
         self._comparisons_left = COMPARED
         self._policies: dict[int, tuple[tuple[str, str, str, str], ...]] = {}
@@ -85,6 +87,7 @@ class _Linker:
         for draft in self.drafts:
             self.starts.append(len(tasks))
             self.broken.update(draft.broken)
+            self.unsound.update(len(tasks) + position for position in draft.unsound)
             for task in draft.tasks:
                 first = index.setdefault(task.name, len(tasks))
                 if first != len(tasks):
@@ -106,7 +109,7 @@ class _Linker:
                 table.setdefault(name, value)
         for name, drafts in owners.items():
             if len(drafts) > 1:
-                others = tuple((draft.file, pointer(section, name)) for draft in drafts)
+                others = tuple((draft.file, draft.section_pointer(section, name)) for draft in drafts)
                 message = f"{_WORDS[section]} {cut(name)!r} is defined {len(drafts)} times"
                 file, location = others[-1]
                 self.mistakes.error("name.duplicate", message, file, location, at_key=True, others=others)
@@ -140,6 +143,10 @@ class _Linker:
                     message = f"type {cut(name)!r} has the parent {cut(kind.parent)!r}, which does not exist"
                     location = pointer("types", name, "parent")
                     self.mistakes.error("ref.type", message, draft.file, location, self.hint(kind.parent, known))
+                if kind.items is not None and kind.items not in types and kind.items not in BUILTIN:
+                    message = f"type {cut(name)!r} has items of the type {cut(kind.items)!r}, which does not exist"
+                    location = pointer("types", name, "items")
+                    self.mistakes.error("ref.type", message, draft.file, location, self.hint(kind.items, known))
             for name, option in draft.options.items():
                 self._check_option(draft.file, name, option, known)
         self._tell_type_cycles()
@@ -228,23 +235,56 @@ class _Linker:
         return ("notes",)
 
     def check_products(self) -> None:
-        """What a dependency hands over must be a product, and only functions return one."""
+        """What a dependency hands over must be a product, for a parameter that nothing else gives."""
         for index, task in enumerate(self.tasks):
+            if index in self.unsound:
+                continue
             product = task.policy.product
-            if product is not None and product.source == "return" and not isinstance(task.action, Call):
-                message = f"task {cut(task.name)!r} has the product 'return', which only a function can give"
-                file, location = self.place(index, "product")
-                hint = "a command's or a snippet's product is 'stdout', 'json' or 'outputs'"
-                self.mistakes.error("shape.conflict", message, file, location, hint)
+            if product is not None:
+                self._check_source(index, task, product.source)
+            if any(edge.bind is not None for edge in task.dependencies):
+                self._check_binds(index, task)
             foreach = task.policy.foreach
             stream = foreach.stream if foreach is not None else None
             for edge in task.dependencies:
                 if edge.bind is not None or edge.each or edge.name == stream:
                     self._check_maker(index, task, edge.name)
 
+    def _check_source(self, index: int, task: Task, source: str) -> None:
+        if source == "return" and not isinstance(task.action, Call):
+            reason = "which only a function can give"
+            hint = "a command's or a snippet's product is 'stdout', 'json' or 'outputs'"
+        elif source == "outputs" and not task.outputs:
+            reason, hint = "and declares no outputs", "name its files or folders under 'outputs'"
+        else:
+            return
+        file, location = self.place(index, "product")
+        message = f"task {cut(task.name)!r} has the product {source!r}, {reason}"
+        self.mistakes.error("shape.conflict", message, file, location, hint)
+
+    def _check_binds(self, index: int, task: Task) -> None:
+        """A parameter has one value; only gathered products come together in one."""
+        given = dict.fromkeys(task.parameters, "its parameters") | dict.fromkeys(
+            found_names(task), "its files or items"
+        )
+        for edge in task.dependencies:
+            foreach = task.policy.foreach
+            if edge.bind is None or (edge.each and foreach is not None and foreach.stream == edge.name):
+                continue  # what an instance receives of the task that it is mapped over, its foreach says as well
+            other = given.get(edge.bind)
+            given.setdefault(edge.bind, f"the product of {cut(edge.name)!r}")
+            if other is None or (edge.gather and other.startswith("the product")):
+                continue
+            draft, position = self.home(index)
+            message = f"task {cut(task.name)!r} takes {cut(edge.bind)!r} from {cut(edge.name)!r} and from {other}"
+            location = draft.dependency_place(position, edge.name)
+            self.mistakes.error("shape.conflict", message, draft.file, location, "give them different names by 'as'")
+
     def _check_maker(self, index: int, task: Task, name: str) -> None:
         maker = self.index.get(name)
-        if maker is None or name in self.broken or self.tasks[maker].policy.product is not None:
+        if maker is None or name in self.broken or maker in self.unsound:
+            return
+        if self.tasks[maker].policy.product is not None:
             return
         draft, position = self.home(index)
         message = f"task {cut(task.name)!r} takes the product of {cut(name)!r}, which has none"
@@ -300,6 +340,20 @@ class _Linker:
                 self._tell_cycle(cycle)
         return None
 
+    def tell_file_cycles(self, graph: Graph) -> None:
+        """What waits for files that can only be made after it."""
+        for cycle in file_cycles(graph):
+            names = [
+                repr(cut(self.tasks[task].name)) + (f" (for {cut(path)!r})" if path is not None else "")
+                for task, path in zip(cycle.tasks, cycle.files, strict=True)
+            ]
+            shown = _shown_cycle([*names, repr(cut(self.tasks[cycle.tasks[0]].name))])
+            asking = next(place for place, path in enumerate(cycle.files) if path is not None)
+            file, location = self.place(cycle.tasks[asking], "requires", "files")
+            message = f"{len(cycle.tasks)} tasks wait for each other, each for the next: {shown}"
+            hint = "what must be there before and is no input: requires.signal"
+            self.mistakes.error("graph.cycle", message, file, location, hint)
+
     def _tell_unknown(self) -> None:
         for index, task in enumerate(self.tasks):
             for edge in task.dependencies:
@@ -321,13 +375,16 @@ class _Linker:
             message = f"task {cut(cycle[0])!r} depends on itself"
         else:
             names = [repr(cut(name)) for name in (*cycle, cycle[0])]
-            if len(names) > SHOWN_CYCLE:
-                half = SHOWN_CYCLE // 2
-                names = [*names[:half], f"… ({len(names) - 2 * half} more)", *names[-half:]]
-            shown = " -> ".join(names)
-            message = f"{len(cycle)} tasks depend on each other, each on the next: {shown}"
+            message = f"{len(cycle)} tasks depend on each other, each on the next: {_shown_cycle(names)}"
         location = draft.dependency_place(position, cycle[1 % len(cycle)])
         self.mistakes.error("graph.cycle", message, draft.file, location)
+
+
+def _shown_cycle(names: list[str]) -> str:
+    if len(names) > SHOWN_CYCLE:
+        half = SHOWN_CYCLE // 2
+        names = [*names[:half], f"… ({len(names) - 2 * half} more)", *names[-half:]]
+    return " -> ".join(names)
 
 
 def link(
@@ -360,9 +417,11 @@ def link(
     linker.add_parameter_edges(wanted, values)
     if values:  # without values no script is filled, and `{{` would stay as it is
         _escape_foreign_scripts(linker)
-    used = check_slots(linker.tasks, linker.place, options, values, mistakes)
+    used = check_slots(linker.tasks, linker.place, options, values, mistakes, linker.unsound)
     _tell_missing(missing, wanted, used, drafts, mistakes)
     graph = linker.graph()
+    if graph is not None:
+        linker.tell_file_cycles(graph)
     if graph is None or mistakes.errors or not drafts:
         return None
     plan = _plan(linker, graph, options, values, _root(drafts, folder, given_root))
@@ -373,16 +432,17 @@ def link(
 
 
 def _escape_foreign_scripts(linker: _Linker) -> None:
-    """Slots mean nothing in a tasklist's scripts, also beside a document whose options would make them active."""
+    """Slots mean nothing in the scripts of other dialects, also beside a document whose options would make them active."""
     for index, task in enumerate(linker.tasks):
         if not isinstance(task.action, Shell) or "{" not in task.action.script:
             continue
         draft, position = linker.home(index)
-        if draft.dialect != "tasklist":
+        if draft.dialect not in ("tasklist", "taskplan"):
             continue
         escaped = escape_script(task.action.script)
         if escaped is None:
-            file, location = draft.file, draft.pointer_of(position, "arguments")
+            key = "arguments" if draft.dialect == "tasklist" else "command"
+            file, location = draft.file, draft.pointer_of(position, key)
             message = f"task {cut(task.name)!r} has braces that read as a slot now that the plan has options"
             linker.mistakes.error(
                 "slot.unknown", message, file, location, "write the task natively, with `{{` and `}}`"
@@ -439,6 +499,7 @@ def _plan(linker: _Linker, graph: Graph, options: Mapping[str, Option], values: 
         values=MappingProxyType(dict(values)),
         attributes=MappingProxyType(attributes),
         order="file" if next((draft.order for draft in drafts if draft.order), "path") == "file" else "path",
+        family=drafts[0].family if len(drafts) == 1 else "",
         types=MappingProxyType(linker.sections["types"]),
         environments=MappingProxyType(linker.sections["environments"]),
         notes=MappingProxyType(linker.sections["notes"]),

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from weft.errors import PlanError, Problem
+from weft.errors import InternalError, PlanError, Problem, cut
 from weft.formats import positions
 from weft.formats.detect import DIALECTS, detect, is_python
 from weft.formats.draft import Draft
@@ -19,7 +19,8 @@ from weft.formats.mistakes import NO_DATA, Document, Mistake, Mistakes, Place, e
 from weft.formats.parse import collector_paused, parse
 from weft.formats.read import FORMAT_BY_SUFFIX, STANDARD_INPUT, SUFFIXES, Text, read_standard_input, read_text
 from weft.formats.replacing import replace_by_files
-from weft.spec.plan import Plan
+from weft.spec.plan import Plan, Source
+from weft.spec.tasks import NOTHING
 
 DIGEST_BYTES = 32  # blake2b; as everywhere in weft
 
@@ -29,6 +30,38 @@ class Loaded(NamedTuple):
 
     plan: Plan
     warnings: tuple[Problem, ...]
+
+
+class PythonRequest(NamedTuple):
+    """A Python module that is to be loaded: `file.py`, `package.module`, either with `:name`. folder: where from.
+
+    options: `-o` pairs. select and the others: what is selected, because options are demanded of what takes part only.
+    is_alone: no other plan is loaded beside it, so that an option which is not its own is nobody's. replaced: tasks for which a
+    value stands in, so that their options are not demanded either.
+    """
+
+    path: str
+    folder: str
+    options: Sequence[tuple[str, object]] = ()
+    select: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    until: Sequence[str] = ()
+    start_from: Sequence[str] = ()
+    is_alone: bool = True
+    replaced: Sequence[str] = ()
+
+
+class PythonPlan(NamedTuple):
+    """What a module defines. used: positions of the options that are its own. file, digest: the module's source."""
+
+    plan: Plan
+    used: frozenset[int]
+    file: str | None
+    digest: str
+
+
+LoadPython = Callable[[PythonRequest], PythonPlan]
+"""Loads a module where it can do no harm. Raises PlanError."""
 
 
 class Settings(NamedTuple):
@@ -41,6 +74,11 @@ class Settings(NamedTuple):
     stdin: Callable[[], bytes] | None
     cwd: str
     as_json: Collection[str]
+    python: LoadPython | None
+    request: PythonRequest
+    used: set[int]
+    root: str
+    is_demanding: bool
 
 
 def load(
@@ -57,6 +95,8 @@ def load(
     as_json: Collection[str] = (),
     replacements: Sequence[tuple[str, str]] = (),
     advise: Advise | None = None,
+    python: LoadPython | None = None,
+    selection: Mapping[str, Sequence[str]] = NOTHING,
 ) -> Loaded:
     """The plan that the files make together. Raises PlanError with every mistake, sorted by file and place.
 
@@ -65,27 +105,62 @@ def load(
     strict: warnings are errors. schema: a JSON Schema file for the raw documents. shell_eval: False refuses variables that
     are the output of a command. cwd: what relative paths start from. as_json: those of `paths` that are JSON whatever their
     suffix. replacements: (task, file): the file's value takes the task's place.
-    advise: finds what else is worth a warning in the sound plan.
+    advise: finds what else is worth a warning in the sound plan. python: loads Python modules.
+    selection: what is selected, by the names of `PythonRequest`.
     """
     paths = [os.fspath(path) for path in paths]
     folder = os.path.abspath(cwd or os.getcwd())
-    settings = Settings(format, strict, schema, shell_eval, stdin, folder, as_json)
+    replaced = [name for name, _ in replacements]
+    request = PythonRequest("", folder, options, **selection, is_alone=len(paths) == 1, replaced=replaced)
+    base = _base(paths, root, folder)
+    is_demanding = strict and advise is not None  # `validate --strict` wants more to be said
+    settings = Settings(
+        format, strict, schema, shell_eval, stdin, folder, as_json, python, request, set(), base, is_demanding
+    )
     mistakes = Mistakes()
     documents: list[Document] = []
     with collector_paused():
         drafts = _drafts(paths, settings, documents, mistakes)
-        plan = link(drafts, folder, root, options, mistakes, advise)
+        others = [option for index, option in enumerate(options) if index not in settings.used]
+        plan = link(drafts, folder, root, others, mistakes, advise)
         if plan is not None and replacements:
             plan = replace_by_files(plan, replacements, folder, mistakes)
+        if plan is not None:
+            _warn_changed_sources(plan.root, drafts, mistakes)
     return _finish(plan, documents, mistakes, strict, paths)
+
+
+def _warn_changed_sources(root: str, drafts: Sequence[Draft], mistakes: Mistakes) -> None:
+    """A compiled plan says which source its functions had."""
+    for draft in drafts:
+        if draft.dialect != "native" or "digest" not in draft.document.text:
+            continue
+        from weft.formats.function_sources import changed_sources
+
+        for position in changed_sources(root, draft.tasks):
+            message = (
+                f"task {cut(draft.tasks[position].name)!r}: its function's source is not what it was compiled with"
+            )
+            location = draft.pointer_of(position, "digest")
+            mistakes.warn("digest", message, draft.file, location, "compile the plan anew")
+
+
+def _base(paths: Sequence[str], root: str | None, folder: str) -> str:
+    """The root as loaders know it: `--root`, else the folder of the first file (dialects.md 1.7)."""
+    if root is not None:
+        return os.path.abspath(os.path.join(folder, root))
+    first = paths[0] if paths and paths[0] != STANDARD_INPUT and "\0" not in paths[0] else ""
+    return os.path.dirname(os.path.abspath(os.path.join(folder, first or "-")))
 
 
 def _finish(
     plan: Plan | None, documents: Sequence[Document], mistakes: Mistakes, strict: bool, paths: Sequence[str]
 ) -> Loaded:
     errors = [*mistakes.errors, *mistakes.warnings] if strict else mistakes.errors
-    if errors or plan is None:
+    if errors:
         raise PlanError(_problems(errors, documents, paths))
+    if plan is None:
+        raise InternalError(f"no plan came of {', '.join(paths)}, and no mistake was told")
     return Loaded(plan, tuple(_problems(mistakes.warnings, documents, paths)))
 
 
@@ -130,7 +205,10 @@ def _drafts(paths: Sequence[str], settings: Settings, documents: list[Document],
         known = ", ".join(DIALECTS)
         mistakes.error("detect.unknown", f"there is no dialect {settings.format!r}", hint=f"dialects are {known}")
         return drafts
-    for path in paths:
+    for index, path in enumerate(paths):
+        if path == STANDARD_INPUT and path in paths[:index]:
+            mistakes.error("name.duplicate", "standard input is named twice", path, hint="it can be read once")
+            continue
         draft = _draft(path, settings, documents, seen, mistakes)
         if draft is not None:
             drafts.append(draft)
@@ -147,7 +225,7 @@ def _draft(
 ) -> Draft | None:
     is_json = path == STANDARD_INPUT or path in settings.as_json
     if not is_json and is_python(path, settings.cwd):
-        return _by_dialect("python", None, path, settings, mistakes)
+        return _load_python(path, settings, seen, mistakes)
     document = _document(path, settings, mistakes)
     if document is None:
         return None
@@ -159,6 +237,40 @@ def _draft(
     documents.append(document)
     dialect = settings.format or detect(document.data, path, mistakes)
     return None if dialect is None else _by_dialect(dialect, document, path, settings, mistakes)
+
+
+def _load_python(path: str, settings: Settings, seen: dict[str, str], mistakes: Mistakes) -> Draft | None:
+    """The draft of a module's registry; its mistakes come with their places."""
+    if settings.python is None:
+        return _by_dialect("python", None, path, settings, mistakes)
+    if settings.format not in (None, "python"):
+        message = f"{path!r} is a Python module, and no document of the dialect {settings.format}"
+        mistakes.error("detect.unknown", message, path, hint="leave --format away")
+        return None
+    try:
+        loaded = settings.python(settings.request._replace(path=path))
+    except PlanError as error:
+        for problem in error.problems():
+            place = {"line": problem.line, "column": problem.column}
+            mistakes.error(problem.code, problem.message, problem.file, problem.location, problem.hint, **place)
+        settings.used.update(range(len(settings.request.options)))  # nobody knows now whose they are
+        return None
+    plan = loaded.plan
+    if plan.key in seen:
+        mistakes.error(
+            "name.duplicate", f"{path!r} is the same registry as {seen[plan.key]!r}", path, hint="name it once"
+        )
+        return None
+    seen[plan.key] = path
+    settings.used.update(loaded.used)
+    draft = Draft(Document(path, "python", "", {}, loaded.digest, plan.root, plan.key, dict), "python", ("tasks",))
+    draft.name, draft.family = plan.name, plan.family
+    source = os.path.relpath(loaded.file, plan.root) if loaded.file is not None else path
+    draft.sources = (Source(source, "python", loaded.digest),)
+    draft.types, draft.environments, draft.notes = dict(plan.types), dict(plan.environments), dict(plan.notes)
+    draft.tasks = list(plan.graph.tasks)
+    draft.keys = [task.name for task in draft.tasks]
+    return draft
 
 
 def _load_native(document: Document, settings: Settings, mistakes: Mistakes) -> Draft:
@@ -173,9 +285,30 @@ def _load_tasklist(document: Document, _settings: Settings, mistakes: Mistakes) 
     return load_tasklist(document, mistakes)
 
 
+def _load_odop(document: Document, settings: Settings, mistakes: Mistakes) -> Draft:
+    from weft.formats.odop import OdopSettings, load_odop
+
+    return load_odop(document, OdopSettings(settings.root, settings.is_demanding), mistakes)
+
+
+def _load_taskplan(document: Document, settings: Settings, mistakes: Mistakes) -> Draft:
+    from weft.formats.taskplan import load_taskplan
+
+    return load_taskplan(document, mistakes, settings.shell_eval)
+
+
+def _load_wfformat(document: Document, _settings: Settings, mistakes: Mistakes) -> Draft:
+    from weft.formats.wfformat import load_wfformat
+
+    return load_wfformat(document, mistakes)
+
+
 _LOADERS: dict[str, Callable[[Document, Settings, Mistakes], Draft]] = {
     "native": _load_native,
+    "odop": _load_odop,
     "tasklist": _load_tasklist,
+    "taskplan": _load_taskplan,
+    "wfformat": _load_wfformat,
 }
 """The dialects that this version reads."""
 

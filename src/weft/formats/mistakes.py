@@ -122,6 +122,11 @@ def existing(data: Any, location: str) -> str:
     return taken
 
 
+def tell_empty(file: str, mistakes: Mistakes) -> None:
+    """The mistake of a text that holds no document."""
+    mistakes.error("parse.syntax", f"{file!r} is empty", file, hint='the smallest plan is {"tasks": []}')
+
+
 def show(value: object) -> str:
     """A value for a message: as JSON would write it, on one line, cut."""
     if isinstance(value, str):

@@ -10,6 +10,7 @@ from weft.errors import cut, hint_nearest
 from weft.formats.draft import Draft
 from weft.formats.mistakes import Document, Mistakes, pointer, show
 from weft.formats.native_tasks import ACTIONS, LIMITS, Fields, TaskMaker, merge, subject_of, without_nulls
+from weft.formats.notes import read_note
 from weft.formats.plain import is_plain_plan, is_plain_task
 from weft.formats.shape import Place, check
 from weft.spec.actions import Expand
@@ -35,7 +36,7 @@ def load_native(document: Document, mistakes: Mistakes, allow_shell: bool) -> Dr
         fields = without_nulls(check("PlanModel", raw, place, mistakes)[0] or {})
     draft.name, draft.description = fields.get("name"), fields.get("description")
     draft.root, draft.order = fields.get("root"), fields.get("order")
-    draft.attributes = fields.get("attributes", {})
+    draft.attributes, draft.family = fields.get("attributes", {}), fields.get("family") or ""
     draft.sources = tuple(Source(item["path"], item["dialect"], item["digest"]) for item in fields.get("source", ()))
     draft.options = dict(_options(_entries(raw, "options", "OptionModel", "option", file, mistakes)))
     draft.types = dict(_types(_entries(raw, "types", "TypeModel", "type", file, mistakes), file, mistakes))
@@ -43,7 +44,7 @@ def load_native(document: Document, mistakes: Mistakes, allow_shell: bool) -> Dr
     draft.environments = dict(_environments(environments))
     if not allow_shell:
         _refuse_shell_values(raw, file, mistakes)
-    draft.notes = dict(_notes(_entries(raw, "notes", "NoteModel", "note", file, mistakes)))
+    draft.notes = dict(_notes(raw, file, mistakes))
     templates = _templates(raw, file, mistakes)
     draft.templates = {name: Template(name, MappingProxyType(fields)) for name, fields in templates.items()}
     return draft
@@ -82,6 +83,8 @@ def load_tasks(draft: Draft, all_templates: Mapping[str, Fields], mistakes: Mist
             fields = merge(defaults, fields)
         if None in fields.values():
             fields = without_nulls(fields)
+        if not is_sound:
+            draft.unsound.add(len(draft.tasks))
         draft.tasks.append(maker.make(name, fields, place, is_sound))
         draft.keys.append(name)
 
@@ -134,6 +137,9 @@ def _types(entries: Iterator[tuple[str, Fields]], file: str, mistakes: Mistakes)
                 fields.get("pattern"),
                 None if choices is None else tuple(choices),
                 fields.get("description"),
+                fields.get("predicate"),
+                tuple(fields.get("paths") or ()),
+                fields.get("items"),
             ),
         )
 
@@ -173,11 +179,14 @@ def make_environment(fields: Mapping[str, Any], variables: tuple[tuple[str, Vari
     )
 
 
-def _notes(entries: Iterator[tuple[str, Fields]]) -> Iterator[tuple[str, Note]]:
-    for name, fields in entries:
-        arguments = {key: value for key, value in fields.items() if key not in ("kind", "conditions")}
-        conditions = tuple(fields.get("conditions") or ())
-        yield name, Note(fields.get("kind", ""), MappingProxyType(arguments), conditions)
+def _notes(raw: Mapping[str, Any], file: str, mistakes: Mistakes) -> Iterator[tuple[str, Note]]:
+    entries = raw.get("notes")
+    for name, body in entries.items() if isinstance(entries, dict) else ():
+        place = Place(file, ("notes", name), f"note {cut(name)!r}")
+        problem = name_problem(name)
+        if problem:
+            mistakes.error("name.invalid", f"{place.subject}: {problem}", file, pointer("notes", name), at_key=True)
+        yield name, read_note(body, "kind", place, mistakes)
 
 
 def _templates(raw: Mapping[str, Any], file: str, mistakes: Mistakes) -> dict[str, Fields]:

@@ -37,7 +37,6 @@ CAUSE_KINDS = (
     *("exit", "signal", "timeout", "memory", "exception", "not_found", "setup", "type", "missing_output", "unmet"),
     *("unsatisfiable", "dependency", "lost", "interrupted", "cancelled"),
 )
-NOTE_KINDS = ("file", "echo", "email", "telegram", "webhook", "command")
 
 
 def _refuse(code: str, message: str, hint: str | None = None) -> PydanticCustomError:
@@ -348,6 +347,15 @@ class ProductModel(TypedDict, total=False):
     stream: bool | None
 
 
+@with_config(STRICT)
+class OpaqueModel(TypedDict, total=False):
+    """A parameter of a typed task that is no plain data."""
+
+    pickle: Required[Text]
+    digest: Required[Text]
+    shown: str | None
+
+
 ProductItem = Annotated[
     ProductModel,
     BeforeValidator(
@@ -372,7 +380,10 @@ class TaskModel(TypedDict, total=False):
     script: Path | None
     serialized: Annotated[SerializedModel, AfterValidator(_serialized)] | None
     digest: Text | None
+    code: dict[Text, Text] | None
+    paths: Paths | None
     parameters: dict[Text, Any] | None
+    opaque: dict[Text, OpaqueModel] | None
     parameter_mapping: Mapped | None
     parameter_roles: dict[str, Literal["node", "task", "op"]] | None
     dependencies: list[Dependency]
@@ -383,7 +394,7 @@ class TaskModel(TypedDict, total=False):
     stream: bool | None
     foreach: Annotated[ForeachModel, AfterValidator(_foreach)] | None
     resources: Amounts | None
-    duration: Time | None
+    duration: Delay | None
     timeout: Time | None
     max_attempts: Count | None
     retry_delay: Delay | None
@@ -486,16 +497,11 @@ class EnvironmentModel(TypedDict, total=False):
     fingerprint: bool | None
 
 
-def _note_kind(value: str) -> str:
-    if value not in NOTE_KINDS and ":" not in value:
-        kinds = ", ".join(NOTE_KINDS)
-        raise _refuse("ref.note_class", f"{cut(value)!r} is no kind of note", hint_nearest(value, NOTE_KINDS) or kinds)
-    return value
-
-
 @with_config(OPEN)
 class NoteModel(TypedDict, total=False):
-    kind: Required[Annotated[str, AfterValidator(_note_kind)]]
+    """For editors; `notes.py` checks documents."""
+
+    kind: Required[Path]
     conditions: list[Literal[CONDITIONS]] | None  # type: ignore[valid-type]
 
 
@@ -521,6 +527,9 @@ class TypeModel(TypedDict, total=False):
     pattern: Annotated[str, AfterValidator(_pattern)] | None
     choices: Annotated[list[Any], Field(min_length=1)] | None
     description: str | None
+    predicate: Text | None
+    paths: Paths | None
+    items: Name | None
 
 
 @with_config(STRICT)
@@ -544,6 +553,7 @@ class PlanModel(TypedDict, total=False):
     name: NotRequired[Name | None]
     description: NotRequired[str | None]
     root: NotRequired[Path | None]
+    family: NotRequired[Text | None]
     source: NotRequired[list[SourceModel] | None]
     order: NotRequired[Literal["path", "file"] | None]
     attributes: NotRequired[dict[str, Any] | None]

@@ -10,6 +10,7 @@ from weft.errors import cut
 from weft.formats.mistakes import Mistakes, pointer
 from weft.formats.shape import Place
 from weft.spec.actions import Action, Call, Command, Expand, Script, Serialized, Shell, Snippet
+from weft.spec.options import Opaque
 from weft.spec.products import Product
 from weft.spec.requirements import (
     NO_REQUIREMENTS,
@@ -124,6 +125,11 @@ class TaskMaker:
         parameters = fields.get("parameters")
         if parameters:
             self._check_parameters(parameters, action, place)
+        if "opaque" in fields:
+            parameters = {
+                **(parameters or {}),
+                **{key: make_opaque(value) for key, value in fields["opaque"].items()},
+            }
         if name not in self._dependencies:
             self._dependencies[name] = Dependency(name)
         return Task(
@@ -236,6 +242,10 @@ class TaskMaker:
             if name in parameters:
                 message = f" binds {cut(name)!r}, which is also in its parameters"
                 self._tell("shape.conflict", message, place, key)
+        files = [need.bind for need in requires.files if need.bind]
+        for name in sorted({name for name in files if files.count(name) > 1}):
+            message = f" puts several required files into {cut(name)!r}, which holds one"
+            self._tell("shape.conflict", message, place, "requires", "files")
         for need in folders_and_matches:
             if need.bind and not need.source:
                 message = f" binds {cut(need.bind)!r} to what is no source ({cut(_text_of(need))!r})"
@@ -270,10 +280,22 @@ def make_action(kind: str, fields: Mapping[str, Any]) -> Action:
         case "script":
             return Script(value)
         case "function":
-            return Call(value, fields.get("digest"))
+            return _make_call(value, fields)
         case _:
             serialized = Serialized(value.get("path"), value.get("data"), value.get("format") or "cloudpickle")
-            return Call(serialized, fields.get("digest"))
+            return _make_call(serialized, fields)
+
+
+def _make_call(function: str | Serialized, fields: Mapping[str, Any]) -> Call:
+    code = fields.get("code")
+    return Call(
+        function, fields.get("digest"), MappingProxyType(code) if code else NOTHING, tuple(fields.get("paths") or ())
+    )
+
+
+def make_opaque(fields: Mapping[str, Any]) -> Opaque:
+    """From the checked value of a parameter under `opaque`."""
+    return Opaque(fields["pickle"], fields["digest"], fields.get("shown") or "")
 
 
 def make_dependency(item: Any) -> Dependency:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from weft.errors import cut
-from weft.formats.mistakes import NO_DATA, Mistakes, Place, pointer
+from weft.formats.mistakes import NO_DATA, Mistakes, Place, pointer, tell_empty
 
 NODE_LIMIT = 1_000_000  # nodes that aliases may stand for; dialects.md 1.6
 MISTAKE_LIMIT = 1_000  # a text with so many is no plan; the rest would only take time
@@ -219,6 +219,8 @@ def parse_yaml(text: str, file: str, mistakes: Mistakes, depth_limit: int) -> An
         return NO_DATA
     except _Stop:
         return NO_DATA
+    if not documents:  # comments and directives alone
+        tell_empty(file, mistakes)
     return builder.root
 
 

@@ -164,11 +164,13 @@ def json_duplicates(text: str) -> Iterator[tuple[str, str, tuple[int, int], tupl
 
 
 def places(text: str, format: str, locations: Iterable[str]) -> Mapping[str, tuple[Place, Place]]:
-    """As `locate`, for any format; empty where a format's parser keeps no places."""
+    """As `locate`, for any format."""
     if format == "json":
         return locate(text, locations)
     if format == "yaml":
         from weft.formats.parse_yaml import locate_yaml
 
         return locate_yaml(text, trie_of(locations))
-    return {}
+    from weft.formats.positions_toml import locate_toml
+
+    return locate_toml(text, frozenset(locations))

@@ -9,6 +9,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from pydantic_core import CoreSchema
 
 from weft.formats import native_models
+from weft.formats.notes import notes_schema
 from weft.spec.tasks import NAME_LIMIT
 
 _SECTIONS = {
@@ -46,6 +47,7 @@ def native_schema() -> dict[str, Any]:
     for definition in definitions.values():
         definition.pop("title", None)
     plan = definitions.pop("PlanModel")
+    definitions["NoteModel"] = notes_schema()
     for section, model in _SECTIONS.items():
         entries = {
             "type": "object",

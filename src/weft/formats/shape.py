@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weft.errors import cut, hint_nearest
@@ -33,6 +34,8 @@ _LIMITS = {
 }
 _OBJECT_KINDS = frozenset({"dict_type", "mapping_type"})
 
+_OTHER_MODELS = {"OdopModel": "weft.formats.odop_models", "JobModel": "weft.formats.taskplan_models"}
+
 Path = tuple[str | int, ...]
 
 
@@ -50,17 +53,17 @@ def validator(model: str) -> SchemaValidator:
     """The compiled validator of a model in `native_models`, made on first use."""
     from pydantic import TypeAdapter
 
-    from weft.formats import native_models
-
-    return TypeAdapter(getattr(native_models, model)).validator  # type: ignore[return-value]
+    return TypeAdapter(_model(model)).validator  # type: ignore[return-value]
 
 
 @cache
 def keys_of(model: str) -> tuple[str, ...]:
     """The keys that a model knows, in schema order."""
-    from weft.formats import native_models
+    return tuple(_model(model).__annotations__)
 
-    return tuple(getattr(native_models, model).__annotations__)
+
+def _model(name: str) -> Any:
+    return getattr(import_module(_OTHER_MODELS.get(name, "weft.formats.native_models")), name)
 
 
 def is_free(key: str) -> bool:

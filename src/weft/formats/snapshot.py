@@ -16,10 +16,10 @@ from weft.formats import compile as compiled
 from weft.formats.native import make_environment, make_variable
 from weft.formats.native_tasks import SHARED_COMMANDS, make_action, make_dependency, make_requirements
 from weft.formats.parse import collector_paused
-from weft.spec.actions import Command, Shell, kind_of
+from weft.spec.actions import Call, Command, Shell, kind_of
 from weft.spec.graph import Graph
-from weft.spec.notes import Note
-from weft.spec.options import MISSING, Option
+from weft.spec.notes import Note, withhold
+from weft.spec.options import MISSING, Opaque, Option
 from weft.spec.plan import Plan, Source, Template
 from weft.spec.products import Product
 from weft.spec.requirements import NO_REQUIREMENTS, Foreach, Requirements
@@ -31,6 +31,9 @@ from weft.spec.types import Type
 VERSION: Final = 1
 _LEVEL: Final = 1  # zlib: four times smaller for a microsecond a task; higher levels cost more than they save
 _NO_REQUIREMENTS: Final = -1
+_MAY_BE_OPAQUE: Final = frozenset({"call", "+function", "+serialized"})
+_CALL: Final = "call"  # kind of a typed task: its action stands among the calls, which many tasks share
+_OPAQUE: Final = "\0opaque"  # key of an object that no document can have, for a value that is no plain data
 
 Fields = dict[str, Any]
 
@@ -42,6 +45,8 @@ def snapshot(plan: Plan) -> bytes:
         requirements: dict[int, int] = {}
         policy_rows: list[Fields] = []
         requirement_rows: list[Fields] = []
+        calls: dict[int, int] = {}
+        call_rows: list[Fields] = []
         rows = []
         for task in plan.graph.tasks:
             policy = policies.get(id(task.policy))
@@ -57,7 +62,13 @@ def snapshot(plan: Plan) -> bytes:
                         {key: value for key, value in compiled.requires_document(task.requires).items() if value}
                     )
                 needs = found
-            rows.append(_row(task, policy, needs))
+            call = None
+            if type(task.action) is Call and task.action.code:
+                call = calls.get(id(task.action))
+                if call is None:
+                    call = calls[id(task.action)] = len(call_rows)
+                    call_rows.append(compiled.action_fields(task.action))
+            rows.append(_row(task, policy, needs, call))
         document = {
             "weft-snapshot": VERSION,
             "key": plan.key,
@@ -65,32 +76,42 @@ def snapshot(plan: Plan) -> bytes:
             "name": plan.name,
             "description": plan.description,
             "order": plan.order,
+            "family": plan.family,
             "sources": [[source.path, source.dialect, source.digest] for source in plan.sources],
             "values": dict(plan.values),
             "attributes": dict(plan.attributes),
             "options": {name: _option_row(option) for name, option in plan.options.items()},
             "types": {name: compiled.type_document(kind) for name, kind in plan.types.items()},
             "environments": {name: compiled.environment_document(each) for name, each in plan.environments.items()},
-            "notes": {name: [note.kind, dict(note.arguments), note.conditions] for name, note in plan.notes.items()},
+            "notes": {name: _note_row(withhold(note)) for name, note in plan.notes.items()},
             "templates": {name: dict(template.fields) for name, template in plan.templates.items()},
             "policies": policy_rows,
             "requirements": requirement_rows,
+            "calls": call_rows,
             "tasks": rows,
         }
         text = json.dumps(document, separators=(",", ":"), default=_plain)
         return zlib.compress(text.encode("ascii"), _LEVEL)
 
 
+def _note_row(note: Note) -> list[Any]:
+    return [note.kind, dict(note.arguments), note.conditions]
+
+
 def _plain(value: object) -> object:
+    if isinstance(value, Opaque):
+        return {_OPAQUE: [value.pickle, value.digest, value.shown]}
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
-def _row(task: Task, policy: int, needs: int) -> list[Any]:
+def _row(task: Task, policy: int, needs: int, call: int | None) -> list[Any]:
     """[name, kind, action, dependencies, policy, parameters, requirements, outputs]; what is empty at the end is left out."""
     action = task.action
     kind = kind_of(action)
     value: Any
-    if type(action) is Command and {str}.issuperset(map(type, action.argv)):
+    if call is not None:
+        kind, value = _CALL, call
+    elif type(action) is Command and {str}.issuperset(map(type, action.argv)):
         value = action.argv
     elif type(action) is Shell:
         value = action.script
@@ -175,6 +196,7 @@ def restore(data: bytes) -> Plan:
             templates=_proxy({name: Template(name, _proxy(fields)) for name, fields in document["templates"].items()}),
             attributes=_proxy(document["attributes"]),
             order=document["order"],
+            family=document.get("family", ""),
         )
 
 
@@ -188,7 +210,8 @@ def _option(kind: str, description: str | None, default: Any = MISSING) -> Optio
 
 def _type(name: str, fields: Fields) -> Type:
     choices = fields.pop("choices")
-    return Type(name, choices=None if choices is None else tuple(choices), **fields)
+    paths = tuple(fields.pop("paths", ()))
+    return Type(name, choices=None if choices is None else tuple(choices), paths=paths, **fields)
 
 
 class _Edges(dict[str, Dependency]):
@@ -206,6 +229,7 @@ def _tasks(document: Fields) -> list[Task]:
     edges_by_name = _Edges()
     edge_of = edges_by_name.__getitem__
     commands: dict[tuple[str, ...], Command] = {}
+    calls = [make_action("serialized" if "serialized" in row else "function", row) for row in document.get("calls", ())]
     tasks = []
     for name, kind, value, items, policy, *rest in document["tasks"]:
         action: Any
@@ -218,6 +242,8 @@ def _tasks(document: Fields) -> list[Task]:
                     commands[argv] = action
         elif kind == "shell":
             action = Shell(value)
+        elif kind == _CALL:
+            action = calls[value]
         else:
             action = make_action(kind.removeprefix("+"), value)
         try:
@@ -227,6 +253,8 @@ def _tasks(document: Fields) -> list[Task]:
         if name not in edges_by_name:
             edges_by_name[name] = Dependency(name)  # those who depend on it hold this very name, not a copy
         parameters = rest[0] if rest else None
+        if parameters and kind in _MAY_BE_OPAQUE:
+            parameters = {key: _value(each) for key, each in parameters.items()}
         needs: Requirements = requirements[rest[1]] if len(rest) > 1 else NO_REQUIREMENTS
         outputs = tuple(rest[2]) if len(rest) > 2 else ()
         tasks.append(
@@ -241,6 +269,12 @@ def _tasks(document: Fields) -> list[Task]:
             )
         )
     return tasks
+
+
+def _value(value: Any) -> Any:
+    if type(value) is dict and _OPAQUE in value:
+        return Opaque(*value[_OPAQUE])
+    return value
 
 
 def _policy(fields: Fields) -> Policy:

@@ -26,6 +26,7 @@ from weft.ports import (
     Finished,
     Gauge,
     Inspector,
+    InstanceObserver,
     Ledger,
     Observer,
     Order,
@@ -34,16 +35,23 @@ from weft.ports import (
     Reports,
     RunEnding,
     RunOpening,
+    StreamExecutor,
+    StreamReport,
+    Taken,
     Ticker,
     Waiter,
+    Yielded,
 )
+from weft.runtime.feeds import EndInput, Stop
 from weft.runtime.interrupts import Interrupts
 from weft.runtime.orders import OrderError, OrderWriter
 from weft.runtime.preparation import Preparation
 from weft.runtime.products import ProductError, Products
 from weft.runtime.recovery import NOTHING_RECOVERED, Recovered
 from weft.runtime.requests import Requests
+from weft.runtime.streams import Allow, Announce, Remember, Streams
 from weft.scheduling.commands import (
+    AddItems,
     BeginAttempt,
     CloseAttempt,
     Command,
@@ -51,12 +59,22 @@ from weft.scheduling.commands import (
     Inspect,
     Record,
     SetTimer,
+    SettleInstance,
     SettleTask,
     StartAttempt,
     StopAttempt,
     TakeItems,
 )
-from weft.scheduling.events import AttemptEnded, AttemptStarted, Event, Inspected, Interrupted, TimerFired
+from weft.scheduling.events import (
+    AttemptAdopted,
+    AttemptEnded,
+    AttemptStarted,
+    Event,
+    Inspected,
+    Interrupted,
+    StreamGrew,
+    TimerFired,
+)
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import INTERRUPTED, SETUP, Outcome, RunState
 from weft.scheduling.scheduler import Scheduler
@@ -79,7 +97,7 @@ COMMIT_AFTER: Final = declare("engine.commit.after", "facts are durable, no star
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the engine works with. executors: by name; `default` runs tasks that name none."""
+    """What the engine works with. executors: by name; `default` runs tasks that name none. streams: None without any."""
 
     ledger: Ledger
     executors: Mapping[str, Executor]
@@ -93,6 +111,7 @@ class Parts:
     interrupts: Interrupts
     requests: Requests
     observers: Sequence[Observer]
+    streams: Streams | None = None
 
 
 class Engine:
@@ -113,6 +132,7 @@ class Engine:
         self._monotonic = parts.clock.monotonic
         self._facts: list[StartAttempt | Record] = []
         self._starts: list[StartAttempt] = []
+        self._under_way = 0  # orders that were sent and have not ended
         self._is_urgent = False
         self._offsets: dict[str, int] = {}
         self._began: dict[int, Began] = {}
@@ -120,9 +140,11 @@ class Engine:
         self._commit_due = 0.0
         self._timers: list[tuple[float, int]] = []
         self._timeout = timeout
+        self._streams = parts.streams
         self._force = scheduler.options.force or not scheduler.options.use_cache
         self._tickers = tuple(observer for observer in parts.observers if hasattr(observer, "tick"))
         self._next_tick: float | None = None
+        self._watchers = tuple(_watcher(each) for each in parts.observers if hasattr(each, "instance_ended"))
 
     # --- the loop ------------------------------------------------------------------------------------------------------
 
@@ -133,7 +155,7 @@ class Engine:
             observer.run_started(opening)
         if self._timeout is not None:
             heapq.heappush(self._timers, (started + self._timeout, RUN_TIMER))
-        self._take_up(recovered.begun)
+        self._take_up(recovered)
         scheduler = self._scheduler
         self._perform(scheduler.handle([*recovered.facts, *first], started))
         # Only now: a report counts when its attempt is known, and its receipt when its outcome is.
@@ -147,13 +169,19 @@ class Engine:
             while not events:
                 self._wait()
                 events = self._collect()
+        if self._streams is not None:
+            self._steer(self._streams)
         self._commit()
         self._finish_inspection()
         return self._end(opening.run, self._monotonic() - started)
 
-    def _take_up(self, begun: Sequence[Began]) -> None:
-        """Adopted attempts whose beginning no engine had recorded."""
-        for report in begun:
+    def _take_up(self, recovered: Recovered) -> None:
+        """Adopted attempts, and those of them whose beginning no engine had recorded."""
+        if self._streams is not None:
+            for event in recovered.facts:
+                if isinstance(event, AttemptAdopted):
+                    self._streams.adopt(event.key, event.nonce)
+        for report in recovered.begun:
             fact = BeginAttempt(report.key, report.nonce, report.started, report.stdout, report.stderr)
             self._began[report.nonce] = report
             self._facts.append(fact)
@@ -161,10 +189,14 @@ class Engine:
 
     def gauge(self) -> Gauge:
         """Present figures for a live view."""
+        scheduler = self._scheduler
         return Gauge(
-            {str(state): count for state, count in self._scheduler.counts().items()},
-            self._scheduler.held(),
-            self._scheduler.live(),
+            {str(state): count for state, count in scheduler.counts().items()},
+            scheduler.held(),
+            scheduler.live(),
+            scheduler.state_of,
+            scheduler.parts_of,
+            self._streams.gauge() if self._streams is not None else {},
         )
 
     def _wait(self) -> None:
@@ -218,11 +250,13 @@ class Engine:
         if self._timers:
             self._fire_timers(events)
         for level in self._parts.interrupts.take():
-            self._remark_interrupt(level)
+            self._remark(self._parts.interrupts.remark(level), None)
             events.append(Interrupted(level))
             for start in self._parts.preparation.withdraw_all():
                 events.append(AttemptEnded(start.key, start.nonce, _not_ready(INTERRUPTED)))
         events.extend(self._parts.requests.take())
+        if self._streams is not None:
+            self._steer(self._streams)
         return events
 
     def _read(self, news: Reports, events: list[Event]) -> None:
@@ -232,20 +266,44 @@ class Engine:
         for report in reports:
             self._read_report(report, events)
 
-    def _read_report(self, report: Report, events: list[Event]) -> None:
+    def _read_report(self, report: Report | StreamReport, events: list[Event]) -> None:
         match report:
             case Finished(key, nonce, outcome):
+                self._under_way -= 1
+                if self._streams is not None and self._scheduler.is_live(key, nonce):
+                    outcome = self._end_flows(self._streams, key, nonce, outcome, events)
                 if outcome.ok and self._scheduler.is_live(key, nonce):  # a late report must not touch products either
                     outcome = self._check_work(key, outcome)
                 events.append(AttemptEnded(key, nonce, outcome))
             case Began(key, nonce, started, _, stdout, stderr):
                 if self._scheduler.is_live(key, nonce):
                     self._began[nonce] = report
+                    if self._streams is not None:
+                        self._streams.began(key, nonce)
                 events.append(AttemptStarted(key, nonce, started, stdout, stderr))
+            case Yielded():
+                if self._streams is not None:
+                    self._hand_on(self._streams, report, events)
+            case Taken():
+                if self._streams is not None:
+                    self._streams.took(report)
             case Remark(text, about):
                 self._remark(text, about.task if about is not None else None)
             case _:
                 assert_never(report)
+
+    def _hand_on(self, streams: Streams, report: Yielded, events: list[Event]) -> None:
+        """Items of a live maker. The scheduler is told of those that become instances."""
+        if streams.made(report) and streams.becomes_instances(report.key.task):
+            events.append(StreamGrew(report.key.task, report.nonce, report.shown, report.first))
+
+    def _end_flows(
+        self, streams: Streams, key: AttemptKey, nonce: int, outcome: Outcome, events: list[Event]
+    ) -> Outcome:
+        untold = streams.untold(key, nonce)
+        if untold is not None:
+            self._hand_on(streams, untold, events)
+        return streams.ended(key, nonce, outcome)
 
     def _check_work(self, key: AttemptKey, outcome: Outcome) -> Outcome:
         """An attempt that exited well has not succeeded before its outputs are there and its product is what it should be."""
@@ -292,14 +350,41 @@ class Engine:
                 case TakeItems(task, items):
                     self._parts.products.take_items(task, items)  # now: what follows may be looked at in this batch
                     facts.append(command)
+                case AddItems(task, _, items):
+                    self._parts.products.add_items(task, items)
+                    facts.append(command)
                 case _:
                     facts.append(command)
                     self._tell.append(command)
-        if facts and (self._is_urgent or stops or self._monotonic() >= self._commit_due):
+                    if self._streams is not None and isinstance(command, CloseAttempt | SettleInstance | SettleTask):
+                        self._streams.noted(command)
+        # Of attempts that take microseconds, the queue ahead is used up long before a commit is due.
+        is_starving = len(self._starts) > self._under_way
+        if facts and (self._is_urgent or is_starving or stops or self._monotonic() >= self._commit_due):
             self._commit()
         # After all facts of the batch: a receipt's offset may not become durable before the outcome that it tells.
         for stop in stops:
             self._stop(*stop)
+
+    def _steer(self, streams: Streams) -> None:
+        """Tell makers how far they may go, consumers how far they can."""
+        for order in streams.orders():
+            match order:
+                case Allow(task, nonce, items):
+                    self._stream_executor(task).allow(nonce, items)
+                case Announce(task, nonce, bind, items, state, path):
+                    self._stream_executor(task).announce(nonce, bind, items, state, path)
+                case EndInput(task, nonce, length):
+                    self._stream_executor(task).end_input(nonce, length)
+                case Remember(task):
+                    self._parts.inspector.remember(task)
+                case Stop(key, cause):
+                    self._executor_of(key.task).stop((key,), "terminate", cause)
+                case _:
+                    assert_never(order)
+
+    def _stream_executor(self, task: int) -> StreamExecutor:
+        return cast(StreamExecutor, self._executor_of(task))
 
     def _inspect(self, task: int) -> None:
         """Where nothing is run, nothing need be there; only the items of a mapped task come from the world."""
@@ -387,12 +472,15 @@ class Engine:
             except ProductError as error:
                 self._refuse(start, SETUP, str(error))
                 continue
+            if self._streams is not None:
+                self._streams.submitted(start.key, start.nonce, start.ahead)
             batch = batches.get(id(executor))
             if batch is None:
                 batches[id(executor)] = (executor, [order])
             else:
                 batch[1].append(order)
         for executor, orders in batches.values():
+            self._under_way += len(orders)
             executor.submit(orders)
 
     def _refuse(self, start: StartAttempt, cause: str, detail: str) -> None:
@@ -413,8 +501,11 @@ class Engine:
                 case CloseAttempt(key, _, outcome, retry):
                     for observer in observers:
                         observer.attempt_ended(key, outcome, retry)
+                case SettleInstance():
+                    for watcher in self._watchers:
+                        watcher.instance_ended(record)
                 case SettleTask(task):
-                    products.ended(task)
+                    products.ended(task, is_ok=record.state == "ok")
                     for observer in observers:
                         observer.task_ended(record)
                 case _:
@@ -423,14 +514,6 @@ class Engine:
     def _remark(self, text: str, task: int | None) -> None:
         for observer in self._parts.observers:
             observer.remarked(text, task)
-
-    def _remark_interrupt(self, level: int) -> None:
-        texts = {
-            1: "interrupted: starting nothing more, waiting for what runs (again: end it)",
-            2: "interrupted again: ending what runs, 5 s of grace (again: kill it)",
-            3: "interrupted three times: killing what runs",
-        }
-        self._remark(texts[level], None)
 
     # --- the end -------------------------------------------------------------------------------------------------------
 
@@ -465,4 +548,8 @@ def _not_ready(cause: str) -> Outcome:
 
 
 def _ticker(observer: object) -> Ticker:
+    return observer  # type: ignore[return-value]
+
+
+def _watcher(observer: object) -> InstanceObserver:
     return observer  # type: ignore[return-value]

@@ -7,9 +7,17 @@ import signal
 import threading
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Level = Literal[1, 2, 3]
+
+CTRL_C: Final = ("interrupted", "interrupted again", "interrupted three times")
+_DOING: Final = {
+    1: "starting nothing more, waiting for what runs",
+    2: "ending what runs, 5 s of grace",
+    3: "killing what runs",
+}
+_NEXT: Final = {1: "end it", 2: "kill it"}
 
 ASK_TWICE = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Signals that act like the second Ctrl-C (reliability.md 2)."""
@@ -21,6 +29,8 @@ class Interrupts:
     def __init__(self) -> None:
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._pending: list[Level] = []
+        self._times = 0
+        self._remarks: dict[Level, str] = {}
         self._previous: dict[int, Any] = {}
         self.level = 0
         self.exit_code: int | None = None
@@ -41,10 +51,15 @@ class Interrupts:
             os.close(self._bell)
             self._bell = -1
 
-    def interrupt(self, level: Level, exit_code: int) -> None:
-        """Raise the level, as a signal would. Levels below the present one change nothing."""
+    def interrupt(self, level: Level, exit_code: int, by: str | None = None) -> None:
+        """Raise the level, as a signal would. Levels below the present one change nothing.
+
+        by: what did it, for people; None for Ctrl-C.
+        """
         if level <= self.level:
             return
+        self._times += by is None
+        self._remarks[level] = _remark(level, by, self._times)
         self.level = level
         self.exit_code = self.exit_code or exit_code
         self._pending.append(level)
@@ -58,10 +73,23 @@ class Interrupts:
         taken, self._pending = self._pending, []
         return taken
 
+    def remark(self, level: Level) -> str:
+        """What happened when the level was reached, and what is done about it."""
+        return self._remarks[level]
+
     def bells(self) -> Sequence[int]:
         """File descriptors to wait on."""
         return (self._bell,)
 
     def _heard(self, number: int, _frame: FrameType | None) -> None:
         wanted = self.level + 1 if number == signal.SIGINT else max(2, self.level)
-        self.interrupt(3 if wanted >= 3 else 2 if wanted == 2 else 1, 128 + number)
+        by = None if number == signal.SIGINT else signal.Signals(number).name
+        self.interrupt(3 if wanted >= 3 else 2 if wanted == 2 else 1, 128 + number, by)
+
+
+def _remark(level: Level, by: str | None, times: int) -> str:
+    """times: how often it was Ctrl-C."""
+    text = f"{by or CTRL_C[min(times, len(CTRL_C)) - 1]}: {_DOING[level]}"
+    if level not in _NEXT:
+        return text
+    return f"{text} ({'again' if by is None else 'Ctrl-C'}: {_NEXT[level]})"

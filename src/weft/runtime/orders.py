@@ -5,24 +5,29 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from math import ceil
 from typing import Any, Literal
 
-from weft.ports import Code, Function, Order, Process
+from weft.ports import Code, Function, Order, Process, Stdin
+from weft.runtime.checks import checks_of
 from weft.scheduling.commands import StartAttempt
 from weft.scheduling.keys import WHOLE
 from weft.scheduling.outcomes import NOT_FOUND, SETUP
+from weft.scheduling.streams import is_byte_stream
 from weft.spec import mapping, slots
 from weft.spec.actions import Action, Call, Command, Expand, Script, Serialized, Shell, Snippet
 from weft.spec.environments import Environment
 from weft.spec.plan import Plan
+from weft.spec.products import Product
 from weft.spec.requirements import instance_name
-from weft.spec.resources import MEMORY
+from weft.spec.resources import CORES, MEMORY, MILLI
 from weft.spec.shelltext import ShellSlotError
 from weft.spec.tasks import Isolation, Task
 
 Launch = Process | Code | Function
 
 NO_ENVIRONMENT = Environment()
+JOB_NAME = "OX_TASK_JOB_NAME"
 DEFAULT_MAPPING = "--{key} {value}"
 
 
@@ -37,12 +42,15 @@ class OrderError(ValueError):
 class Bindings:
     """What an attempt receives beyond its declared parameters. item: of a mapped task's instance; file: `WEFT_FILE`."""
 
-    __slots__ = ("file", "item", "values")
+    __slots__ = ("file", "item", "stdin", "values")
 
-    def __init__(self, values: Mapping[str, Any], item: str | None = None, file: str | None = None):
+    def __init__(
+        self, values: Mapping[str, Any], item: str | None = None, file: str | None = None, stdin: Stdin | None = None
+    ):
         self.values = values
         self.item = item
         self.file = file
+        self.stdin = stdin
 
 
 NOTHING_BOUND = Bindings({})
@@ -52,7 +60,9 @@ class OrderWriter:
     """Writes orders for the attempts of one run.
 
     bound: values that the run itself brings (products of dependencies, found files, the item), by task and instance.
-    interpreter: of an environment by name; None is weft's own.
+    interpreter: of an environment by name; None is weft's own. products, passing: folders where functions keep what they
+    hand on; passing: of those whose product is kept only while it is needed. is_durable: whether anything has to outlive a
+    power cut.
     """
 
     def __init__(
@@ -62,12 +72,22 @@ class OrderWriter:
         *,
         bound: Callable[[int, int], Bindings],
         interpreter: Callable[[str], tuple[str | None, str | None]],
+        products: str = "",
+        passing: str = "",
+        is_durable: bool = True,
     ):
         self._plan = plan
         self._run = run
         self._bound = bound
         self._interpreter = interpreter
+        self._products = products
+        self._passing = passing
+        self._is_durable = is_durable
         self._needs_bound = [_needs_bound(task) for task in plan.graph.tasks]
+        self._itemised = _itemised(plan)
+        self._names_jobs = any(source.dialect == "taskplan" for source in plan.sources)
+        self._checks: dict[Product, str] = {}
+        self._serialized: dict[str, str] = {}
 
     def write(self, start: StartAttempt) -> Order:
         """The order for one attempt. Raises OrderError."""
@@ -77,6 +97,8 @@ class OrderWriter:
         policy = task.policy
         bindings = self._bound(key.task, key.instance) if self._needs_bound[key.task] else NOTHING_BOUND
         environment = plan.environments[policy.environment] if policy.environment is not None else NO_ENVIRONMENT
+        if environment.path and bindings is not NOTHING_BOUND:
+            bindings = _from_elsewhere(task, bindings, plan.root)
         interpreter, bin_folder = (
             self._interpreter(policy.environment) if policy.environment is not None else (None, None)
         )
@@ -88,9 +110,9 @@ class OrderWriter:
             nonce=start.nonce,
             token=f"{self._run}.{start.nonce:016x}",
             name=name,
-            launch=self._launch(task, values, interpreter),
+            launch=self._launch(task, values, bindings.values, interpreter),
             folder=os.path.join(plan.root, environment.path) if environment.path else plan.root,
-            environment=_variables(task, bindings, bin_folder),
+            environment=self._variables(task, bindings, bin_folder),
             variables=environment.variables,
             interpreter=interpreter,
             timeout=start.request.timeout,
@@ -99,8 +121,19 @@ class OrderWriter:
             lane=start.lane,
             ahead=start.ahead,
             isolation=_isolation(task, memory, start.alone),
-            keeps=_keeps(task),
+            keeps="items" if key.task in self._itemised else _keeps(task),
+            products=self._passing if policy.cache == "memory" else self._products,
+            is_durable=self._is_durable and policy.cache != "memory",
+            cores=_cores(start),
+            stdin=bindings.stdin,
+            is_streamed=policy.product is not None and is_byte_stream(task),
         )
+
+    def _variables(self, task: Task, bindings: Bindings, bin_folder: str | None) -> Mapping[str, str]:
+        variables = _variables(task, bindings, bin_folder)
+        if self._names_jobs and isinstance(task.action, Command | Shell):
+            return {**variables, JOB_NAME: task.name}  # what task plans promise to their jobs (dialects.md 5.3)
+        return variables
 
     def _values(self, task: Task, bindings: Bindings) -> Mapping[str, Any]:
         plan_values = self._plan.values
@@ -108,11 +141,13 @@ class OrderWriter:
             return task.parameters
         return {**plan_values, **task.parameters, **bindings.values}
 
-    def _launch(self, task: Task, values: Mapping[str, Any], interpreter: str | None) -> Launch:
+    def _launch(
+        self, task: Task, values: Mapping[str, Any], bound: Mapping[str, Any], interpreter: str | None
+    ) -> Launch:
         action: Action = task.action
         match action:
             case Command(argv):
-                return _process(argv, values, self._mapped(task, values, optional=True))
+                return _process(argv, values, self._mapped(task, values, bound, optional=True))
             case Shell(script):
                 try:
                     text = slots.fill_shell(script, values) if values else script
@@ -120,32 +155,83 @@ class OrderWriter:
                     raise OrderError(SETUP, str(error)) from error
                 return Process(("/bin/sh", "-c", text))
             case Script(path):
-                words = self._mapped(task, values, optional=False)
+                words = self._mapped(task, values, bound, optional=False)
                 file = os.path.join(self._plan.root, path)
                 if not os.path.isfile(file):
                     raise OrderError(NOT_FOUND, f"there is no script {file}")
                 return Process((interpreter or sys.executable, file, *words))
             case Snippet(source):
                 return Code(source, values, f"<{task.name}>")
-            case Call(function):
-                arguments = {**task.parameters, **{k: v for k, v in values.items() if k not in self._plan.values}}
-                if isinstance(function, Serialized):
-                    return Function(None, _serialized(function, self._plan.root), arguments)
-                return Function(function, None, arguments)
+            case Call():
+                return self._call(task, action, values, bound)
 
-    def _mapped(self, task: Task, values: Mapping[str, Any], *, optional: bool) -> list[str]:
+    def _call(self, task: Task, action: Call, values: Mapping[str, Any], bound: Mapping[str, Any]) -> Function:
+        arguments = values if not self._plan.values else {**task.parameters, **bound}
+        foreach = task.policy.foreach
+        if (
+            foreach is not None and foreach.files
+        ):  # an instance has the file of one source; the others' arguments are None
+            requires = task.requires
+            others = [need.bind for kind in (requires.folders, requires.match) for need in kind if need.bind]
+            arguments = {**dict.fromkeys(others), **arguments}
+        product = task.policy.product
+        checks = self._checks.get(product) if product is not None else ""
+        if checks is None:
+            assert product is not None
+            checks = self._checks[product] = checks_of(product, self._plan.types)
+        function = action.function
+        if isinstance(function, Serialized):
+            return Function(None, self._text_of(function), arguments, action.paths, checks)
+        paths = action.paths
+        environment = self._plan.environments.get(task.policy.environment or "", NO_ENVIRONMENT)
+        if environment.path:  # names of files and modules start from the root, wherever the function works
+            place, _, name = function.rpartition(":")
+            if place.endswith(".py"):
+                function = f"{os.path.join(self._plan.root, place)}:{name}"
+            else:
+                paths = (*paths, self._plan.root)
+        return Function(function, None, arguments, paths, checks)
+
+    def _text_of(self, function: Serialized) -> str:
+        """The function itself; a file is read once."""
+        if function.data is not None:
+            return function.data
+        path = os.path.join(self._plan.root, function.path or "")
+        if path not in self._serialized:
+            self._serialized[path] = _read_serialized(path)
+        return self._serialized[path]
+
+    def _mapped(self, task: Task, values: Mapping[str, Any], bound: Mapping[str, Any], *, optional: bool) -> list[str]:
         rule = task.policy.mapping
         if rule is None:
             if optional:
                 return []
             rule = DEFAULT_MAPPING
+        options = self._plan.values
         given = {
-            name: value for name, value in values.items() if name in task.parameters or name not in self._plan.values
+            name: value
+            for name, value in values.items()
+            if name in task.parameters or name in bound or name not in options
         }
         try:
             return mapping.map_parameters(given, rule)
         except mapping.MappingError as error:
             raise OrderError(SETUP, str(error)) from error
+
+
+def _from_elsewhere(task: Task, bindings: Bindings, root: str) -> Bindings:
+    """Files that were found below the root, as they are reached from another folder."""
+    needs, foreach = task.requires, task.policy.foreach
+    names = {need.bind for kind in (needs.files, needs.folders, needs.match) for need in kind}
+    if foreach is not None and foreach.files:
+        names.add(foreach.bind)
+
+    def placed(value: Any) -> Any:
+        return [os.path.join(root, path) for path in value] if isinstance(value, list) else os.path.join(root, value)
+
+    values = {name: placed(value) if name in names else value for name, value in bindings.values.items()}
+    file = None if bindings.file is None else os.path.join(root, bindings.file)
+    return Bindings(values, bindings.item, file, bindings.stdin)
 
 
 def _needs_bound(task: Task) -> bool:
@@ -200,14 +286,31 @@ def _keeps(task: Task) -> Literal["stdout", "json", "return"] | None:
     return None if product.source == "outputs" else product.source
 
 
-def _serialized(function: Serialized, root: str) -> str:
-    if function.data is not None:
-        return function.data
+def _read_serialized(path: str) -> str:
     import base64
 
-    path = os.path.join(root, function.path or "")
     try:
         with open(path, "rb") as file:
             return base64.b64encode(file.read()).decode("ascii")
     except OSError as error:
-        raise OrderError("not_found", f"cannot read the serialised function {path}: {error.strerror}") from error
+        raise OrderError(NOT_FOUND, f"cannot read the serialised function {path}: {error.strerror}") from error
+
+
+def _itemised(plan: Plan) -> frozenset[int]:
+    """Functions whose product is kept item by item: streams, and lists that another task is mapped over."""
+    tasks = plan.graph.tasks
+    over = {task.policy.foreach.stream for task in tasks if task.policy.foreach is not None}
+    found = []
+    for index, task in enumerate(tasks):
+        product = task.policy.product
+        if not isinstance(task.action, Call) or (product is not None and product.source != "return"):
+            continue
+        if (product is not None and product.stream) or (task.name in over and task.policy.foreach is None):
+            found.append(index)
+    return frozenset(found)
+
+
+def _cores(start: StartAttempt) -> int:
+    """Whole cores that the attempt holds, at least one."""
+    held = next((units for amount, units in start.request.amounts if amount == CORES), 0)
+    return max(1, ceil(held / MILLI))

@@ -11,7 +11,19 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
-from weft.ports import AttemptRow, Began, Clock, Executor, Finished, OpenRun, Report, Reports, TaskRow, Waiter
+from weft.ports import (
+    AttemptRow,
+    Began,
+    Clock,
+    Executor,
+    Finished,
+    OpenRun,
+    Report,
+    Reports,
+    StreamReport,
+    TaskRow,
+    Waiter,
+)
 from weft.scheduling.commands import CloseAttempt, ReopenTask
 from weft.scheduling.events import (
     AttemptAdopted,
@@ -144,7 +156,7 @@ def recover(
             named = plan.graph.tasks[attempt.key.task].policy.executor or default
             rows_by_executor.setdefault(named if named in executors else default, []).append(attempt)
     begun: list[Began] = []
-    reports: list[Report] = []
+    reports: list[Report | StreamReport] = []
     offsets: dict[str, int] = {}
     for name, executor in executors.items():
         news = _reattach(executor, rows_by_executor.get(name, ()), opened.offsets, facts, begun)

@@ -18,10 +18,12 @@ def choose(
     start_from: Sequence[str] = (),
     *,
     states: Mapping[str, str] | None = None,
+    invokes: bool = False,
 ) -> tuple[int, ...]:
     """Indexes in plan order (design.md 16): the union of all that is named, else everything; `exclude` is taken away last.
 
-    states: by task name, for `state:`. Raises PlanError with every expression that selects nothing or cannot be read.
+    states: by task name, for `state:`. invokes: what `chosen` needs takes part, too.
+    Raises PlanError with every expression that selects nothing or cannot be read.
     """
     graph = plan.graph
     problems: list[Problem] = []
@@ -35,7 +37,8 @@ def choose(
 
     wanted: set[int] = set()
     for expression in chosen:
-        wanted |= read("--select", expression)
+        found = read("--select", expression)
+        wanted |= found | set(graph.ancestors_indexes(found)) if invokes else found
     for expression in until:
         found = read("--until", expression)
         wanted |= found | set(graph.ancestors_indexes(found))
@@ -51,8 +54,13 @@ def choose(
     return tuple(sorted(wanted))
 
 
-def check_unselected(plan: Plan, selected: Sequence[int], has_product: Callable[[int], bool]) -> None:
-    """Dependencies that do not take part count as satisfied; what they should have left must be there. Raises PlanError."""
+def check_unselected(
+    plan: Plan, selected: Sequence[int], has_product: Callable[[int], bool], outputs: Callable[[int], Sequence[str]]
+) -> None:
+    """Dependencies that do not take part count as satisfied; what they should have left must be there. Raises PlanError.
+
+    outputs: of a task, all paths that it should have made.
+    """
     if len(selected) == len(plan.graph):
         return
     inside = frozenset(selected)
@@ -65,7 +73,7 @@ def check_unselected(plan: Plan, selected: Sequence[int], has_product: Callable[
             maker = graph.index[dependency.name]
             if maker in inside:
                 continue
-            missing = _missing_outputs(plan, maker) if maker not in checked else []
+            missing = _missing(plan.root, outputs(maker)) if maker not in checked else []
             checked.add(maker)
             product = graph.tasks[maker].policy.product
             is_kept = product is not None and product.source != "outputs"
@@ -83,6 +91,5 @@ def check_unselected(plan: Plan, selected: Sequence[int], has_product: Callable[
         raise PlanError(problems)
 
 
-def _missing_outputs(plan: Plan, index: int) -> list[str]:
-    outputs = plan.graph.tasks[index].outputs
-    return [path for path in outputs if "{" not in path and not os.path.exists(os.path.join(plan.root, path))]
+def _missing(root: str, paths: Sequence[str]) -> list[str]:
+    return [path for path in paths if not os.path.exists(os.path.join(root, path))]

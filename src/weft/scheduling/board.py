@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Final, NoReturn
 
 from weft.errors import InternalError
+from weft.scheduling import flowing
 from weft.scheduling.commands import Command, Inspect, SetTimer, SettleTask
 from weft.scheduling.events import Event
 from weft.scheduling.keys import WHOLE
@@ -39,6 +42,7 @@ STORY_EVENTS: Final = 20
 """Latest events that an InternalError shows."""
 DUMPED_TASKS: Final = 20
 _DEPENDENCY: Final = "dependency:"
+_new_settle: Final[Callable[[tuple[object, ...]], SettleTask]] = partial(tuple.__new__, SettleTask)  # as in `scheduler`
 
 
 class Board:
@@ -47,6 +51,8 @@ class Board:
     due: tasks whose dependencies have all become ok, not looked at yet. causes: of settled tasks that are not plainly ok.
     timers: unit by timer. waits: unit -> until when an unmet requirement is waited for. unmet_now: which one.
     cancelling: running tasks that were asked to be given up. past: attempts made before the items of a mapped task were known.
+    makers: of items that are taken before their end. ripples: ends of makers and of their instances that followers have not
+    been told of (task, instance), within one `handle`.
     """
 
     def __init__(self, workload: Workload, placement: Placement, fail_fast: bool, wait_seconds: float | None):
@@ -68,6 +74,8 @@ class Board:
         self.fingerprints: dict[int, str] = {}
         self.cancelling: set[int] = set()
         self.past: dict[int, dict[int, int]] = {}
+        self.makers = workload.ties.makers
+        self.ripples: list[tuple[int, int]] = []
         self.inspecting = 0
         self.paused: str | None = None
         self.halted: str | None = None
@@ -128,10 +136,10 @@ class Board:
             raise InternalError(f"{told}\n{self.story(live.key.task)}")
         live.state = state
 
-    def ask(self, task: int) -> None:
-        """Have the world looked at for a task."""
+    def ask(self, task: int, instances: tuple[int, ...] | None = None) -> None:
+        """Have the world looked at for a task, or for some of its instances."""
         self.inspecting += 1
-        self.commands.append(Inspect(task))
+        self.commands.append(Inspect(task, instances))
 
     def set_timer(self, unit: int, at: float) -> None:
         """Come back to the unit at that time."""
@@ -151,6 +159,14 @@ class Board:
             for timer in [timer for timer, owner in self.timers.items() if owner == unit]:
                 del self.timers[timer]
 
+    def forget_trials(self, task: int) -> None:
+        """The task, and those of its instances that have not ended, are not tried again."""
+        self.trials.pop(task << SHIFT, None)
+        mapped = self.mapped.get(task)
+        if mapped is not None and mapped.open:
+            for instance in range(len(mapped)):
+                self.trials.pop(task << SHIFT | instance + 1, None)
+
     # --- ends -----------------------------------------------------------------------------------------------------------
 
     def settle(
@@ -165,13 +181,12 @@ class Board:
         fingerprint = None
         if self.fingerprints:
             fingerprint = self.fingerprints.pop(task, None)
-        self.commands.append(
-            SettleTask(task, STATE_BY_PHASE[phase], cause, detail, self.attempts[task], fingerprint, usage)
-        )
+        settled = (task, STATE_BY_PHASE[phase], cause, detail, self.attempts[task], fingerprint, usage)
+        self.commands.append(_new_settle(settled))
         if cause is not None:
             self.causes[task] = cause
         if self.trials:
-            self.trials.pop(task << SHIFT, None)
+            self.forget_trials(task)
         if self.cancelling:
             self.cancelling.discard(task)
         if phase != OK:
@@ -180,6 +195,9 @@ class Board:
             if phase == FAILED and self.fail_fast and self.halted is None:
                 self.halted = "fail-fast"
             self.skip_followers(task)
+            return
+        if self.makers and task in self.makers:
+            flowing.complete(self, task)
             return
         graph, unmet, due = self.workload.graph, self.workload.unmet, self.due
         first = graph.first_follower
@@ -191,11 +209,7 @@ class Board:
 
     def skip_followers(self, root: int) -> None:
         """All that follow, directly or not, will not run: one sweep, each edge once."""
-        phase, cause = SKIPPED, self.causes[root]
-        if cause == INTERRUPTED:
-            phase = CANCELLED
-        elif not cause.startswith(_DEPENDENCY):
-            cause = f"{_DEPENDENCY}{self.tasks[root].name}"
+        phase, cause = self.inheritance(root)
         state = STATE_BY_PHASE[phase]
         phases, graph = self.phases, self.workload.graph
         first, followers = graph.first_follower, graph.followers
@@ -206,9 +220,28 @@ class Board:
                 if phases[follower] == WAITING:
                     phases[follower] = phase
                     causes[follower] = cause
+                    if self.trials:
+                        self.forget_trials(follower)
                     commands.append(SettleTask(follower, state, cause, None, attempts[follower]))
                     reached.append(follower)
         self.remaining -= len(reached) - 1
+        if self.makers:
+            self.ripples += [(task, WHOLE) for task in reached if task in self.makers]
+
+    def inheritance(self, root: int) -> tuple[int, str]:
+        """(phase, cause) of what follows a task that did not end well."""
+        return self.inherited(root, self.causes[root])
+
+    def inherited(self, root: int, cause: str) -> tuple[int, str]:
+        """(phase, cause) of what follows a task, or an instance of it, that ended with this cause."""
+        if cause == INTERRUPTED:
+            return CANCELLED, cause
+        return SKIPPED, cause if cause.startswith(_DEPENDENCY) else f"{_DEPENDENCY}{self.tasks[root].name}"
+
+    def open_growers(self, task: int) -> None:
+        """The items of a mapped task are known, and followers may take them."""
+        if task in self.makers:
+            flowing.open_growers(self, task)
 
     def refuse(self, task: int, lacking: str) -> None:
         """A demand that can never be met ends a task before it starts."""
@@ -216,10 +249,16 @@ class Board:
 
     def describe_lack(self, unit: int, name: str) -> str:
         """For people: what is asked for and what there is."""
-        needed = show_amount(name, dict(self.request_of(unit).amounts)[name])
+        units = dict(self.request_of(unit).amounts)[name]
+        needed = show_amount(name, units)
         capacity = self.placement.capacity_of(name)
         if capacity is None:
             return f"needs {needed} of {name}, which nothing here provides"
+        hosts = self.placement.hosts
+        if hosts is not None and (most := hosts.largest(name)) is not None:
+            if units <= most:
+                return f"needs {needed} of {name}, which no host has beside the rest that is needed"
+            return f"needs {needed} of {name}, no host has more than {show_amount(name, most)}"
         return f"needs {needed} of {name}, there is {show_amount(name, capacity)} in all"
 
     # --- broken promises ------------------------------------------------------------------------------------------------

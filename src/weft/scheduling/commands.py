@@ -36,9 +36,13 @@ class StopAttempt(NamedTuple):
 
 
 class Inspect(NamedTuple):
-    """Look at the world for this task: requirements, items, freshness. Answered by `Inspected`."""
+    """Look at the world for this task: requirements, items, freshness. Answered by `Inspected`.
+
+    instances: of a task whose items come one by one: those that the question is about; None: all that there are.
+    """
 
     task: int
+    instances: tuple[int, ...] | None = None
 
 
 class SetTimer(NamedTuple):
@@ -105,6 +109,14 @@ class TakeItems(NamedTuple):
     items: tuple[str, ...]
 
 
+class AddItems(NamedTuple):
+    """Fact: more items of a mapped task, in order; first: index of the first of them, the number that were known before."""
+
+    task: int
+    first: int
+    items: tuple[str, ...]
+
+
 class ReopenTask(NamedTuple):
     """Fact: a task that had ended is taken up again (resume, retry), and with it its instances that are not ok.
 
@@ -122,5 +134,5 @@ class ExplainTask(NamedTuple):
     reasons: tuple[Reason, ...]
 
 
-Record = CloseAttempt | BeginAttempt | SettleTask | SettleInstance | TakeItems | ReopenTask | ExplainTask
+Record = CloseAttempt | BeginAttempt | SettleTask | SettleInstance | TakeItems | AddItems | ReopenTask | ExplainTask
 Command = StartAttempt | StopAttempt | Inspect | SetTimer | Record

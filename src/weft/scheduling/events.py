@@ -54,6 +54,19 @@ class Inspected(NamedTuple):
     reasons: tuple[Reason, ...] = ()
 
 
+class StreamGrew(NamedTuple):
+    """A live producer has handed on more items of its stream; told before the end of its attempt.
+
+    items: their texts, in order. first: index of the first of them; items that are known already (a retry, a resumed run)
+    count once.
+    """
+
+    task: int
+    nonce: int
+    items: tuple[str, ...]
+    first: int
+
+
 class TimerFired(NamedTuple):
     """A timer set by `SetTimer` is over."""
 
@@ -141,6 +154,7 @@ Event = (
     AttemptStarted
     | AttemptEnded
     | Inspected
+    | StreamGrew
     | TimerFired
     | CapacityChanged
     | Interrupted

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from weft.scheduling import flowing
 from weft.scheduling.lanes import Lane
 from weft.scheduling.lifecycle import (
     ABSENT,
@@ -100,9 +101,18 @@ def _dependencies(scheduler: Scheduler, task: int) -> Iterator[Reason]:
     graph, phases = scheduler.workload.graph, scheduler.workload.phases
     first = graph.first_dependency
     open_ones = [d for d in graph.dependencies[first[task] : first[task + 1]] if phases[d] < OK]
+    ties = scheduler.workload.ties
     for dependency in open_ones[:SHOWN_DEPENDENCIES]:
         name = graph.tasks[dependency].name
-        yield Reason("dependency", f"it waits for task {name!r}, which is {PHASES[phases[dependency]]}", name)
+        phase = PHASES[phases[dependency]]
+        if dependency in ties.iterated.get(task, ()):
+            if not ties.makers[dependency].is_flowing:
+                yield Reason("stream", f"it waits for the stream of task {name!r} to begin, which is {phase}", name)
+        elif ties.grown.get(task) == dependency:
+            if not ties.makers[dependency].has_opened:
+                yield Reason("items", f"it waits for the first items of task {name!r}, which is {phase}", name)
+        else:
+            yield Reason("dependency", f"it waits for task {name!r}, which is {phase}", name)
     if len(open_ones) > SHOWN_DEPENDENCIES:
         more = len(open_ones) - SHOWN_DEPENDENCIES
         yield Reason("dependency", f"it waits for {more} more tasks", str(more))
@@ -127,6 +137,11 @@ def _instances(scheduler: Scheduler, task: int) -> Iterator[Reason]:
     yield Reason(
         "instances", f"{done} of {len(phases)} instances have ended, {live} run", after=f"{done}/{len(phases)}"
     )
+    mapped = board.mapped[task]
+    if mapped.is_growing and phases.count(WAITING) + done == len(phases):
+        name = board.tasks[mapped.source].name
+        what = "instances" if mapped.source in board.mapped else "items"
+        yield Reason("items", f"it waits for more {what} of task {name!r}", name)
     shown = 0
     for instance, phase in enumerate(phases):
         if phase == READY:
@@ -149,6 +164,9 @@ def _running(scheduler: Scheduler, task: int) -> Iterator[Reason]:
         else:
             since = show_seconds(max(0.0, board.now - live.since))
             yield Reason("running", f"attempt {number} has been under way for {since}", str(number))
+            for maker in flowing.stranding(board, task):
+                name = board.tasks[maker].name
+                yield Reason("stream", f"it waits for task {name!r}, whose stream is to be made again", name)
 
 
 def _place(scheduler: Scheduler, unit: int) -> Iterator[Reason]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
 from weft.scheduling.reasons import Reason
+from weft.spec.tasks import Task
 
 SHORT_DIGEST: Final = 8  # hex characters that people compare; the whole digest decides
 SHOWN_LIMIT: Final = (
@@ -23,7 +24,18 @@ NOT_CACHEABLE: Final = Reason(
     "not_cacheable", "has effects that weft does not know (no outputs declared, cache not asked for)"
 )
 NEVER_CACHED: Final = Reason("not_cacheable", "cache is 'never'")
+PASSING: Final = Reason("not_cacheable", "cache is 'memory': what it makes is kept only while this run needs it")
+NOT_LOOKED: Final = Reason("not_looked", "results of earlier runs are not asked for")
 CACHED: Final = Reason("cached", "up to date")
+
+
+def why_not_cached(task: Task) -> Reason:
+    """Why a task without a special order always runs; NOT_LOOKED of one whose finished work could stand in."""
+    if task.policy.cache == "never":
+        return NEVER_CACHED
+    if task.policy.cache == "memory":
+        return PASSING
+    return NOT_LOOKED if task.is_cacheable else NOT_CACHEABLE
 
 
 class Recorded(NamedTuple):
@@ -118,6 +130,7 @@ def _changed(name: str, then: str, now: str) -> Reason:
 
 
 _NOUNS: Final = {
+    "code": "code of",
     "parameters": "parameter",
     "inputs": "input",
     "dependencies": "what came from",

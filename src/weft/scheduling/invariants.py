@@ -35,7 +35,7 @@ _DEPENDENCY = "dependency:"
 def check(scheduler: Scheduler) -> None:
     """Raise InternalError with all that does not hold; do nothing when all does."""
     faults: list[str] = []
-    for part in (_tasks, _instances, _readiness, _attempts, _resources, _rarities, _skips, _progress, _room):
+    for part in (_tasks, _instances, _readiness, _attempts, _resources, _rarities, _skips, _progress, _room, _streams):
         faults += part(scheduler)
     if faults:
         raise InternalError("the scheduler's state is inconsistent: " + "; ".join(faults))
@@ -57,11 +57,25 @@ def fingerprint(scheduler: Scheduler) -> str:
         for attempt in placement.live.values()
     ]
     trials = [
-        (unit, trial.request, trial.charged, trial.lost, trial.uncharged, trial.alone, sorted(trial.positions.items()))
+        (
+            unit,
+            trial.request,
+            trial.wanted,
+            trial.charged,
+            trial.lost,
+            trial.uncharged,
+            trial.alone,
+            sorted(trial.positions.items()),
+        )
         for unit, trial in sorted(board.trials.items())
     ]
     mapped = [
-        (task, bytes(m.phases), m.attempts.tolist(), m.is_open, m.looking) for task, m in sorted(board.mapped.items())
+        (task, bytes(m.phases), m.attempts.tolist(), m.is_open, m.is_growing, m.looking)
+        for task, m in sorted(board.mapped.items())
+    ]
+    makers = [
+        (task, maker.has_begun, maker.is_flowing, maker.has_opened, maker.count, maker.items)
+        for task, maker in sorted(board.makers.items())
     ]
     state = (
         bytes(board.phases),
@@ -76,12 +90,23 @@ def fingerprint(scheduler: Scheduler) -> str:
         live,
         trials,
         mapped,
+        makers,
     )
     return blake2b(repr(state).encode(), digest_size=16).hexdigest()
 
 
 def _name(scheduler: Scheduler, task: int) -> str:
     return repr(scheduler.workload.tasks[task].name)
+
+
+def _is_satisfied(scheduler: Scheduler, dependency: int, task: int) -> bool:
+    """Whether an edge keeps its follower from starting no more."""
+    if scheduler.workload.phases[dependency] in (OK, ABSENT):
+        return True
+    ties = scheduler.workload.ties
+    if dependency in ties.iterated.get(task, ()):
+        return ties.makers[dependency].is_flowing
+    return ties.grown.get(task) == dependency and ties.makers[dependency].has_opened
 
 
 def _tasks(scheduler: Scheduler) -> list[str]:
@@ -92,7 +117,7 @@ def _tasks(scheduler: Scheduler) -> list[str]:
         if phase == ABSENT:
             continue
         dependencies = work.graph.dependencies[first[task] : first[task + 1]]
-        unmet = sum(phases[d] not in (OK, ABSENT) for d in dependencies)
+        unmet = sum(not _is_satisfied(scheduler, d, task) for d in dependencies)
         if unmet != work.unmet[task]:
             faults.append(
                 f"task {_name(scheduler, task)} counts {work.unmet[task]} unmet dependencies, there are {unmet}"
@@ -118,7 +143,7 @@ def _instances(scheduler: Scheduler) -> list[str]:
             faults.append(f"task {_name(scheduler, task)} counts {mapped.open} open instances, there are {open_ones}")
         if mapped.is_open and phase > RUNNING and open_ones:
             faults.append(f"task {_name(scheduler, task)} has ended with {open_ones} open instances")
-        if mapped.is_open and phase <= RUNNING and not open_ones:
+        if mapped.is_open and phase <= RUNNING and not open_ones and not mapped.is_growing:
             faults.append(f"all instances of task {_name(scheduler, task)} have ended, it has not")
         if phase == OK and any(instance != OK for instance in mapped.phases):
             faults.append(f"task {_name(scheduler, task)} is ok with an instance that is not")
@@ -144,7 +169,10 @@ def _readiness(scheduler: Scheduler) -> list[str]:
     for task, phase in enumerate(phases):
         if phase in (ABSENT, SKIPPED, CANCELLED, OK):
             continue
-        unmet = [d for d in work.graph.dependencies[first[task] : first[task + 1]] if phases[d] not in (OK, ABSENT)]
+        before = work.graph.dependencies[first[task] : first[task + 1]]
+        unmet = [d for d in before if not _is_satisfied(scheduler, d, task)]
+        if phase in (INSPECTING, DELAYED):  # a stream may stand still before it is noticed
+            unmet = [d for d in unmet if d not in work.ties.iterated.get(task, ())]
         if phase == WAITING and not unmet and board.is_open and board.halted is None:
             faults.append(f"task {_name(scheduler, task)} waits for nothing")
         if phase in (INSPECTING, READY, DELAYED) and unmet:
@@ -203,6 +231,10 @@ def _resources(scheduler: Scheduler) -> list[str]:
     for lane in placement.lanes.values():
         if lane.live != live_by_lane[lane.number] or len(lane.ahead) != ahead[lane.number]:
             faults.append(f"lane {lane.number} counts {lane.live} live and {len(lane.ahead)} ahead")
+        if any(heir.is_ahead or heir.state != "queued" or heir.lane is not lane for heir in lane.heirs):
+            faults.append(f"lane {lane.number} keeps an heir that has begun, or holds nothing")
+    if placement.hosts is not None:
+        faults += placement.hosts.faults(placement.live.values())
     return faults
 
 
@@ -245,7 +277,7 @@ def _skips(scheduler: Scheduler) -> list[str]:
         if bad and phase == WAITING:
             faults.append(f"task {_name(scheduler, task)} waits for {_name(scheduler, bad[0])}, which did not end well")
         if cause is not None and cause.startswith(_DEPENDENCY):
-            roots = {_root_cause(scheduler, d) for d in bad}
+            roots = {_root_cause(scheduler, d) for d in bad} | _instance_roots(scheduler, task)
             if phase != SKIPPED or cause not in roots:
                 faults.append(
                     f"task {_name(scheduler, task)} is {PHASES[phase]} with {cause}, its dependencies say {roots}"
@@ -258,6 +290,13 @@ def _root_cause(scheduler: Scheduler, dependency: int) -> str:
     if cause == INTERRUPTED or cause.startswith(_DEPENDENCY):
         return cause
     return f"{_DEPENDENCY}{scheduler.workload.tasks[dependency].name}"
+
+
+def _instance_roots(scheduler: Scheduler, task: int) -> set[str]:
+    """Causes that instances of a task inherit from instances of the mapped task that they follow."""
+    source = scheduler.workload.ties.grown.get(task, -1)
+    above = scheduler.board.mapped.get(source)
+    return set() if above is None else {scheduler.board.inherited(source, cause)[1] for cause in above.causes.values()}
 
 
 def _progress(scheduler: Scheduler) -> list[str]:
@@ -278,6 +317,38 @@ def _progress(scheduler: Scheduler) -> list[str]:
     return faults
 
 
+def _streams(scheduler: Scheduler) -> list[str]:
+    """[4, 7] Makers flow exactly while they may; instances follow the items, and one by one the instances of a mapped task."""
+    board, work, faults = scheduler.board, scheduler.workload, []
+    if board.ripples:
+        faults.append("followers have not been told of an end")
+    whole = {live.key.task: live for live in scheduler.placement.live.values() if live.key.instance == WHOLE}
+    for task, maker in board.makers.items():
+        has_begun = task in whole and whole[task].state == "running"
+        if (maker.has_begun and task not in whole) or (has_begun and not maker.has_begun):
+            faults.append(f"maker {_name(scheduler, task)} has begun or has a live attempt, not both")
+        if maker.is_flowing != (maker.has_begun and not work.unmet[task]):
+            faults.append(f"maker {_name(scheduler, task)} flows, or could, not both")
+    for task, source in work.ties.grown.items():
+        mapped, maker = board.mapped.get(task), board.makers[source]
+        if mapped is None or mapped.source != source:
+            continue
+        is_growing = mapped.is_growing and mapped.source >= 0 and work.phases[task] <= RUNNING
+        if is_growing and (work.phases[source] > RUNNING or len(mapped) != maker.count):
+            faults.append(
+                f"task {_name(scheduler, task)} has {len(mapped)} of {maker.count} items, or its maker has ended"
+            )
+        above = board.mapped.get(source)
+        if above is None or not mapped.is_open:
+            continue
+        for instance, (phase, over) in enumerate(zip(mapped.phases, above.phases, strict=False)):
+            has_turn = phase != WAITING and phase not in (SKIPPED, CANCELLED)
+            if has_turn != (over == OK) and not (phase > RUNNING and over == OK) and (has_turn or over > RUNNING):
+                told = f"{PHASES[phase]}, the one that it follows is {PHASES[over]}"
+                faults.append(f"instance {instance} of task {_name(scheduler, task)} is {told}")
+    return faults
+
+
 def _room(scheduler: Scheduler) -> list[str]:
     """[5] No slot is used twice, and a unit that has room starts unless something else is to be waited for."""
     board, placement = scheduler.board, scheduler.placement
@@ -287,8 +358,11 @@ def _room(scheduler: Scheduler) -> list[str]:
         return []
     if placement.slots is not None and placement.holding >= placement.slots:
         return []
+    hosts = placement.hosts
     return [
         f"lane {lane.number} has room and units, but none was started"
         for lane in placement.lanes.values()
-        if placement.ready_items(lane) and all(placement.free[number] >= units for number, units in lane.needs)
+        if placement.ready_items(lane)
+        and all(placement.free[number] >= units for number, units in lane.needs)
+        and (hosts is None or hosts.find(lane))
     ]

@@ -15,12 +15,17 @@ NO_ITEM: Final = -1
 class Lane:
     """Ready units of equal demand. needs: (resource number, units > 0). items: heap; may hold withdrawn ones.
 
+    heirs: orders that were ahead, hold amounts now, and have not begun as far as is known.
     posted: the item by which the lane stands among the heads. passed_since: count of all starts when its best item first
     found no room, -1 if it has not. mean: of the seconds its attempts took, -1 while unknown.
+    cores, others, host: see `Hosts`: what hosts have to give, and where there was room when that was last asked.
     """
 
     __slots__ = (
         "ahead",
+        "cores",
+        "heirs",
+        "host",
         "is_kept",
         "items",
         "key",
@@ -29,6 +34,7 @@ class Lane:
         "mean",
         "needs",
         "number",
+        "others",
         "passed_since",
         "posted",
         "touched",
@@ -40,6 +46,7 @@ class Lane:
         self.needs = needs
         self.items: list[int] = []
         self.ahead: deque[LiveAttempt] = deque()
+        self.heirs: list[LiveAttempt] = []
         self.live = 0
         self.posted = NO_ITEM
         self.passed_since = -1
@@ -47,6 +54,9 @@ class Lane:
         self.touched = False
         self.lacking: str | None = None
         self.is_kept = False
+        self.host = -1
+        self.cores = 0
+        self.others: tuple[tuple[int, int], ...] = ()
 
 
 LaneKey = tuple[tuple[tuple[str, int], ...], str | None, str | None, bool]
@@ -58,11 +68,13 @@ class LiveAttempt:
 
     since: monotonic second of the order. started: wall clock second of the begin, for people; 0 until it has begun.
     is_ahead: it holds nothing yet. reservation: number of the one that it was let past, 0 when none.
+    host: number of the one it is on, where there are several.
     stop_level: 0, 1 to be withdrawn, 2 asked to end, 3 to be killed; `stop_cause`.
     """
 
     __slots__ = (
         "expected_end",
+        "host",
         "is_ahead",
         "key",
         "lane",
@@ -87,6 +99,7 @@ class LiveAttempt:
         self.is_ahead = False
         self.started = 0.0
         self.reservation = 0
+        self.host = -1
         self.stop_level = 0
         self.stop_cause: str | None = None
 
@@ -95,16 +108,17 @@ class Reservation:
     """The claim of the lane that does not fit. taken: units by resource number held by attempts started since.
 
     estimated: how many starts it has been passed by on an estimate. opening, spare: of this round, see `Placement.opening`;
-    None until somebody asks.
+    None until somebody asks. host: the one that it is of, where there are several.
     """
 
-    __slots__ = ("estimated", "lane", "needs", "number", "opening", "spare", "taken")
+    __slots__ = ("estimated", "host", "lane", "needs", "number", "opening", "spare", "taken")
 
     def __init__(self, number: int, lane: Lane, resources: int):
         self.number = number
         self.lane = lane
         self.needs = dict(lane.needs)
         self.opening: float | None = None
-        self.spare: dict[int, int] = {}
+        self.spare: dict[int, float] = {}
         self.taken = [0] * resources
         self.estimated = 0
+        self.host = -1

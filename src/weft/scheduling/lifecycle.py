@@ -62,11 +62,12 @@ _LEAVES_PENDING: Final = frozenset({SKIPPED, CANCELLED})
 TASK_TABLE: Final[tuple[frozenset[int], ...]] = (
     _LEAVES_PENDING
     | {INSPECTING, READY, RUNNING, OK},  # waiting: RUNNING is an adopted attempt, OK a recovered or empty one
-    _LEAVES_PENDING | {READY, DELAYED, OK},  # inspecting
     _LEAVES_PENDING
-    | {RUNNING, OK, FAILED},  # ready: OK and FAILED of a mapped task whose items were all settled before
-    _LEAVES_PENDING | {INSPECTING, READY},  # delayed
-    frozenset({INSPECTING, READY, DELAYED, OK, FAILED, SKIPPED, CANCELLED}),  # running
+    | {READY, DELAYED, OK, WAITING},  # inspecting: WAITING, here and below, for a stream that stands still
+    _LEAVES_PENDING
+    | {RUNNING, OK, FAILED, WAITING},  # ready: OK and FAILED of a mapped task whose items were all settled before
+    _LEAVES_PENDING | {INSPECTING, READY, WAITING},  # delayed
+    frozenset({INSPECTING, READY, DELAYED, OK, FAILED, SKIPPED, CANCELLED, WAITING}),  # running
     frozenset(),
     frozenset(),
     frozenset(),
@@ -77,10 +78,10 @@ TASK_TABLE: Final[tuple[frozenset[int], ...]] = (
 
 INSTANCE_TABLE: Final[tuple[frozenset[int], ...]] = (
     _LEAVES_PENDING | {INSPECTING, READY, RUNNING, OK},
-    _LEAVES_PENDING | {READY, DELAYED},
+    _LEAVES_PENDING | {READY, DELAYED, OK},  # OK: a later item that is up to date
     _LEAVES_PENDING | {RUNNING},
-    _LEAVES_PENDING | {INSPECTING, READY},
-    frozenset({INSPECTING, READY, DELAYED, OK, FAILED, SKIPPED, CANCELLED}),
+    _LEAVES_PENDING | {INSPECTING, READY, WAITING},  # WAITING, here and below: of an adopted one, until its task opens
+    frozenset({INSPECTING, READY, DELAYED, OK, FAILED, SKIPPED, CANCELLED, WAITING}),
     frozenset(),
     frozenset(),
     frozenset(),
@@ -94,7 +95,8 @@ AttemptState = Literal["ahead", "queued", "running", "ok", "failed", "cancelled"
 ATTEMPT_TABLE: Final[Mapping[AttemptState, frozenset[AttemptState]]] = {
     # Ahead: ordered, but holds nothing yet. It may be seen to run before its forerunner's end is told.
     "ahead": frozenset({"queued", "running", "ok", "failed", "cancelled", "lost", "withdrawn"}),
-    "queued": frozenset({"running", "ok", "failed", "cancelled", "lost", "withdrawn"}),
+    # Queued: may turn out to be ahead still, when another order of its lane began first.
+    "queued": frozenset({"ahead", "running", "ok", "failed", "cancelled", "lost", "withdrawn"}),
     "running": frozenset({"ok", "failed", "cancelled", "lost", "withdrawn"}),
     "ok": frozenset(),
     "failed": frozenset(),

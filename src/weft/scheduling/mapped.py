@@ -24,7 +24,7 @@ from weft.scheduling.lifecycle import (
     WAITING,
 )
 from weft.scheduling.outcomes import CACHED, NO_USAGE, Usage
-from weft.scheduling.workload import REQUIRES, SHIFT
+from weft.scheduling.workload import CACHES, REQUIRES, SHIFT
 from weft.spec.slots import text_of
 
 if TYPE_CHECKING:
@@ -38,10 +38,26 @@ class Mapped:
     """A mapped task whose items are known. open: instances not settled yet. first: (cause, detail) of the first that ended so.
 
     is_open: its dependencies are ok and its instances may start. looking: instances whose next attempt waits for the answer
-    that has been asked for; to_look: those that came after the question.
+    that has been asked for; to_look: those that came after the question. cached: instances that finished work stands in for.
+
+    Of one whose items come from a task that has not ended, `source`, -1 for none: is_growing: more may come. seen: how many
+    there were when it was last looked at as a whole. causes: of instances that are not ok, where others follow them one by one.
     """
 
-    __slots__ = ("attempts", "first", "is_open", "looking", "open", "phases", "to_look")
+    __slots__ = (
+        "attempts",
+        "cached",
+        "causes",
+        "first",
+        "is_growing",
+        "is_open",
+        "looking",
+        "open",
+        "phases",
+        "seen",
+        "source",
+        "to_look",
+    )
 
     def __init__(self, items: int):
         self.phases = bytearray(items)
@@ -51,6 +67,17 @@ class Mapped:
         self.first: dict[int, tuple[str | None, str | None]] = {}
         self.looking: list[int] = []
         self.to_look: list[int] = []
+        self.cached = 0
+        self.is_growing = False
+        self.seen = 0
+        self.source = -1
+        self.causes: dict[int, str] = {}
+
+    def extend(self, items: int) -> None:
+        """More instances at the end, none of which may start yet."""
+        self.phases.extend(bytes(items))
+        self.attempts.frombytes(bytes(self.attempts.itemsize * items))
+        self.open += items
 
     def __len__(self) -> int:
         return len(self.phases)
@@ -76,6 +103,8 @@ def take_items(
             if instance < len(items):
                 mapped.attempts[instance] = attempts
         board.commands.append(TakeItems(task, items))
+        if task in board.makers:
+            board.makers[task].keep(items)
     board.move(task, READY)
     open_instances(board, task, range(len(board.mapped[task])) if all_fresh else fresh)
 
@@ -84,14 +113,13 @@ def open_instances(board: Board, task: int, fresh: Iterable[int]) -> None:
     """Offer all instances that have not been offered yet; those that are fresh are ok at once."""
     mapped = board.mapped[task]
     mapped.is_open = True
+    board.open_growers(task)
     phases = mapped.phases
-    cached = 0
     for instance in sorted(fresh):
         if instance < len(phases) and phases[instance] == WAITING:
             settle_instance(board, task, instance, OK, CACHED, settles_task=False)
-            cached += 1
     if not mapped.open:
-        settle_mapped(board, task, CACHED if cached and cached == len(mapped) else None)
+        settle_mapped(board, task)
         return
     waiting = [instance for instance, phase in enumerate(phases) if phase == WAITING]
     lane = board.lanes[board.workload.offer_of[task]]
@@ -112,9 +140,12 @@ def resume_instances(board: Board, task: int) -> None:
         return
     mapped = board.mapped[task]
     mapped.is_open = True
+    board.open_growers(task)
     for instance, phase in enumerate(mapped.phases):
         if phase == WAITING:
             look_again(board, task, instance)
+    if not mapped.open:
+        settle_mapped(board, task)
 
 
 def offer_instance(board: Board, task: int, instance: int) -> None:
@@ -152,18 +183,27 @@ def settle_instance(
     board.trials.pop(unit, None)
     board.waits.pop(unit, None)
     board.commands.append(SettleInstance(task, instance, STATE_BY_PHASE[phase], cause, detail))
+    if board.makers and task in board.makers:
+        if phase != OK:
+            mapped.causes[instance] = cause or ""
+        board.ripples.append((task, instance))
     if phase != OK:
         mapped.first.setdefault(phase, (cause, detail))
         if phase == FAILED and board.fail_fast and board.halted is None:
             board.halted = "fail-fast"
-    if settles_task and not mapped.open:
-        settle_mapped(board, task, None, usage)
+    elif cause == CACHED:
+        mapped.cached += 1
+    if settles_task and not mapped.open and not mapped.is_growing:
+        settle_mapped(board, task, usage)
 
 
-def settle_mapped(board: Board, task: int, ok_cause: str | None, usage: Usage = NO_USAGE) -> None:
-    """All instances have ended."""
-    phase, cause, detail = board.mapped[task].verdict()
-    board.settle(task, phase, ok_cause if phase == OK else cause, detail, usage)
+def settle_mapped(board: Board, task: int, usage: Usage = NO_USAGE) -> None:
+    """All instances have ended, and there will be no more."""
+    mapped = board.mapped[task]
+    phase, cause, detail = mapped.verdict()
+    if phase == OK and mapped.cached and mapped.cached == len(mapped):
+        cause = CACHED
+    board.settle(task, phase, cause, detail, usage)
 
 
 # --- requirements before another attempt of an instance ----------------------------------------------------------------
@@ -177,7 +217,11 @@ def look_again(board: Board, task: int, instance: int) -> None:
         mapped.to_look.append(instance)
         return
     mapped.looking.append(instance)
-    board.ask(task)
+    _ask(board, task, mapped)
+
+
+def _ask(board: Board, task: int, mapped: Mapped) -> None:
+    board.ask(task, None if mapped.source < 0 else tuple(mapped.looking))
 
 
 def looked_again(board: Board, mapped: Mapped, event: Inspected) -> None:
@@ -186,7 +230,8 @@ def looked_again(board: Board, mapped: Mapped, event: Inspected) -> None:
     board.inspecting -= 1
     asked, mapped.looking, mapped.to_look = mapped.looking, mapped.to_look, []
     if mapped.looking:
-        board.ask(task)
+        _ask(board, task, mapped)
+    fresh = event.fresh_items if board.workload.traits[task] & CACHES else ()
     for instance in asked:
         if mapped.phases[instance] != INSPECTING:
             continue  # given up meanwhile
@@ -194,6 +239,8 @@ def looked_again(board: Board, mapped: Mapped, event: Inspected) -> None:
             board.move_instance(task, instance, DELAYED)  # given up with the rest
         elif event.unmet is not None:
             _miss(board, task, instance, event, board.wait_seconds)
+        elif instance in fresh and not mapped.attempts[instance]:
+            settle_instance(board, task, instance, OK, CACHED)
         else:
             board.waits.pop(task << SHIFT | instance + 1, None)
             offer_instance(board, task, instance)
@@ -209,15 +256,20 @@ def _miss(board: Board, task: int, instance: int, event: Inspected, limit: float
         settle_instance(board, task, instance, SKIPPED, f"unmet:{event.unmet}", event.detail)
 
 
-def drop_instances(board: Board, task: int, cause: str) -> None:
-    """Those that have no live attempt are cancelled; with the last one, the task."""
+def drop_instances(board: Board, task: int, cause: str, into: int = CANCELLED) -> None:
+    """Those that have no live attempt are given up, and there will be no more; with the last one, the task."""
     mapped = board.mapped[task]
     rank = board.workload.rank_of[task] << SHIFT
+    if mapped.is_growing:
+        mapped.is_growing = False
+        mapped.first.setdefault(into, (cause, None))
     for instance, phase in enumerate(mapped.phases):
         if phase >= RUNNING:
             continue
         if phase == READY:
             board.placement.withdraw(rank | instance + 1)
         board.forget_timers(task << SHIFT | instance + 1)
-        settle_instance(board, task, instance, CANCELLED, cause)
+        settle_instance(board, task, instance, into, cause)
     mapped.to_look.clear()
+    if not mapped.open and board.phases[task] <= RUNNING:
+        settle_mapped(board, task)

@@ -22,6 +22,7 @@ MISSING_OUTPUT = "missing_output"
 LOST = "lost"
 INTERRUPTED = "interrupted"
 CANCELLED = "cancelled"
+DEPENDENCY = "dependency"
 
 RESOURCE_CAUSES = frozenset({MEMORY, TIMEOUT})
 

@@ -32,6 +32,9 @@ Ahead orders. An attempt that ends is replaced only when its end has been told, 
 costs a third of the machine. So while nobody else has a better claim, a lane whose attempts are short gets a few orders in
 advance. They hold nothing. When a live attempt of the lane ends, the executor begins the oldest of them by itself, and
 `release` hands the amounts, not freed in between, to the same one: both sides use the same queue, first in, first out.
+Workers that have queues of their own may begin another one of the lane. Then `claim` changes the two over when the begin is
+told: the one that began holds what the one that was thought to be next was given, and that one is ahead again. All orders of a
+lane ask for the same, so what is held in all is right at any time.
 
 Rejected: one heap of all ready units (a large one at its head blocks all, or each round walks over thousands that do not
 fit); re-sorting with every change of measured durations (cost, and orders that nobody can foresee); reservations for all
@@ -47,8 +50,10 @@ from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Final
 
+from weft.scheduling.hosts import Hosts
 from weft.scheduling.lanes import NO_ITEM, Lane, LaneKey, LiveAttempt, Reservation
 from weft.scheduling.outcomes import Request
+from weft.scheduling.workload import SHIFT
 
 PATIENCE_STARTS: Final = 64
 PATIENCE_ROUNDS: Final = 4
@@ -65,7 +70,7 @@ AHEAD_SECONDS: Final = 0.05
 """Work that a lane's ahead orders cover: twice the longest group commit, so that a disk that is slow once starves nobody."""
 AHEAD_LONGEST: Final = 0.025
 """Mean seconds of an attempt above which the time between two commits does not matter."""
-AHEAD_MOST: Final = 128
+AHEAD_MOST: Final = 512
 MEAN_WEIGHT: Final = 0.1
 """Weight of the newest duration in a lane's mean."""
 
@@ -73,11 +78,14 @@ MEAN_WEIGHT: Final = 0.1
 class Placement:
     """Lanes, capacities, and what is held. unlimited: amounts are never short, only slots count.
 
-    first_lane: number of the first lane; apart from those of an earlier engine whose attempts the executor may still know.
+    first_lane: number of the first lane; other ones than those of an earlier engine whose attempts the executor may still
+    know. apart: ranks of tasks that are never ordered ahead. hosts: where amounts lie, when that is on several machines; then
+    nothing is ordered ahead, and a reservation is of one host: what goes to others passes it.
     """
 
-    def __init__(self, unlimited: bool, first_lane: int = 0):
+    def __init__(self, unlimited: bool, first_lane: int = 0, hosts: Hosts | None = None):
         self.unlimited = unlimited
+        self.hosts = hosts
         self.names: list[str] = []
         self.numbers: dict[str, int] = {}
         self.given: Mapping[str, int] = {}
@@ -95,6 +103,7 @@ class Placement:
         self.heads: list[tuple[int, int]] = []
         self._touched: list[Lane] = []
         self.withdrawn: set[int] = set()
+        self.apart: set[int] = set()
         self.live: dict[int, LiveAttempt] = {}
         self.ends: list[
             tuple[float, int]
@@ -104,6 +113,8 @@ class Placement:
         self.overdue: Lane | None = None
         self.reservation: Reservation | None = None
         self._reservations = 0
+        for name in hosts.names if hosts is not None else ():
+            self._number(name)
 
     # --- capacity -------------------------------------------------------------------------------------------------------
 
@@ -142,6 +153,8 @@ class Placement:
             capacity = self.capacity[number]
             if capacity is None or capacity < units:
                 return self.names[number]
+        if self.hosts is not None and (short := self.hosts.lacking(lane.needs)) is not None:
+            return self.names[short]
         return None
 
     # --- lanes ----------------------------------------------------------------------------------------------------------
@@ -161,6 +174,8 @@ class Placement:
             lane = self.lanes[key] = Lane(self._next_lane, key, needs)
             self.lane_by_number[self._next_lane] = self._spare[self._next_lane] = lane
             self._next_lane += 1
+            if self.hosts is not None:
+                self.hosts.bind(lane)
             lane.lacking = self._lacking(lane) if self.is_known else None
         return lane
 
@@ -211,6 +226,11 @@ class Placement:
         """A ready unit will not start. It leaves its heap when it comes to the top."""
         self.withdrawn.add(item)
 
+    def take_out(self, lane: Lane, items: set[int]) -> None:
+        """Ready units step back: they may come again. O(units in the lane)."""
+        lane.items[:] = [item for item in lane.items if item not in items]
+        heapify(lane.items)
+
     def ready_items(self, lane: Lane) -> list[int]:
         """Items that stand in the lane, in no order."""
         return [item for item in lane.items if item not in self.withdrawn]
@@ -228,6 +248,8 @@ class Placement:
         """The attempt holds its lane's amounts and a slot from now on."""
         lane = live.lane
         free, held = self.free, self.held
+        if self.hosts is not None:
+            self.hosts.take(live)
         for number, units in lane.needs:
             free[number] -= units
             held[number] += units
@@ -242,15 +264,22 @@ class Placement:
         if live.is_ahead:
             lane.ahead.remove(live)
             return None
+        if lane.heirs and live in lane.heirs:
+            lane.heirs.remove(live)
         if live.expected_end < inf:
             del self.ends[bisect_left(self.ends, (live.expected_end, live.nonce))]
-        reservation = self.reservation
+        reservation, hosts = self.reservation, self.hosts
         if reservation is not None and live.reservation == reservation.number:
             for number, units in lane.needs:
-                reservation.taken[number] -= units
+                if hosts is None or hosts.counts(number, live, reservation.host):
+                    reservation.taken[number] -= units
+        if hosts is not None:
+            hosts.give(live)
         if lane.ahead:
             heir = lane.ahead.popleft()
             heir.is_ahead = False
+            if heir.state == "ahead":
+                lane.heirs.append(heir)
             if heir.expected_end < inf:
                 insort(self.ends, (heir.expected_end, heir.nonce))
             return heir
@@ -261,6 +290,26 @@ class Placement:
         lane.live -= 1
         self.holding -= 1
         return None
+
+    def claim(self, live: LiveAttempt) -> LiveAttempt | None:
+        """An order ahead has begun. It takes over from the youngest heir, which is given back: ahead again."""
+        lane = live.lane
+        if not lane.heirs:  # the end that made room for it has not been told yet; its amounts go to this one
+            if lane.ahead[0] is not live:
+                lane.ahead.remove(live)
+                begun = next((at for at, other in enumerate(lane.ahead) if other.state != "running"), len(lane.ahead))
+                lane.ahead.insert(begun, live)
+            return None
+        lane.ahead.remove(live)
+        heir = lane.heirs.pop()
+        heir.is_ahead = True
+        lane.ahead.appendleft(heir)
+        if heir.expected_end < inf:
+            del self.ends[bisect_left(self.ends, (heir.expected_end, heir.nonce))]
+        live.is_ahead = False
+        if live.expected_end < inf:
+            insort(self.ends, (live.expected_end, live.nonce))
+        return heir
 
     # --- a round --------------------------------------------------------------------------------------------------------
 
@@ -280,7 +329,7 @@ class Placement:
         if left and self.overdue is not None:
             left = self._serve_overdue(left, start)
         reserved = self.overdue
-        heads, free = self.heads, self.free
+        heads, free, hosts = self.heads, self.free, self.hosts
         while heads and left:
             item, number = heappop(heads)
             lane = self.lane_by_number.get(number)
@@ -293,7 +342,7 @@ class Placement:
             if lane is self.overdue:
                 aside.append(lane)
                 continue
-            if not _fits(lane, free):
+            if not _fits(lane, free) or (hosts is not None and not hosts.find(lane)):
                 aside.append(lane)
                 self._note_misfit(lane)
                 if reserved is None:
@@ -321,13 +370,15 @@ class Placement:
     def _start_run(self, lane: Lane, left: int, start: Starter) -> int:
         """Start the lane's units as long as they fit and no other lane has a better one; how many more may start."""
         items, free, needs = lane.items, self.free, lane.needs
-        held, withdrawn = self.held, self.withdrawn
+        held, withdrawn, hosts = self.held, self.withdrawn, self.hosts
         next_best = self.heads[0][0] if self.heads else inf
         begun = 0
         self._clear_claims(lane)
         while True:
             live = start(heappop(items), lane)
             begun += 1
+            if hosts is not None:
+                hosts.take(live)
             if live.expected_end < inf:
                 insort(self.ends, (live.expected_end, live.nonce))
             for number, units in needs:
@@ -335,7 +386,7 @@ class Placement:
                 held[number] += units
             if begun == left or not items or items[0] > next_best or withdrawn:
                 break
-            if needs and not _fits(lane, free):
+            if needs and (not _fits(lane, free) or (hosts is not None and not hosts.find(lane))):
                 break
         lane.live += begun
         self.holding += begun
@@ -352,14 +403,15 @@ class Placement:
         if reservation is not None:
             live.reservation = reservation.number
             for number, units in lane.needs:
-                reservation.taken[number] += units
+                if self.hosts is None or self.hosts.counts(number, live, reservation.host):
+                    reservation.taken[number] += units
 
     def _serve_overdue(self, left: int, start: Starter) -> int:
         lane = self.overdue
         assert lane is not None
         if self.best(lane) is None:
             self._clear_claims(lane)
-        elif _fits(lane, self.free):
+        elif _fits(lane, self.free) and (self.hosts is None or self.hosts.find(lane)):
             self.hold(start(heappop(lane.items), lane))
             self.starts += 1
             self._clear_claims(lane)
@@ -388,46 +440,59 @@ class Placement:
         if self.reservation is None or self.reservation.lane is not lane:
             self._reservations += 1
             self.reservation = Reservation(self._reservations, lane, len(self.names))
+            if self.hosts is not None:
+                ending = (self.live[nonce] for _, nonce in self.ends)
+                self.reservation.host = self.hosts.reserve(lane.needs, ending)
 
     def _may_pass(self, lane: Lane, item: int, now: float, duration: DurationOf) -> bool:
         """Whether a unit of `lane`, for which there is room, may start before the reserved one."""
         reservation = self.reservation
         assert reservation is not None
-        reserved = reservation.needs
-        if not any(number in reserved for number, _ in lane.needs):
+        reserved, hosts = reservation.needs, self.hosts
+        needs = lane.needs if hosts is None else hosts.pressing(lane, reservation.host)
+        if not any(number in reserved for number, _ in needs):
             return True
         if reservation.estimated < max(PATIENCE_STARTS, PATIENCE_ROUNDS * self.holding):
             if reservation.opening is None:
-                reservation.opening, reservation.spare = self.opening(reservation.lane, now)
+                reservation.opening, reservation.spare = self.opening(reservation.lane, now, reservation.host)
             if reservation.opening < inf:
-                return self._ends_in_time(reservation, lane, now + duration(item))
+                return self._ends_in_time(reservation, needs, now + duration(item))
         return all(
             number not in reserved
-            or reservation.taken[number] + units + reserved[number] <= (self.capacity[number] or 0)
-            for number, units in lane.needs
+            or reservation.taken[number] + units + reserved[number] <= self._capacity_at(number, reservation.host)
+            for number, units in needs
         )
 
-    def _ends_in_time(self, reservation: Reservation, lane: Lane, end: float) -> bool:
+    def _capacity_at(self, number: int, host: int) -> float:
+        if self.hosts is not None and number < len(self.hosts.names):
+            return self.hosts.capacity[number][host]
+        return self.capacity[number] or 0
+
+    def _ends_in_time(self, reservation: Reservation, needs: tuple[tuple[int, int], ...], end: float) -> bool:
         spare = reservation.spare
         if end > (reservation.opening or 0.0):
-            if any(spare.get(number, units) < units for number, units in lane.needs):
+            if any(spare.get(number, units) < units for number, units in needs):
                 return False
-            for number, units in lane.needs:
+            for number, units in needs:
                 if number in spare:
                     spare[number] -= units
         reservation.estimated += 1
         return True
 
-    def opening(self, lane: Lane, now: float) -> tuple[float, dict[int, int]]:
+    def opening(self, lane: Lane, now: float, host: int = -1) -> tuple[float, dict[int, float]]:
         """When a unit of `lane` is expected to fit (infinite: unknown), and what will be spare then, by resource number."""
-        needs = lane.needs
-        spare = {number: self.free[number] - units for number, units in needs}
+        needs, hosts = lane.needs, self.hosts
+        hosted = 0 if hosts is None else len(hosts.names)
+        spare: dict[int, float] = {number: self.free[number] - units for number, units in needs}
+        if hosts is not None:
+            spare.update((number, hosts.free[number][host] - units) for number, units in needs if number < hosted)
         short = {number for number, units in spare.items() if units < 0}
         if not short:
             return now, spare
         for end, nonce in self.ends:
-            for number, units in self.live[nonce].lane.needs:
-                if number in spare:
+            live = self.live[nonce]
+            for number, units in live.lane.needs:
+                if number in spare and (number >= hosted or live.host == host):
                     spare[number] += units
                     if spare[number] >= 0:
                         short.discard(number)
@@ -467,7 +532,10 @@ class Placement:
         lane.posted = NO_ITEM
         rival = self._leader()
         bound = inf if rival is None else rival.posted
+        apart = self.apart
         while len(lane.ahead) < depth and (item := self.best(lane)) is not None and item < bound:
+            if apart and item >> SHIFT in apart:
+                break
             live = start(heappop(lane.items), lane)
             live.is_ahead = True
             lane.ahead.append(live)

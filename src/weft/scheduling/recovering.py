@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from math import inf
 
+from weft.scheduling import flowing
 from weft.scheduling.board import Board
 from weft.scheduling.events import AttemptAdopted, ItemsRecovered, RequestRecovered, TaskRecovered
+from weft.scheduling.keys import WHOLE
 from weft.scheduling.lanes import LiveAttempt
 from weft.scheduling.lifecycle import ABSENT, OK, PHASE_BY_STATE, RUNNING, WAITING
 from weft.scheduling.mapped import Mapped
@@ -44,6 +46,16 @@ def recover_items(board: Board, event: ItemsRecovered) -> None:
     for instance in sorted(event.ok):
         mapped.phases[instance] = OK
         mapped.open -= 1
+    if task in board.makers:
+        board.makers[task].keep(event.items)
+    source = board.workload.ties.grown.get(task)
+    if source is None:
+        return
+    mapped.is_growing = board.phases[source] == WAITING
+    if board.tasks[source].policy.foreach is None:
+        maker = board.makers[source]
+        if len(event.items) > maker.count:  # the stream must make them again, and others may need them before
+            maker.count, maker.items = len(event.items), list(event.items)
 
 
 def recover_request(board: Board, event: RequestRecovered) -> None:
@@ -65,6 +77,8 @@ def recover_request(board: Board, event: RequestRecovered) -> None:
             board.ignored += 1
             return
         mapped.attempts[instance] = event.attempts
+        if mapped.phases[instance] != WAITING:
+            return  # finished work stood in for it
     offer = board.workload.offers[board.workload.offer_of[task]]
     if event.request is not None and event.request != offer.request and board.phases[task] == WAITING:
         trial = board.trials[task << SHIFT | instance + 1] = Trial(event.request)
@@ -103,6 +117,8 @@ def adopt_attempt(board: Board, event: AttemptAdopted) -> None:
     live.started = event.started
     placement.live[event.nonce] = live
     placement.hold(live)
+    if task in board.makers and instance == WHOLE:
+        flowing.begin(board, task)
 
 
 def open_run(board: Board) -> None:

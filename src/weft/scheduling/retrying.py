@@ -32,13 +32,15 @@ LONGEST_PAUSE: nobody's budget ends this, so at least it must not burn a core.""
 class Trial:
     """What is remembered of a unit that did not do it at the first try: since this engine began, but for the request.
 
-    charged, lost, uncharged: ends so far (uncharged: in a row). positions: next place in each list of amounts.
+    charged, lost, uncharged: ends so far (uncharged: in a row). positions: next place in each list of amounts. wanted: what
+    would have been asked for without the limits of queues.
     """
 
-    __slots__ = ("alone", "change", "charged", "lost", "positions", "reason", "request", "uncharged")
+    __slots__ = ("alone", "change", "charged", "lost", "positions", "reason", "request", "uncharged", "wanted")
 
     def __init__(self, request: Request | None = None):
         self.request = request
+        self.wanted: Request | None = None
         self.charged = 0
         self.lost = 0
         self.uncharged = 0
@@ -119,15 +121,30 @@ def scale(policy: Retries, trial: Trial, request: Request, cause: str, bounds: B
     if kind(cause) not in RESOURCE_CAUSES:
         return request
     entries = _entries_for(policy, kind(cause))
-    amounts = dict(request.amounts)
-    timeout = request.timeout
+    limit = bounds.queues.get(request.queue) if request.queue is not None else None
+    wish = request if limit is None or trial.wanted is None else _uncut(trial.wanted, request, limit)
+    amounts = dict(wish.amounts)
+    timeout = wish.timeout
     for key, entry in entries:
         if key == TIMEOUT:
             timeout = None if timeout is None else _next_seconds(entry, trial, timeout)
         elif amounts.get(key):
             amounts[key] = _next_units(key, entry, trial, amounts[key])
-    wanted = Request(tuple(sorted(amounts.items())), timeout, request.queue)
+    wanted = trial.wanted = Request(tuple(sorted(amounts.items())), timeout, request.queue)
     return _grown(request, _in_queue(wanted, policy.fallback_queues, bounds), bounds)
+
+
+def _uncut(wanted: Request, request: Request, limit: QueueLimit) -> Request:
+    """`request`, where the limit of its queue had cut it as it was wanted: another queue may allow more."""
+    before = dict(wanted.amounts)
+    amounts = tuple(
+        (name, max(units, before.get(name, units)) if units == limit.amounts.get(name) else units)
+        for name, units in request.amounts
+    )
+    timeout = request.timeout
+    if timeout is not None and timeout == limit.timeout:
+        timeout = None if wanted.timeout is None else max(timeout, wanted.timeout)
+    return Request(amounts, timeout, request.queue)
 
 
 def _entries_for(policy: Retries, exhausted: str) -> list[tuple[str, Scale]]:

@@ -10,6 +10,9 @@ up to date, an `Inspect` is asked; otherwise nothing is. Then it (or each of its
 follows; else the task is settled: its followers come one step nearer, or are skipped. The phases and what may follow which
 stand in `lifecycle`; a step that is not there raises InternalError with the task's story, since going on would be guessing.
 
+Streams. Some edges do not wait for an end (`streams`): an iterator starts beside its maker (`flowing`), a mapped follower gets
+its instances as items come, or follows the instances of a mapped task one by one (`growing`). All else is as for other tasks.
+
 What ends a task without an attempt:
 - a dependency that failed, was skipped or was cancelled: `skipped`, `dependency:<root>`, at once and for all that follow, in one
   iterative sweep; the root is the task whose own fault it was. A dependency that was interrupted: `cancelled`, `interrupted`.
@@ -36,12 +39,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from types import MappingProxyType
 from typing import Any, Final
 
+from weft.scheduling import flowing, preparing, recovering, stopping
 from weft.scheduling import mapped as mapping
-from weft.scheduling import recovering, stopping
 from weft.scheduling.board import Board
 from weft.scheduling.commands import BeginAttempt, CloseAttempt, Command, Retry, SetTimer, StartAttempt
 from weft.scheduling.events import (
@@ -57,27 +61,27 @@ from weft.scheduling.events import (
     LimitChanged,
     PauseChanged,
     RequestRecovered,
+    StreamGrew,
     TaskRecovered,
     TimerFired,
 )
-from weft.scheduling.keys import AttemptKey
+from weft.scheduling.hosts import NOWHERE, Hosts
+from weft.scheduling.keys import WHOLE, AttemptKey
 from weft.scheduling.lanes import Lane, LiveAttempt
 from weft.scheduling.lifecycle import (
     ABSENT,
     DELAYED,
     FAILED,
-    INSPECTING,
     OK,
     READY,
     RUNNING,
-    SKIPPED,
     STATE_BY_PHASE,
     TASK_TABLE,
-    WAITING,
     AttemptState,
 )
+from weft.scheduling.outcomes import CANCELLED as CANCELLED_CAUSE
 from weft.scheduling.outcomes import (
-    CACHED,
+    DEPENDENCY,
     INTERRUPTED,
     LOST,
     RESOURCE_CAUSES,
@@ -87,10 +91,9 @@ from weft.scheduling.outcomes import (
     TaskState,
     kind,
 )
-from weft.scheduling.outcomes import CANCELLED as CANCELLED_CAUSE
 from weft.scheduling.placement import Placement
 from weft.scheduling.retrying import Again, Bounds, Over, ScaleError, Trial, cause_of, describe_change, judge, scale
-from weft.scheduling.workload import CACHES, FINDS, LOW, MAPPED, REQUIRES, SHIFT, QueueLimit, Workload
+from weft.scheduling.workload import LOW, SHIFT, QueueLimit, Workload, declared_request
 from weft.spec.plan import Plan
 
 NONCE_MASK: Final = (1 << 64) - 1
@@ -105,6 +108,7 @@ class SchedulerOptions:
     fail_fast: the first task that fails for good ends the run. use_cache, force: whether finished work may stand in.
     wait_seconds: how long an unmet requirement is waited for, None = not. unlimited: amounts are never short, slots count.
     queue_ahead: ahead orders may be given. queues: limits by name. placement_batch: most starts that one `handle` gives.
+    hosts: machines that attempts are placed on, integer units by name, `cores` in each; `CapacityChanged` tells the sums.
     """
 
     fail_fast: bool = False
@@ -115,9 +119,19 @@ class SchedulerOptions:
     queue_ahead: bool = False
     queues: Mapping[str, QueueLimit] = field(default_factory=lambda: MappingProxyType({}))
     placement_batch: int = 256
+    hosts: tuple[Mapping[str, int], ...] = ()
 
 
 NO_OPTIONS: Final = SchedulerOptions()
+
+# Without a call of their own constructors, which a million attempts would pay for.
+_new_key: Final[Callable[[tuple[int, int, int]], AttemptKey]] = partial(tuple.__new__, AttemptKey)
+_new_start: Final[Callable[[tuple[AttemptKey, int, Request, int, bool, bool]], StartAttempt]] = partial(
+    tuple.__new__, StartAttempt
+)
+_new_close: Final[Callable[[tuple[AttemptKey, int, Outcome, None]], CloseAttempt]] = partial(
+    tuple.__new__, CloseAttempt
+)
 
 
 class Scheduler:
@@ -133,7 +147,9 @@ class Scheduler:
         self.options = options
         asks = options.use_cache and not options.force
         self.workload = Workload(plan, selected, asks, options.queues)
-        self.placement = Placement(options.unlimited, seed >> LANE_SHIFT)
+        hosts = Hosts(options.hosts) if len(options.hosts) > 1 else None  # the sums say all about a single one
+        self.placement = Placement(options.unlimited, seed >> LANE_SHIFT, hosts)
+        self.placement.apart = {self.workload.rank_of[task] for task in self.workload.ties.iterated}
         self.board = Board(self.workload, self.placement, options.fail_fast, options.wait_seconds)
         self._seed = seed
         self._nonces = 0
@@ -156,6 +172,11 @@ class Scheduler:
         live = self.placement.live.get(nonce)
         return live is not None and live.is_ahead
 
+    def host_of(self, nonce: int) -> int:
+        """The number of the host that a live attempt is placed on; NOWHERE without hosts."""
+        live = self.placement.live.get(nonce)
+        return NOWHERE if live is None else live.host
+
     def is_live(self, key: AttemptKey, nonce: int) -> bool:
         """Whether a report of this attempt counts: it was ordered or adopted, and its end is not known yet."""
         live = self.placement.live.get(nonce)
@@ -169,6 +190,11 @@ class Scheduler:
     def state_of(self, task: int) -> TaskState:
         """What people see of a task."""
         return STATE_BY_PHASE[self.workload.phases[task]]
+
+    def parts_of(self, task: int) -> tuple[int, int] | None:
+        """(settled, known) instances of a mapped task whose items are known; None of any other."""
+        mapped = self.board.mapped.get(task)
+        return None if mapped is None else (len(mapped) - mapped.open, len(mapped))
 
     def cause_of(self, task: int) -> str | None:
         """Why a settled task is what it is; None for a task that ran and is ok."""
@@ -218,13 +244,19 @@ class Scheduler:
     def _advance(self) -> None:
         """What follows from the batch as a whole: openings, starts, the end of a run that was told to stop."""
         board, placement = self.board, self.placement
-        if placement.is_known and board.halted is None:
-            if not board.is_open:
-                recovering.open_run(board)
-            if board.due:
-                self._prepare_due()
+        if placement.is_known and board.halted is None and not board.is_open:
+            recovering.open_run(board)
+            if board.makers:
+                stopping.end_orphans(board)
+        while True:  # each of the two may bring about more of the other
+            if board.ripples:
+                flowing.settle_ripples(board)
+            if not board.due or not placement.is_known or board.halted is not None:
+                break
+            preparing.prepare_due(board)
         if board.halted is not None:
             stopping.wind_down(board)
+            flowing.settle_ripples(board)
         elif placement.is_known and board.paused is None:
             self._place()
 
@@ -237,104 +269,10 @@ class Scheduler:
             board.commands.append(SetTimer(self._turn_timer, board.now))
         if self.options.queue_ahead:
             placement.place_ahead(self._start_ahead)
+        if board.makers and not started and self._turn_timer is None:
+            stopping.break_stalemate(board)
         if board.remaining and not (placement.live or board.timers or board.inspecting or self._turn_timer):
             board.give_out()
-
-    # --- becoming ready -------------------------------------------------------------------------------------------------
-
-    def _prepare_due(self) -> None:
-        """Tasks whose dependencies have all become ok are looked at, or stand in a lane."""
-        board, work, placement = self.board, self.workload, self.placement
-        phases, traits, offer_of, rank_of, lanes = board.phases, work.traits, work.offer_of, work.rank_of, board.lanes
-        due = board.due
-        for task in due:  # grows while it is read: what is cached or empty ends at once
-            if traits[task] or board.trials or phases[task] != WAITING:
-                self._prepare(task)
-                continue
-            lane = lanes[offer_of[task]]
-            if lane.lacking is not None:
-                board.refuse(task, lane.lacking)
-                continue
-            phases[task] = READY
-            placement.add(lane, rank_of[task] << SHIFT)
-        due.clear()
-
-    def _prepare(self, task: int) -> None:
-        board, traits = self.board, self.workload.traits[task]
-        mapped = board.mapped.get(task)
-        if mapped is not None and board.phases[task] == RUNNING and not mapped.is_open:
-            mapping.resume_instances(board, task)
-        if board.phases[task] != WAITING:
-            return
-        if not traits:
-            self._offer(task)
-            return
-        lacking = board.lane_of(task << SHIFT).lacking
-        if lacking is not None:
-            board.refuse(task, lacking)
-        elif traits & (REQUIRES | CACHES) or (traits & FINDS and mapped is None):
-            self._inspect(task)
-        else:
-            mapping.take_items(board, task, None, ())
-
-    def _offer(self, task: int) -> None:
-        """A task that is not mapped is ready."""
-        board = self.board
-        lane = board.lane_of(task << SHIFT)
-        if lane.lacking is not None:
-            board.refuse(task, lane.lacking)
-            return
-        board.move(task, READY)
-        self.placement.add(lane, self.workload.rank_of[task] << SHIFT)
-
-    def _inspect(self, task: int) -> None:
-        self.board.move(task, INSPECTING)
-        self.board.ask(task)
-
-    def _inspected(self, event: Inspected) -> None:
-        board, task = self.board, event.task
-        if not board.knows(task) or board.phases[task] != INSPECTING:
-            mapped = board.mapped.get(task)
-            if mapped is not None and mapped.looking:
-                mapping.looked_again(board, mapped, event)
-            else:
-                board.ignored += 1
-            return
-        board.inspecting -= 1
-        if board.halted is not None:
-            board.move(task, DELAYED)  # nothing starts any more; it is given up with the rest
-        elif event.unmet is not None:
-            self._miss(task, event)
-        else:
-            self._met(task, event)
-
-    def _met(self, task: int, event: Inspected) -> None:
-        """All requirements hold, and maybe it need not run at all."""
-        board, traits = self.board, self.workload.traits[task]
-        board.waits.pop(task << SHIFT, None)
-        board.unmet_now.pop(task, None)
-        if event.fingerprint is not None:
-            board.fingerprints[task] = event.fingerprint
-        is_fresh = event.fresh and bool(traits & CACHES) and not board.attempts[task]
-        if traits & MAPPED:
-            fresh: Iterable[int] = event.fresh_items if traits & CACHES else ()
-            mapping.take_items(board, task, event.items, fresh, is_fresh)
-        elif is_fresh:
-            board.settle(task, OK, CACHED)
-        else:
-            self._offer(task)
-
-    def _miss(self, task: int, event: Inspected) -> None:
-        """A requirement does not hold: look again later, or skip."""
-        board, limit = self.board, self.options.wait_seconds
-        if limit is not None:
-            until = board.waits.setdefault(task << SHIFT, board.now + limit)
-            if board.now < until:
-                board.unmet_now[task] = event.unmet or ""
-                board.move(task, DELAYED)
-                board.set_timer(task << SHIFT, min(board.now + mapping.LOOK_SECONDS, until))
-                return
-        board.settle(task, SKIPPED, f"unmet:{event.unmet}", event.detail)
 
     # --- starting -------------------------------------------------------------------------------------------------------
 
@@ -360,12 +298,12 @@ class Scheduler:
         now, end = board.now, inf
         if work.has_durations:
             end = now + self._duration_of(item)
-        key = AttemptKey(task, place - 1, number)
+        key = _new_key((task, place - 1, number))
         nonce = (self._seed + self._nonces) & NONCE_MASK
         self._nonces += 1
         live = LiveAttempt(key, nonce, request, lane, now, end)
         self.placement.live[nonce] = live
-        board.commands.append(StartAttempt(key, nonce, request, lane.number, False, alone))
+        board.commands.append(_new_start((key, nonce, request, lane.number, False, alone)))
         return live
 
     def _number_instance(self, task: int, instance: int) -> int:
@@ -396,9 +334,26 @@ class Scheduler:
         if live is None or live.key != event.key or live.state == "running":
             self.board.ignored += 1
             return
-        self.board.turn(live, "running")
+        board = self.board
+        if live.is_ahead:
+            self._claim(live)
+        elif live.lane.heirs and live in live.lane.heirs:
+            live.lane.heirs.remove(live)
+        board.turn(live, "running")
+        if board.makers and event.key.task in board.makers and event.key.instance == WHOLE:
+            flowing.begin(board, event.key.task)
         live.started = event.started
         self.board.commands.append(BeginAttempt(event.key, event.nonce, event.started, event.stdout, event.stderr))
+
+    def _claim(self, live: LiveAttempt) -> None:
+        """An order ahead has begun, whoever was thought to be next."""
+        board = self.board
+        heir = self.placement.claim(live)
+        if heir is not None:
+            live.since = board.now
+            board.turn(heir, "ahead")
+            if board.paused is not None:
+                stopping.withdraw_ahead(board, "paused")
 
     # --- ending ---------------------------------------------------------------------------------------------------------
 
@@ -419,9 +374,11 @@ class Scheduler:
             placement.learn(live.lane, outcome.usage.seconds)
         if outcome.ok:
             board.turn(live, "ok")
-            board.commands.append(CloseAttempt(key, nonce, outcome, None))
+            board.commands.append(_new_close((key, nonce, outcome, None)))
             self._settle_unit(key, OK, None, None, outcome)
         else:
+            if board.makers and key.task in board.makers and key.instance == WHOLE:
+                flowing.ebb(board, key.task)
             self._attempt_failed(live, outcome)
 
     def _settle_unit(
@@ -443,11 +400,14 @@ class Scheduler:
         if trial is None:
             trial = board.trials[unit] = Trial()
         policy = board.tasks[key.task].policy.retries
-        judged = judge(policy, trial, outcome, had_begun)
-        over = stopping.forbid(board, key.task, outcome, cause, judged)
+        counted = outcome
+        if kind(cause) == DEPENDENCY:
+            counted = outcome._replace(charged=False)  # its stream failed or stood still: no fault of its own
+        judged = judge(policy, trial, counted, had_begun)
+        over = stopping.forbid(board, key.task, counted, cause, judged)
         if over is None and isinstance(judged, Over):
             over = (FAILED, judged)
-        if over is None and outcome.charged and kind(cause) in RESOURCE_CAUSES:
+        if over is None and counted.charged and kind(cause) in RESOURCE_CAUSES:
             over = self._scale(unit, live.request, cause)
         if over is not None:
             phase, last = over
@@ -463,29 +423,21 @@ class Scheduler:
             board.move_unit(key.task, key.instance, DELAYED)
             board.set_timer(unit, board.now + judged.delay)
         else:
-            self._offer_again(key.task, key.instance)
+            preparing.offer_again(board, key.task, key.instance)
 
     def _scale(self, unit: int, old: Request, cause: str) -> tuple[int, Over] | None:
         """Let the request grow after a resource failure; what to give up with when an entry gives no amount."""
         trial = self.board.trials[unit]
-        policy = self.board.tasks[unit >> SHIFT].policy.retries
+        policy = self.board.tasks[unit >> SHIFT].policy
+        if trial.wanted is None:
+            trial.wanted = declared_request(policy)
         capacity = {name: units for name, _ in old.amounts if (units := self.placement.capacity_of(name)) is not None}
         try:
-            new = scale(policy, trial, old, cause, Bounds(capacity, self.options.queues))
+            new = scale(policy.retries, trial, old, cause, Bounds(capacity, self.options.queues))
         except ScaleError as error:
             return FAILED, Over(SETUP, str(error))
         trial.request = new
         return None
-
-    def _offer_again(self, task: int, instance: int) -> None:
-        """The next attempt of a unit: requirements are looked at before every one."""
-        looks = self.workload.traits[task] & REQUIRES
-        if instance >= 0:
-            (mapping.look_again if looks else mapping.offer_instance)(self.board, task, instance)
-        elif looks or task << SHIFT in self.board.waits:
-            self._inspect(task)
-        else:
-            self._offer(task)
 
     # --- timers and capacity --------------------------------------------------------------------------------------------
 
@@ -497,7 +449,7 @@ class Scheduler:
         if unit is None:
             self.board.ignored += 1
         elif self.board.halted is None:
-            self._offer_again(unit >> SHIFT, (unit & LOW) - 1)
+            preparing.offer_again(self.board, unit >> SHIFT, (unit & LOW) - 1)
 
     def _capacity_changed(self, event: CapacityChanged) -> None:
         self.placement.set_capacity(event.amounts, event.slots)
@@ -524,6 +476,9 @@ class Scheduler:
 
     # --- what other parts do --------------------------------------------------------------------------------------------
 
+    def _inspected(self, event: Inspected) -> None:
+        preparing.inspected(self.board, event)
+
     def _interrupted(self, event: Interrupted) -> None:
         stopping.interrupt(self.board, event)
 
@@ -541,6 +496,9 @@ class Scheduler:
 
     def _request_recovered(self, event: RequestRecovered) -> None:
         recovering.recover_request(self.board, event)
+
+    def _stream_grew(self, event: StreamGrew) -> None:
+        flowing.grew(self.board, event)
 
     def _attempt_adopted(self, event: AttemptAdopted) -> None:
         recovering.adopt_attempt(self.board, event)
@@ -569,4 +527,5 @@ _HANDLERS: Final[Mapping[type, Callable[[Scheduler, Any], None]]] = {
     ItemsRecovered: Scheduler._items_recovered,
     RequestRecovered: Scheduler._request_recovered,
     AttemptAdopted: Scheduler._attempt_adopted,
+    StreamGrew: Scheduler._stream_grew,
 }

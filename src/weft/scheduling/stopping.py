@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
+from weft.scheduling import flowing
 from weft.scheduling.board import Board
 from weft.scheduling.commands import SettleTask, StopAttempt
 from weft.scheduling.events import CancelRequested, Interrupted, PauseChanged
+from weft.scheduling.keys import WHOLE
 from weft.scheduling.lanes import LiveAttempt
 from weft.scheduling.lifecycle import CANCELLED, FAILED, INSPECTING, READY, RUNNING
 from weft.scheduling.mapped import drop_instances
@@ -68,7 +70,12 @@ def forbid(board: Board, task: int, outcome: Outcome, cause: str, judged: Again 
         return CANCELLED, Over(CANCELLED_CAUSE, outcome.detail)
     if outcome.charged and name in (CANCELLED_CAUSE, INTERRUPTED):
         return CANCELLED, Over(name, outcome.detail)
-    if board.halted is not None and isinstance(judged, Again):
+    if not isinstance(judged, Again):
+        return None
+    if board.makers and (doom := flowing.doom_of(board, task)) is not None:
+        phase, cause = doom
+        return phase, Over(cause, outcome.detail)
+    if board.halted is not None:
         return CANCELLED, Over(INTERRUPTED, outcome.detail)
     return None
 
@@ -76,22 +83,58 @@ def forbid(board: Board, task: int, outcome: Outcome, cause: str, judged: Again 
 def wind_down(board: Board) -> None:
     """The run was told to stop: take back what has not begun, and end with the last attempt."""
     withdraw_ahead(board, INTERRUPTED)
+    if board.makers:
+        _give_up_stranding(board)
     if board.remaining and not board.placement.live:
         _give_up_rest(board)
+
+
+def _give_up_stranding(board: Board) -> None:
+    """What runs would wait for ever for a stream whose next attempt does not start any more."""
+    stranding = {
+        maker
+        for live in board.placement.live.values()
+        for maker in flowing.stranding(board, live.key.task)
+        if board.phases[maker] < RUNNING
+    }
+    for maker in sorted(stranding):
+        _drop(board, maker, INTERRUPTED)
+    for maker in sorted(stranding):
+        board.skip_followers(maker)
+
+
+def break_stalemate(board: Board) -> None:
+    """End what only waits for makers that it keeps from starting; it begins again when they have."""
+    for live, cause in flowing.stalemate(board):
+        _stop(board, live, "terminate", cause)
+
+
+def end_orphans(board: Board) -> None:
+    """Resume: end what iterates a stream that was given up."""
+    for live in board.placement.live.values():
+        doom = flowing.doom_of(board, live.key.task)
+        if doom is not None and live.key.instance == WHOLE:
+            _stop(board, live, "terminate", doom[1])
 
 
 def _give_up_rest(board: Board) -> None:
     """The run was told to stop and its last attempt has ended: what has not run is interrupted."""
     # Instances first: one of them may have failed, and then those that follow are skipped for that.
     for task, mapped in list(board.mapped.items()):
-        if mapped.is_open and board.phases[task] <= RUNNING:
+        if has_instances(board, task):
             drop_instances(board, task, INTERRUPTED)
-            mapped.looking.clear()
+        mapped.looking.clear()
     for task in board.workload.by_rank:
         if board.phases[task] <= RUNNING:
             _drop(board, task, INTERRUPTED)
     board.timers.clear()
     board.inspecting = 0
+
+
+def has_instances(board: Board, task: int) -> bool:
+    """Whether an unsettled task ends by its instances: they have been offered, or one was adopted."""
+    mapped, phase = board.mapped.get(task), board.phases[task]
+    return mapped is not None and phase <= RUNNING and (mapped.is_open or phase == RUNNING)
 
 
 def _drop(board: Board, task: int, cause: str) -> None:
@@ -107,7 +150,7 @@ def _drop(board: Board, task: int, cause: str) -> None:
     board.unmet_now.pop(task, None)
     board.fingerprints.pop(task, None)
     board.waits.pop(unit, None)
-    board.trials.pop(unit, None)
+    board.forget_trials(task)
     board.forget_timers(unit)
     board.commands.append(SettleTask(task, "cancelled", cause, None, board.attempts[task]))
 
@@ -120,11 +163,10 @@ def cancel(board: Board, event: CancelRequested) -> None:
         if not board.knows(task) or board.phases[task] > RUNNING:
             board.ignored += event.tasks is not None
             continue
-        mapped = board.mapped.get(task)
-        has_instances = mapped is not None and mapped.is_open
-        if board.phases[task] == RUNNING or has_instances:
+        is_mapped = has_instances(board, task)
+        if board.phases[task] == RUNNING or is_mapped:
             _cancel_running(board, task, event.force)
-            if has_instances:
+            if is_mapped:
                 drop_instances(board, task, CANCELLED_CAUSE)
         else:
             _drop(board, task, CANCELLED_CAUSE)

@@ -16,6 +16,8 @@ from typing import Final
 
 from weft.scheduling.lifecycle import ABSENT, WAITING
 from weft.scheduling.outcomes import Request
+from weft.scheduling.streams import NO_TIES, find_ties
+from weft.spec.actions import Call
 from weft.spec.plan import Plan
 from weft.spec.requirements import NO_REQUIREMENTS
 from weft.spec.tasks import Policy, Task
@@ -27,6 +29,8 @@ REQUIRES: Final = 1  # has requirements: the world is looked at before every att
 CACHES: Final = 2  # may be up to date: asked before the first attempt
 MAPPED: Final = 4  # has instances
 FINDS: Final = 8  # its items are found by looking, not written in the plan
+FLOWS: Final = 16  # iterates a stream: it may have to step back before it starts
+GROWS: Final = 32  # its items come from a task of this run, maybe one by one
 
 _NEVER: Final = 1 << 30  # dependencies of a task that does not take part: more than it can ever lose
 
@@ -75,6 +79,7 @@ class Workload:
         "rank_of",
         "size",
         "tasks",
+        "ties",
         "traits",
         "unmet",
     )
@@ -97,7 +102,12 @@ class Workload:
         self.offers: list[Offer] = []
         self.offer_of = array("i", bytes(4 * count))
         self.traits = bytearray(count)
-        self._read_policies(chosen, asks_freshness, queues)
+        candidates = self._read_policies(chosen, asks_freshness, queues)
+        self.ties = find_ties(self.graph, self.phases, candidates) if candidates else NO_TIES
+        for task in self.ties.iterated:
+            self.traits[task] |= FLOWS
+        for task in self.ties.grown:
+            self.traits[task] |= GROWS
         self.has_durations = any(tasks[task].policy.duration is not None for task in chosen)
         self._rank(plan, chosen)
 
@@ -112,8 +122,13 @@ class Workload:
             unmet[task] = sum(phases[d] != ABSENT for d in dependencies[first[task] : first[task + 1]])
         return unmet
 
-    def _read_policies(self, chosen: Sequence[int], asks_freshness: bool, queues: Mapping[str, QueueLimit]) -> None:
+    def _read_policies(
+        self, chosen: Sequence[int], asks_freshness: bool, queues: Mapping[str, QueueLimit]
+    ) -> list[int]:
+        """Fill `offers`, `offer_of`, `traits`; which tasks others may take items from before they end."""
         tasks, offer_of, traits = self.tasks, self.offer_of, self.traits
+        candidates: list[int] = []
+        streams: set[int] = set()  # policies, by identity
         # By identity: loaders share one policy among tasks that are treated alike, and hashing a policy is dear.
         offer_by_policy: dict[int, int] = {}
         offer_by_value: dict[Offer, int] = {}
@@ -126,13 +141,21 @@ class Workload:
                 number = offer_by_policy[id(policy)] = offer_by_value.setdefault(offer, len(self.offers))
                 if number == len(self.offers):
                     self.offers.append(offer)
+                if policy.product is not None and policy.product.stream:
+                    streams.add(id(policy))
             offer_of[index] = number
+            if streams and id(policy) in streams:
+                candidates.append(index)
             if (
                 task.requires is not NO_REQUIREMENTS
                 or policy.foreach is not None
-                or (asks_freshness and (task.outputs or policy.cache != "auto"))
+                or (asks_freshness and (task.outputs or policy.cache != "auto" or type(task.action) is Call))
             ):
                 traits[index] = _traits_of(task, asks_freshness)
+                source = policy.foreach.stream if policy.foreach is not None else None
+                if source is not None and source in self.graph.index:
+                    candidates.append(self.graph.index[source])
+        return candidates
 
     def _rank(self, plan: Plan, chosen: Sequence[int]) -> None:
         """Order of starting: see `placement`. Ties keep plan order because sorting is stable, also when reversed."""
@@ -194,8 +217,13 @@ def _one(_task: int) -> float:
     return 1
 
 
+def declared_request(policy: Policy) -> Request:
+    """What a task asks for first, before limits are looked at."""
+    return Request(policy.resources.amounts, policy.timeout, policy.queue)
+
+
 def _first_offer(policy: Policy, queues: Mapping[str, QueueLimit]) -> Offer:
-    request = Request(policy.resources.amounts, policy.timeout, policy.queue)
+    request = declared_request(policy)
     limit = queues.get(policy.queue) if policy.queue is not None else None
     return Offer(request if limit is None else limit.cut(request), policy.executor)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +48,24 @@ class Serialized:
     format: str = "cloudpickle"
 
 
+def _no_code() -> Mapping[str, str]:
+    return MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A Python function, called with the task's parameters as keywords.
 
     function: `module:name` or `file.py:name`, or the serialised function itself.
     digest: of the source that a compiled plan was made from; None when not compiled.
+    code: named parts of the fingerprint, of a typed task: its code and what it uses of its project (`scheduling.freshness.part`).
+    paths: put before `sys.path` where it runs, so that its module is found.
     """
 
     function: str | Serialized
     digest: str | None = None
+    code: Mapping[str, str] = field(default_factory=_no_code)
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

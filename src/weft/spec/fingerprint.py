@@ -30,6 +30,7 @@ from typing import Any, Final
 
 from weft.spec.actions import Action, Call, Command, Expand, Script, Serialized, Shell, Snippet, kind_of
 from weft.spec.environments import Environment, ShellValue
+from weft.spec.options import Opaque
 from weft.spec.plan import Plan
 from weft.spec.slots import shell_slots_in, slots_in
 from weft.spec.tasks import Task
@@ -95,6 +96,8 @@ def _scalar(value: Any) -> bytes | None:
         return b"f" + _double(value) if value == value else _NAN
     if isinstance(value, bytes | bytearray):
         return b"b%d:%b" % (len(value), bytes(value))
+    if isinstance(value, Opaque):
+        return b"o%d:%b" % (len(value.digest), value.digest.encode("ascii"))
     return None
 
 

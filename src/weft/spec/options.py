@@ -26,6 +26,18 @@ MISSING: Final = _Missing()
 
 
 @dataclass(frozen=True, slots=True)
+class Opaque:
+    """A value that is no plain data, as it travels and is recorded; only workers and the user's own process unpickle it.
+
+    pickle: base64 of protocol 5. digest: hex, over what the value is. shown: one line for people.
+    """
+
+    pickle: str
+    digest: str
+    shown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Option:
     """A named input: its type's name, maybe a default, which is a value and never a closure."""
 

@@ -41,6 +41,7 @@ class Plan:
     root: absolute folder that relative paths are resolved against. values: plan options that were given or have defaults.
     order: `path` = priority, longest remaining path, plan order; `file` = priority, plan order.
     key: what the owner's lock is taken on (real path of the first document, a module, a workflow's identity).
+    family: what its finished work is kept under, for all plans of one registry; empty: the key.
     """
 
     graph: Graph
@@ -57,6 +58,12 @@ class Plan:
     templates: Mapping[str, Template] = field(default_factory=nothing)
     attributes: Mapping[str, Any] = field(default_factory=nothing)
     order: Literal["path", "file"] = "path"
+    family: str = ""
+
+    @property
+    def results_key(self) -> str:
+        """Under which finished work is looked for and kept."""
+        return self.family or self.key
 
     # --- rewrites mirror the graph's, check what only the plan knows, and give plans; they raise RewriteError ---
 

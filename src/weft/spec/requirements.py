@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,6 +67,25 @@ class Foreach:
     values: tuple[Value, ...] | None = None
     stream: str | None = None
     bind: str | None = None
+
+
+def product_of_parameter(
+    name: str, values: Mapping[str, object], tasks: Mapping[str, int]
+) -> tuple[int, str | None] | None:
+    """(task, key) of a required parameter that a task is to hand on, as `TASK` or `TASK.key`; None for any other.
+
+    values: of the plan's options, which go before tasks of their names. tasks: indexes by name; the longest name that fits.
+    """
+    if name in values:
+        return None
+    if name in tasks:
+        return tasks[name], None
+    end = name.rfind(".")
+    while end > 0:
+        if name[:end] in tasks:
+            return tasks[name[:end]], name[end + 1 :]
+        end = name.rfind(".", 0, end)
+    return None
 
 
 def instance_name(task: str, item: str) -> str:

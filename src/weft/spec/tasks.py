@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from weft.spec.actions import Action
+from weft.spec.actions import Action, Call, Snippet
 from weft.spec.options import Value
 from weft.spec.products import Product
 from weft.spec.requirements import NO_REQUIREMENTS, Foreach, Requirements
@@ -19,6 +19,9 @@ NAME_LIMIT: Final = 1000  # characters; dialects.md 1.5
 Role = Literal["node", "task", "op"]
 CacheMode = Literal["auto", "always", "never", "memory"]
 Isolation = Literal["thread", "worker", "process"]
+
+STDIN: Final = "stdin"
+"""What a dependency of a program is bound to when its product is to be the standard input (design.md 16)."""
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -85,12 +88,21 @@ class Task:
     policy: Policy = DEFAULT_POLICY
 
     @property
+    def stdin(self) -> Dependency | None:
+        """The dependency whose product is the standard input; functions and snippets have none."""
+        if isinstance(self.action, Call | Snippet):
+            return None
+        return next((edge for edge in self.dependencies if edge.bind == STDIN), None)
+
+    @property
     def is_cacheable(self) -> bool:
         """Whether finished work of other runs may stand in for this task (design.md 10)."""
         mode = self.policy.cache
-        if mode == "never":
+        if mode in ("never", "memory"):
             return False
-        return mode == "always" or bool(self.outputs)
+        if mode == "always" or self.outputs:
+            return True
+        return isinstance(self.action, Call) and bool(self.action.code)
 
 
 def name_problem(name: str) -> str | None:

@@ -15,6 +15,8 @@ class Type:
     """A named type of a document: its parent's predicate holds first, then its own limits.
 
     minimum, maximum: for numbers, inclusive. pattern: regular expression that a whole text matches. choices: allowed values.
+    predicate: a Python function that says whether a value is one, `module:name` or the base64 of its pickle; called where the
+    value is made, never by the engine. paths: as of `Call`. items: type of each item, of a list.
     """
 
     name: str
@@ -24,6 +26,9 @@ class Type:
     pattern: str | None = None
     choices: tuple[object, ...] | None = None
     description: str | None = None
+    predicate: str | None = None
+    paths: tuple[str, ...] = ()
+    items: str | None = None
 
 
 BUILTIN: Mapping[str, Type] = MappingProxyType(

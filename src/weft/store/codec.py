@@ -12,6 +12,7 @@ because they repeat. A request is
     t  SettleTask      task, state, attempts, cause, detail, fingerprint, usage
     i  SettleInstance  task, instance, state, cause, detail
     m  TakeItems       task, items
+    a  AddItems        task, first, items
     r  ReopenTask      task, anew
     w  ExplainTask     task, [[code, text, part, before, after]]
     o  OwnRun          epoch, host, pid, since
@@ -35,6 +36,7 @@ from typing import Any, Final
 
 from weft.errors import StoreError
 from weft.scheduling.commands import (
+    AddItems,
     BeginAttempt,
     CloseAttempt,
     ExplainTask,
@@ -225,6 +227,9 @@ class _Encoder:
     def take_items(self, fact: TakeItems) -> str:
         return _dumps(["m", fact.task, fact.items])
 
+    def add_items(self, fact: AddItems) -> str:
+        return _dumps(["a", *fact])
+
     def reopen(self, fact: ReopenTask) -> str:
         return _dumps(["r", fact.task, 1] if fact.anew else ["r", fact.task])
 
@@ -254,6 +259,7 @@ _ENCODERS: Final[dict[type, Callable[[_Encoder, Any], str]]] = {
     SettleTask: _Encoder.settle,
     SettleInstance: _Encoder.settle_instance,
     TakeItems: _Encoder.take_items,
+    AddItems: _Encoder.add_items,
     ReopenTask: _Encoder.reopen,
     ExplainTask: _Encoder.explain,
     OwnRun: _Encoder.own,
@@ -367,6 +373,9 @@ class _Decoder:
     def take_items(self, coded: list[Any]) -> Fact:
         return TakeItems(coded[0], tuple(coded[1]))
 
+    def add_items(self, coded: list[Any]) -> Fact:
+        return AddItems(coded[0], coded[1], tuple(coded[2]))
+
     def reopen(self, coded: list[Any]) -> Fact:
         return ReopenTask(coded[0], len(coded) > 1 and bool(coded[1]))
 
@@ -394,6 +403,7 @@ _DECODERS: Final[dict[str, Callable[[_Decoder, list[Any]], Fact]]] = {
     "t": _Decoder.settle,
     "i": _Decoder.settle_instance,
     "m": _Decoder.take_items,
+    "a": _Decoder.add_items,
     "r": _Decoder.reopen,
     "w": _Decoder.explain,
     "o": _Decoder.own,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from weft.scheduling.commands import (
+    AddItems,
     BeginAttempt,
     CloseAttempt,
     ExplainTask,
@@ -54,6 +55,7 @@ Fact = (
     | SettleTask
     | SettleInstance
     | TakeItems
+    | AddItems
     | ReopenTask
     | ExplainTask
     | OwnRun

@@ -107,6 +107,7 @@ def _make(folder: str) -> bool:
         return False
     parent = os.path.dirname(folder)
     if parent and not os.path.isdir(parent):
+        _check_above(parent)
         os.makedirs(parent, exist_ok=True)
     try:
         os.mkdir(folder, FOLDER_MODE)
@@ -114,6 +115,19 @@ def _make(folder: str) -> bool:
         return False
     os.chmod(folder, FOLDER_MODE)  # an umask of 0777 would leave it shut to ourselves
     return True
+
+
+def _check_above(parent: str) -> None:
+    """Folders can be made where the nearest thing that exists is one."""
+    above = parent
+    while above and not os.path.lexists(above):
+        above = os.path.dirname(above)
+    if above and not os.path.isdir(above):
+        raise StoreError(
+            f"the state folder cannot be made: {above} is no folder",
+            above,
+            "name another place: --state DIR or WEFT_STATE",
+        )
 
 
 def _check(folder: str, found: os.stat_result) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import apsw
 
-from weft.ports import AttemptRow, FileRow, OpenRun, ResultRow, RunRow, TaskRow
+from weft.ports import AttemptRow, FileRow, Held, OpenRun, ResultRow, RunRow, TaskRow
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import NO_OUTPUT, LogRegion, Request, TaskState, Usage
 from weft.store import codec
@@ -241,7 +241,7 @@ def open_run(connection: apsw.Connection, number: int) -> OpenRun:
 
 def dump_result(row: ResultRow) -> tuple[Any, ...]:
     """Bindings of `add_result`."""
-    body = _dumps([dict(row.parts), row.outputs, row.product])
+    body = _dumps([dict(row.parts), row.outputs, row.product, *(() if row.held is None else (row.held,))])
     return (
         pack_text(row.plan_key),
         pack_text(row.name),
@@ -259,7 +259,7 @@ def load_results(rows: Iterable[Sequence[Any]]) -> list[ResultRow]:
     found = list(rows)
     bodies = json.loads(f"[{','.join([row[5] for row in found])}]")
     results: list[ResultRow] = []
-    for row, (parts, outputs, product) in zip(found, bodies, strict=True):
+    for row, (parts, outputs, product, *held) in zip(found, bodies, strict=True):
         plan_key, name, instance, fingerprint, run, _, plan = row
         if bytes in (name.__class__, instance.__class__, plan_key.__class__):
             plan_key, name, instance = unpack_text(plan_key), unpack_text(name), unpack_text(instance)
@@ -268,7 +268,8 @@ def load_results(rows: Iterable[Sequence[Any]]) -> list[ResultRow]:
         if plan.__class__ is bytes:
             plan = plan.hex()
         then = tuple(map(tuple, outputs))
-        results.append(ResultRow(plan_key, name, instance, fingerprint, parts, then, product, run, plan))
+        kept = Held(*held[0]) if held else None
+        results.append(ResultRow(plan_key, name, instance, fingerprint, parts, then, product, run, plan, kept))
     return results
 
 

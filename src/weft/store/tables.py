@@ -14,6 +14,7 @@ import apsw
 
 from weft.errors import InternalError
 from weft.scheduling.commands import (
+    AddItems,
     BeginAttempt,
     CloseAttempt,
     ExplainTask,
@@ -120,6 +121,15 @@ class Tables:
             self._change(
                 "add_item",
                 [(number, f.task, index, pack_text(item)) for f in found for index, item in enumerate(f.items)],
+            )
+        if found := groups.get(AddItems):
+            self._change(
+                "add_item",
+                [
+                    (number, f.task, index, pack_text(item))
+                    for f in found
+                    for index, item in enumerate(f.items, f.first)
+                ],
             )
         if found := groups.get(StartAttempt):
             self._change("add_attempt", self._starts(found))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Literal
 
-from weft.ports import Began, Finished, Order, Remark, Report, Reports
+from weft.ports import Began, Finished, Order, Remark, Report, Reports, StreamReport, Taken, Yielded
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import LOST, NO_OUTPUT, Outcome
 
@@ -17,15 +18,17 @@ Behaviour = Callable[[Order], Outcome | None]
 
 
 class FakeExecutor:
-    """Fulfils `ports.Executor` in memory.
+    """Fulfils `ports.Executor` and `ports.StreamExecutor` in memory.
 
     behave: asked when an attempt begins; an outcome ends it at once, None leaves it running until `end`. Without it everything
     runs until told. orders: all that were ever submitted. live, waiting: begun, and ahead of resources, by key.
+    allowed: items that a maker may make, by nonce. announced: (items, state, path) that a consumer was told last, by nonce and
+    parameter. inputs: lengths of what processes read, by nonce.
     """
 
     def __init__(self, behave: Behaviour | None = None):
         self._behave = behave
-        self._reports: list[Report] = []
+        self._reports: list[Report | StreamReport] = []
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._ahead: dict[int, deque[AttemptKey]] = {}
         self._freed: deque[int] = deque()
@@ -37,6 +40,9 @@ class FakeExecutor:
         self.live: dict[AttemptKey, Order] = {}
         self.waiting: dict[AttemptKey, Order] = {}
         self.stops: list[tuple[AttemptKey, str, str]] = []
+        self.allowed: dict[int, int] = {}
+        self.announced: dict[tuple[int, str], tuple[int, str, str]] = {}
+        self.inputs: dict[int, int] = {}
 
     # --- the port ------------------------------------------------------------------------------------------------------
 
@@ -95,6 +101,20 @@ class FakeExecutor:
         """See `ports.Executor`."""
         return (self._bell,)
 
+    def allow(self, nonce: int, items: int) -> None:
+        """See `ports.StreamExecutor`."""
+        self.allowed[nonce] = items
+
+    def announce(
+        self, nonce: int, bind: str, items: int, state: Literal["open", "complete", "failed"], path: str = ""
+    ) -> None:
+        """See `ports.StreamExecutor`."""
+        self.announced[nonce, bind] = (items, state, path)
+
+    def end_input(self, nonce: int, length: int) -> None:
+        """See `ports.StreamExecutor`."""
+        self.inputs[nonce] = length
+
     def close(self) -> None:
         """Let go of the bell; `live` stays to be looked at."""
         if self._bell >= 0:
@@ -113,6 +133,15 @@ class FakeExecutor:
         """Let several end, in the order they were begun."""
         for key in list(self.live if keys is None else keys):
             self.end(key, outcome)
+
+    def hand_on(self, key: AttemptKey, first: int, items: Sequence[str]) -> None:
+        """Let a live attempt hand on items; equal texts are equal items."""
+        digests = tuple(blake2b(text.encode(), digest_size=32).hexdigest() for text in items)
+        self._report(Yielded(key, self.live[key].nonce, first, tuple(items), digests, sum(map(len, items))))
+
+    def take(self, key: AttemptKey, bind: str, position: int) -> None:
+        """Let a live attempt have taken the items before `position`; with 0 it listens."""
+        self._report(Taken(key, self.live[key].nonce, bind, position))
 
     def lose_engine(self) -> None:
         """Nobody listens any more: what runs goes on, what waits ahead of resources never begins."""
@@ -154,6 +183,6 @@ class FakeExecutor:
             else:
                 self._unclaimed[lane] += 1
 
-    def _report(self, report: Report) -> None:
+    def _report(self, report: Report | StreamReport) -> None:
         self._reports.append(report)
         os.eventfd_write(self._bell, 1)

@@ -23,6 +23,7 @@ class FakeInspector:
         self.missing: dict[tuple[int, int], tuple[str, str]] = {}
         self.results: list[ResultRow] = []
         self.files: list[FileRow] = []
+        self.remembered: list[int] = []
         self.asked: list[tuple[int, bool]] = []
         self.kept: list[tuple[int, int]] = []
         self.drained = 0
@@ -57,6 +58,10 @@ class FakeInspector:
         self.results, self.files = [], []
         return taken
 
+    def remember(self, task: int) -> None:
+        """See `ports.Inspector`."""
+        self.remembered.append(task)
+
     def drain(self) -> None:
         """See `ports.Inspector`."""
         self.drained += 1
@@ -74,3 +79,7 @@ class FakeInspector:
     def items(self, task: int) -> tuple[str, ...]:
         """Those of the answer."""
         return (self.found[task].items if task in self.found else None) or ()
+
+    def item(self, task: int, instance: int) -> str:
+        """One of `items`."""
+        return self.items(task)[instance]

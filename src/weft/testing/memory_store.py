@@ -14,6 +14,7 @@ from typing import Any, Final
 from weft.errors import InternalError, OwnedError, StoreError
 from weft.ports import AttemptRow, FileRow, NewRun, OpenRun, ResultRow, RunRow, TaskRow
 from weft.scheduling.commands import (
+    AddItems,
     BeginAttempt,
     CloseAttempt,
     ExplainTask,
@@ -381,6 +382,10 @@ def _apply(run: _Run, fact: Any, undo: _Undo) -> None:
             undo.put(run.settled, task, fact)
         case TakeItems(task, items):
             for instance, item in enumerate(items):
+                _expect((task, instance) not in run.items, fact)
+                undo.put(run.items, (task, instance), (item, "pending", None))
+        case AddItems(task, first, items):
+            for instance, item in enumerate(items, first):
                 _expect((task, instance) not in run.items, fact)
                 undo.put(run.items, (task, instance), (item, "pending", None))
         case SettleInstance(task, instance, state, cause, _):

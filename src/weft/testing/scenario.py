@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from weft.scheduling import invariants
 from weft.scheduling.commands import (
+    AddItems,
     BeginAttempt,
     CloseAttempt,
     Command,
@@ -40,6 +41,7 @@ from weft.scheduling.events import (
     Event,
     Inspected,
     Interrupted,
+    StreamGrew,
     TimerFired,
 )
 from weft.scheduling.explain import explain
@@ -47,9 +49,11 @@ from weft.scheduling.keys import WHOLE, AttemptKey
 from weft.scheduling.outcomes import NO_USAGE, Outcome, TaskState, Usage
 from weft.scheduling.reasons import Reason
 from weft.scheduling.scheduler import NO_OPTIONS, Scheduler, SchedulerOptions
+from weft.spec.actions import Call
 from weft.spec.actions import Command as CommandAction
 from weft.spec.graph import Graph
 from weft.spec.plan import Plan
+from weft.spec.products import Product
 from weft.spec.requirements import NO_REQUIREMENTS, FileNeed, Foreach, Requirements
 from weft.spec.resources import Resources, to_units
 from weft.spec.retries import Retries
@@ -68,19 +72,31 @@ def task(
     outputs: Iterable[str] = (),
     each: Sequence[Any] | None = None,
     each_file: bool = False,
+    of: str | None = None,
+    reads: Iterable[str] = (),
+    streams: bool = False,
     retries: Retries | None = None,
     **policy: Any,
 ) -> Task:
-    """A task that does nothing. needs: files it requires. each: values it is mapped over. policy: fields of `Policy`."""
-    if each is not None or each_file:
-        policy["foreach"] = Foreach(values=None if each is None else tuple(each), files=each_file)
+    """A task that does nothing. needs: files it requires. each: values it is mapped over. policy: fields of `Policy`.
+
+    streams: it hands on items while it makes them. reads: makers that it iterates. of: the maker whose items it is mapped over.
+    """
+    if each is not None or each_file or of is not None:
+        policy["foreach"] = Foreach(values=None if each is None else tuple(each), files=each_file, stream=of)
+    if streams:
+        policy["product"] = Product("return", stream=True)
+    reads = tuple(reads)
+    flows = [Dependency(other, bind=f"p{number}") for number, other in enumerate(reads)]
+    if of is not None:
+        flows.append(Dependency(of, bind="item", each=True))
     if retries is not None:
         policy["retries"] = retries
     files = tuple(FileNeed(path) for path in needs)
     return Task(
         name,
-        _TRUE,
-        tuple(Dependency(other) for other in after),
+        Call("module:function") if streams or flows else _TRUE,
+        (*(Dependency(other) for other in after), *flows),
         requires=Requirements(files=files) if files else NO_REQUIREMENTS,
         outputs=tuple(outputs),
         policy=Policy(resources=Resources.of(resources or {}), **policy),
@@ -106,6 +122,7 @@ class Scenario:
         self.commands: list[Command] = []
         self._live: dict[tuple[int, int], StartAttempt] = {}
         self._timers: list[tuple[float, int]] = []
+        self._handed: dict[int, int] = {}
 
     # --- what happens ---------------------------------------------------------------------------------------------------
 
@@ -145,6 +162,14 @@ class Scenario:
         """The executor says that the task's attempt has begun."""
         start = self.start_of(name, instance)
         return self.send(AttemptStarted(start.key, start.nonce, self.clock.wall()))
+
+    def grow(self, name: str, *items: str, first: int | None = None) -> list[str]:
+        """The executor says that the task's attempt has handed on items. first: index of the first; None: after the others."""
+        start = self.start_of(name)
+        if first is None:
+            first = self._handed.get(start.nonce, 0)
+        self._handed[start.nonce] = max(self._handed.get(start.nonce, 0), first + len(items))
+        return self.send(StreamGrew(start.key.task, start.nonce, items, first))
 
     def end(self, name: str, cause: str | None = None, instance: int = WHOLE, **outcome: Any) -> list[str]:
         """The executor says that the task's attempt has ended; cause: why it failed. outcome: other fields of `Outcome`."""
@@ -250,8 +275,8 @@ class Scenario:
                 return f"start {self._name(command.key)}{number}{marks}"
             case StopAttempt(key, how, cause):
                 return f"{how} {self._name(key)} {cause}"
-            case Inspect(index):
-                return f"inspect {tasks[index].name}"
+            case Inspect(index, instances):
+                return f"inspect {tasks[index].name}" + ("" if instances is None else f" {list(instances)}")
             case CloseAttempt(key, _, outcome, retry):
                 return f"close {self._name(key)} {outcome.cause or 'ok'}" + ("" if retry is None else " retry")
             case BeginAttempt(key):
@@ -260,6 +285,8 @@ class Scenario:
                 return f"settle {tasks[index].name} {state}" + (f" {cause}" if cause else "")
             case SettleInstance(index, instance, state, cause):
                 return f"settle {tasks[index].name}[{instance}] {state}" + (f" {cause}" if cause else "")
+            case AddItems(index, first, items):
+                return f"items {tasks[index].name} {first}+{len(items)}"
             case TakeItems(index, items):
                 return f"items {tasks[index].name} {len(items)}"
             case _:

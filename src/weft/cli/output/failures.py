@@ -20,7 +20,7 @@ LAST_BYTES: Final = 4096
 
 
 class Failure(NamedTuple):
-    """A task or instance that failed. name: as shown."""
+    """A task or instance that failed. name: `TASK` or `TASK[ITEM]`, exact."""
 
     task: int
     name: str
@@ -41,7 +41,7 @@ def failure_lines(failures: Sequence[Failure], tally: Tally, run: str, place: Pl
         for failure in group[:TASKS_PER_CAUSE]:
             lines += _one(failure, tally, run, place, read)
         if len(group) > TASKS_PER_CAUSE:
-            rest = ", ".join(failure.name for failure in group[TASKS_PER_CAUSE : TASKS_PER_CAUSE + 5])
+            rest = ", ".join(label(failure.name) for failure in group[TASKS_PER_CAUSE : TASKS_PER_CAUSE + 5])
             more = len(group) - TASKS_PER_CAUSE
             lines.append(f"  and {more} more: {rest}{' …' if more > 5 else ''}")
     missing = tally.counts()["failed"] - len(failures)
@@ -52,7 +52,7 @@ def failure_lines(failures: Sequence[Failure], tally: Tally, run: str, place: Pl
 
 def _one(failure: Failure, tally: Tally, run: str, place: Place, read: ReadLog | None) -> list[str]:
     folder, task = tally.opening.state_folder, tally.tasks[failure.task].name
-    lines = [f"  {styled(failure.name, 'bold', place.has_colour)}"]
+    lines = [f"  {styled(label(failure.name), 'bold', place.has_colour)}"]
     if failure.detail:
         lines[0] += f": {cut(failure.detail, 300)}"
     region = failure.stderr
@@ -61,7 +61,7 @@ def _one(failure: Failure, tally: Tally, run: str, place: Place, read: ReadLog |
         path = os.path.join(folder, "logs", run, region.file)
         lines.append(f"    log:   {os.path.relpath(path)} (bytes {region.offset} to {region.offset + region.length})")
     if region is not None:
-        lines.append(f"    see:   {command('logs', folder, run, task)}")
+        lines.append(f"    see:   {command('logs', folder, run, failure.name)}")
     lines.append(f"    retry: {command('retry', folder, run, task)}")
     return lines
 

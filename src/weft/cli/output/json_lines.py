@@ -13,10 +13,11 @@ from weft.cli.output.printer import Printer
 from weft.cli.output.recorded import Recorded
 from weft.cli.output.tally import Ended, Tally
 from weft.ports import Began, RunEnding, RunOpening
-from weft.scheduling.commands import Retry, SettleTask
+from weft.scheduling.commands import Retry, SettleInstance, SettleTask
 from weft.scheduling.keys import WHOLE, AttemptKey
 from weft.scheduling.outcomes import Outcome, Usage, kind
 from weft.spec.plan import Plan
+from weft.values.plain import is_deep
 
 VERSION: Final = 1
 TASKS_AT_ONCE: Final = 5_000
@@ -76,6 +77,7 @@ class JsonView:
         self._stamps = Stamps(clock)
         self._begun: set[AttemptKey] = set()
         self._finals = bytearray()
+        self._told: set[tuple[int, int]] = set()  # instances whose last attempt has just been told
         self._products: dict[int, str] = {}
         self._tally: Tally
         self._labels: Labels
@@ -113,9 +115,19 @@ class JsonView:
         state = _state(outcome)
         if retry is None:
             self._finals[key.task] |= _FINAL_BITS[state]
+            if key.instance != WHOLE:
+                self._told.add((key.task, key.instance))
             if outcome.product is not None and len(outcome.product) <= SHOWN_PRODUCT:
                 self._keep_product(key, outcome.product)
         self._put_end(key.task, key, state, outcome.cause, outcome.exit_code, outcome.usage, retry is not None)
+
+    def instance_ended(self, settled: SettleInstance) -> None:
+        unit = (settled.task, settled.instance)
+        if unit in self._told:
+            self._told.remove(unit)
+            return
+        self._finals[settled.task] |= _FINAL_BITS[settled.state]
+        self._put_end(settled.task, AttemptKey(*unit, 0), settled.state, settled.cause, None, None, False)
 
     def task_ended(self, settled: SettleTask) -> None:
         self._tally.settle(settled)
@@ -126,6 +138,9 @@ class JsonView:
     def remarked(self, text: str, task: int | None) -> None:
         where = f"task '{self._tally.tasks[task].name}': " if task is not None else ""
         self._printer.warn(f"weft: {where}{text}\n")
+
+    def echoed(self, text: str) -> None:
+        self._printer.warn(text)  # standard output is ours
 
     def run_ended(self, ending: RunEnding) -> None:
         tally, printer = self._tally, self._printer
@@ -140,7 +155,7 @@ class JsonView:
         )
         for piece in self._task_pieces():
             printer.put(piece)
-        printer.put("}}\n")
+        printer.put("}" + _notes(ending) + "}\n")
         printer.close()
 
     def close(self) -> None:
@@ -176,7 +191,7 @@ class JsonView:
         usage: Usage | None,
         will_retry: bool,
     ) -> None:
-        attempt = "null" if key is None else key.attempt
+        attempt = "null" if key is None or not key.attempt else key.attempt
         seconds, cpu_seconds, memory = usage if usage is not None else (None, None, None)
         self._put(
             "task_ended",
@@ -188,9 +203,11 @@ class JsonView:
 
     def _keep_product(self, key: AttemptKey, product: str) -> None:
         declared = self._tally.tasks[key.task].policy.product
-        if declared is not None and key.instance == WHOLE:
+        is_text = declared is not None and declared.source == "stdout"
+        is_shown = is_text or not (product.startswith("@") or is_deep(product))  # a parser of lines must survive them
+        if declared is not None and is_shown and key.instance == WHOLE:
             # JSON as the task wrote it may have line breaks between its tokens; this is one line.
-            plain = quoted(product) if declared.source == "stdout" else product.replace("\n", " ").replace("\r", " ")
+            plain = quoted(product) if is_text else product.replace("\n", " ").replace("\r", " ")
             self._products[key.task] = plain
 
     def _task_pieces(self) -> Iterator[str]:
@@ -221,6 +238,17 @@ class JsonView:
             f'{{"v": {VERSION}, "event": "task_output", "time": "{self._stamps.now()}", '
             f'"task": {quoted(self._tally.tasks[key.task].name)}, "stream": "{stream}", "text": {quoted(text)}}}\n'
         )
+
+
+def _notes(ending: RunEnding) -> str:
+    """What became of the notes, of a run that has any."""
+    if not ending.notes:
+        return ""
+    entries = (
+        f'{quoted(name)}: {{"sent": {each.sent}, "unsent": {each.unsent}, "problem": {_text(each.problem)}}}'
+        for name, each in ending.notes.items()
+    )
+    return f', "notes": {{{", ".join(entries)}}}'
 
 
 def _state(outcome: Outcome) -> str:

@@ -30,10 +30,12 @@ class Labels:
 
     def of(self, key: AttemptKey) -> str:
         """The task's name, or `NAME[ITEM]`."""
+        return label(self.exact(key))
+
+    def exact(self, key: AttemptKey) -> str:
+        """The same as it must be written in a command: nothing is escaped."""
         name = self._tasks[key.task].name
-        if key.instance != WHOLE:
-            name = instance_name(name, self.item_of(key))
-        return label(name)
+        return name if key.instance == WHOLE else instance_name(name, self.item_of(key))
 
     def of_task(self, task: int) -> str:
         """The task's name."""

@@ -16,7 +16,7 @@ from weft.cli.output.labels import Labels
 from weft.cli.output.printer import Printer
 from weft.cli.output.progress import Kind, Progress, memory_in_use
 from weft.cli.output.recorded import Recorded
-from weft.cli.output.report import advice, counted, numbered
+from weft.cli.output.report import advice, counted, note_lines, numbered
 from weft.cli.output.tally import Tally
 from weft.cli.output.terminal import Place, harmless, label, styled
 from weft.errors import cut
@@ -107,18 +107,23 @@ class LiveView:
             self._say_retry(name, key, outcome, retry)
         elif kind(outcome.cause or "") not in ("interrupted", "cancelled"):
             self._attempt_failures.add(key.task)
-            self._fail(Failure(key.task, name, outcome.cause or "failed", outcome.detail, outcome.stderr))
+            self._fail(
+                Failure(key.task, self._labels.exact(key), outcome.cause or "failed", outcome.detail, outcome.stderr)
+            )
 
     def task_ended(self, settled: SettleTask) -> None:
         self._tally.settle(settled)
         self._progress.settle(settled)
         if settled.state == "failed" and settled.task not in self._attempt_failures:
-            name = self._labels.of_task(settled.task)
+            name = self._tally.tasks[settled.task].name
             self._fail(Failure(settled.task, name, settled.cause or "failed", settled.detail, None))
 
     def remarked(self, text: str, task: int | None) -> None:
         where = f"{self._labels.of_task(task)}: " if task is not None else ""
         self._say(self._mark("!", "warning") + harmless(f"{where}{text}"))
+
+    def echoed(self, text: str) -> None:
+        self._say(harmless(text.rstrip("\n")))
 
     def run_ended(self, ending: RunEnding) -> None:
         if self._tally.needs_rows:
@@ -166,7 +171,7 @@ class LiveView:
         if self._told > FAILURE_LINES_LIMIT:
             return
         detail = f": {cut(failure.detail, 200)}" if failure.detail else ""
-        self._say(f"{self._mark('✗', 'failed')}{failure.name}: {label(failure.cause)}{detail}")
+        self._say(f"{self._mark('✗', 'failed')}{label(failure.name)}: {label(failure.cause)}{detail}")
         if self._told == FAILURE_LINES_LIMIT:
             self._say(self._dim("  further failures are counted below and told at the end"))
 
@@ -174,6 +179,8 @@ class LiveView:
         tally, place = self._tally, self._place
         for line in failure_lines(self._failures, tally, ending.run, place, self._printer.read):
             self._printer.write(line + "\n")
+        for line in note_lines(ending):
+            self._printer.write(self._mark("!", "warning") + line + "\n")
         style = {"ok": "ok", "failed": "failed"}.get(ending.state, "cancelled")
         state = styled(ending.state, style, place.has_colour)
         self._printer.write(

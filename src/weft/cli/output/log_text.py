@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from weft.cli.output.printer import PIECE_BYTES
+from weft.cli.output.problems import told_refusals
 from weft.cli.output.recorded import Logs
 from weft.cli.output.records import region_of
 from weft.cli.output.terminal import harmless
@@ -75,5 +76,6 @@ class LogPrinter:
 
     def _out(self, data: bytes) -> None:
         view = memoryview(data)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+        with told_refusals():
+            while view:
+                view = view[os.write(self._descriptor, view) :]

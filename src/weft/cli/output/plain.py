@@ -10,7 +10,7 @@ from weft.cli.output.follower import Follower, Lines
 from weft.cli.output.labels import Labels
 from weft.cli.output.printer import Printer
 from weft.cli.output.recorded import Recorded
-from weft.cli.output.report import PLAIN, advice, counted, numbered, report
+from weft.cli.output.report import PLAIN, advice, counted, note_lines, numbered, report
 from weft.cli.output.tally import Tally
 from weft.cli.output.terminal import Place, harmless, styled
 from weft.errors import cut
@@ -98,12 +98,17 @@ class PlainView:
         where = f"task '{self._labels.of_task(task)}': " if task is not None else ""
         self._printer.warn(self._noted(f"{where}{text}", "warning"))
 
+    def echoed(self, text: str) -> None:
+        self._printer.put(harmless(text) if self._place.is_terminal else text)
+
     def run_ended(self, ending: RunEnding) -> None:
         tally, printer = self._tally, self._printer
         if tally.needs_rows:
             tally.complete(self._recorded.rows())
         for piece in report(tally, self._place):
             printer.put(piece)
+        for line in note_lines(ending):
+            printer.put(f"{line}\n")
         line = counted(tally.counts(), len(tally.opening.selected))
         printer.put(f"{line}, in {show_seconds(ending.seconds)}\n")
         for line in advice(tally, ending.run):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 from weft.cli.output.terminal import Colour, harmless, look, styled
@@ -52,10 +53,17 @@ def print_as_json(problems: Sequence[Problem]) -> None:
 
 def write_stdout(data: str | bytes) -> None:
     """Results: text is UTF-8 whatever the locale says."""
-    try:
+    with told_refusals():
         sys.stdout.flush()
         sys.stdout.buffer.write(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
         sys.stdout.buffer.flush()
+
+
+@contextmanager
+def told_refusals() -> Iterator[None]:
+    """For writing results: what the system refuses becomes an OutputError; a reader that has gone stays BrokenPipeError."""
+    try:
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -46,6 +46,9 @@ class QuietView:
     def remarked(self, text: str, task: int | None) -> None:  # noqa: ARG002
         return
 
+    def echoed(self, text: str) -> None:  # noqa: ARG002 - whoever wants quiet gets it
+        return
+
     def run_ended(self, ending: RunEnding) -> None:  # noqa: ARG002
         self._printer.close()
 

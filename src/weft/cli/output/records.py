@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from weft.assemble import Explanation, PlannedTask
 
 
+_INPUT_KEY = re.compile(r"/-[0-9a-f]{64}$")  # a plan that came by standard input is known by its content
 COVERED = "********"  # stands for the value of a parameter that is named like a secret
 
 
@@ -39,6 +41,13 @@ def counts_of(rows: Iterable[TaskRow]) -> dict[str, int]:
     return counts
 
 
+def plan_title(run: RunRow) -> str:
+    """The plan's name, else its first document; `-` is standard input, as on the command line."""
+    if run.plan_name:
+        return run.plan_name
+    return "-" if _INPUT_KEY.search(run.plan_key) else run.plan_key
+
+
 def seconds_of(run: RunRow, now: float) -> float:
     """Wall seconds that a run took, or has taken so far."""
     return max(0.0, (run.ended if run.ended is not None else now) - run.started)
@@ -48,7 +57,7 @@ def status(run: RunRow, rows: Sequence[TaskRow], now: float) -> dict[str, Any]:
     """`weft status`."""
     return {
         "run": run.run,
-        "plan": run.plan_name or run.plan_key,
+        "plan": plan_title(run),
         "state": run.state,
         "exit_code": run.exit_code,
         "started": moment(run.started),

@@ -10,6 +10,7 @@ from typing import Final
 from weft.cli.output.tally import Ended, Tally
 from weft.cli.output.terminal import Place, harmless, label, styled
 from weft.errors import cut
+from weft.ports import RunEnding
 from weft.settings import STATE_FOLDER
 from weft.units import show_seconds
 
@@ -44,6 +45,15 @@ def _line(ended: Ended, place: Place) -> str:
     if ended.detail and (ended.state == "failed" or (ended.cause or "").startswith(LOOKED_AT)):
         line += f"  ({cut(ended.detail, DETAIL_CHARACTERS)})"
     return line + "\n"
+
+
+def note_lines(ending: RunEnding) -> list[str]:
+    """One line for each note of which something could not be sent."""
+    return [
+        f"note {label(repr(name))}: {each.unsent} of {each.sent + each.unsent} not sent  ({label(each.problem or 'failed')})"
+        for name, each in ending.notes.items()
+        if each.unsent
+    ]
 
 
 def numbered(tasks: int) -> str:
@@ -83,14 +93,16 @@ def _shell_word(word: str) -> str:
 
 def advice(tally: Tally, run: str) -> list[str]:
     """What can be done next, one command a line; nothing after a run in which all is ok."""
-    folder = tally.opening.state_folder
-    counts = tally.counts()
+    return next_steps(tally.counts(), tally.given_up, tally.opening.state_folder, run)
+
+
+def next_steps(counts: Mapping[str, int], given_up: int, state_folder: str, run: str) -> list[str]:
+    """The commands that take up what an ended run left. given_up: how many of the cancelled were cancelled on request."""
     lines = []
-    given_up = tally.given_up
     if counts["failed"]:
-        lines.append(f"try the failed ones again: {command('retry', folder, run, '--failed')}")
+        lines.append(f"try the failed ones again: {command('retry', state_folder, run, '--failed')}")
     if given_up:
-        lines.append(f"take up what was cancelled: {command('retry', folder, run)}")
-    if counts["cancelled"] > given_up:
-        lines.append(f"continue: {command('resume', folder, run)}")
+        lines.append(f"take up what was cancelled: {command('retry', state_folder, run)}")
+    if counts["cancelled"] > given_up or (counts["skipped"] and not lines):  # skipped on their own: what they require
+        lines.append(f"continue: {command('resume', state_folder, run)}")
     return lines

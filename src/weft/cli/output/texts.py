@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from weft.cli.output.records import counts_of, moment, seconds_of
-from weft.cli.output.report import command, counted
+from weft.cli.output.records import counts_of, moment, plan_title, seconds_of
+from weft.cli.output.report import command, counted, next_steps
 from weft.cli.output.tables import table
 from weft.cli.output.terminal import Place, label, styled
 from weft.errors import cut
@@ -36,7 +36,7 @@ def status_text(
 ) -> str:
     """`weft status`: the run, its tasks, the counts, and what to do next."""
     words = styled(run.state, run.state if run.state in ("ok", "failed", "running") else "cancelled", place.has_colour)
-    head = f"run {run.run}  {words}  {label(run.plan_name or run.plan_key)}\n"
+    head = f"run {run.run}  {words}  {label(plan_title(run))}\n"
     head += f"started {moment(run.started)}, {show_seconds(seconds_of(run, now))}"
     head += " so far\n" if run.state == "running" else "\n"
     body = table(
@@ -49,8 +49,12 @@ def status_text(
     tail = counted(counts, len(rows))
     running = [f"{counts[state]} {state}" for state in ("running", "pending") if counts[state]]
     tail += f" ({', '.join(running)})\n" if running else "\n"
-    given_up = any(row.cause == CANCELLED for row in rows)
-    return head + body + tail + _next_step(run, is_live, given_up, state_folder)
+    if run.state == "running":
+        steps = [] if is_live else [_continuing(run, state_folder)]
+    else:
+        given_up = sum(1 for row in rows if row.cause == CANCELLED)
+        steps = next_steps(counts, given_up, state_folder, run.run)
+    return head + body + tail + "".join(f"{line}\n" for line in steps)
 
 
 def _status_row(row: TaskRow) -> tuple[str, ...]:
@@ -60,16 +64,8 @@ def _status_row(row: TaskRow) -> tuple[str, ...]:
     return row.name, row.state, str(row.attempts), seconds_text(row.seconds), bytes_text(row.memory), cause
 
 
-def _next_step(run: RunRow, is_live: bool, given_up: bool, state_folder: str) -> str:
-    if run.state == "running" and not is_live:
-        return f"no engine is at work on this run; continue it: {command('resume', state_folder, run.run)}\n"
-    if run.state == "failed":
-        return f"try the failed ones again: {command('retry', state_folder, run.run, '--failed')}\n"
-    if given_up:
-        return f"take up what was cancelled: {command('retry', state_folder, run.run)}\n"
-    if run.state in ("interrupted", "cancelled"):
-        return f"continue: {command('resume', state_folder, run.run)}\n"
-    return ""
+def _continuing(run: RunRow, state_folder: str) -> str:
+    return f"no engine is at work on this run; continue it: {command('resume', state_folder, run.run)}"
 
 
 def show_text(record: Mapping[str, Any], place: Place) -> str:

@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 
-ROLES = ("start", "launcher", "host", "single")
+ROLES = ("start", "launcher", "host", "single", "feeder")
 
 if __name__ == "__main__":
     _folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

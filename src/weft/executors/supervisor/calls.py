@@ -6,7 +6,6 @@ import base64
 import builtins
 import importlib
 import importlib.util
-import json
 import linecache
 import os
 import pickle
@@ -51,26 +50,6 @@ def run_source(source: str, file: str, values: dict[str, Any]) -> Result:
     except BaseException as problem:  # noqa: BLE001 - the boundary between a user's code and its outcome
         return failure(problem, file, source)
     return Result(None)
-
-
-def call(request: dict[str, Any]) -> Result:
-    """Call the function of a request; its return value is the product if the request keeps it."""
-    file = ""
-    try:
-        function = find(request)
-        file = getattr(getattr(function, "__code__", None), "co_filename", "")
-        value = function(**request["arguments"])
-    except Refused as problem:
-        return Result(problem.cause, cover(problem.detail, os.environ.items()), problem.detail + "\n")
-    except BaseException as problem:  # noqa: BLE001 - the boundary between a user's code and its outcome
-        return failure(problem, file, None)
-    if request["keeps"] != "return":
-        return Result(None)
-    try:
-        return Result(None, product=json.dumps(value, allow_nan=False, ensure_ascii=False))
-    except (TypeError, ValueError, RecursionError) as problem:
-        detail = f"the return value is no plain data: {problem}"
-        return Result("type", one_line(cover(detail, os.environ.items())), detail + "\n")
 
 
 def find(request: dict[str, Any]) -> Any:

@@ -43,9 +43,9 @@ class Launch:
         return words, -1
 
     def spawn(
-        self, words: list[str], environment: dict[bytes, bytes], files: list[int], request: int
+        self, words: list[str], environment: dict[bytes, bytes], files: list[int], request: int, stdin: int = -1
     ) -> tuple[int, float, int]:
-        """(pid, monotonic start, boot ticks). files: of its output. Raises StartError, NotNow."""
+        """(pid, monotonic start, boot ticks). files: of its output. stdin: -1 for none. Raises StartError, NotNow."""
         program = words[0]
         if "/" not in program:
             path = environment.get(b"PATH")
@@ -55,6 +55,8 @@ class Launch:
                 raise problem.covered(environment) from problem
         # Descriptor 0 is the null device already; everything else of ours closes itself.
         actions = [(os.POSIX_SPAWN_DUP2, files[0], 1), (os.POSIX_SPAWN_DUP2, files[1], 2)]
+        if stdin >= 0:
+            actions.append((os.POSIX_SPAWN_DUP2, stdin, 0))
         if request >= 0:
             actions.append((os.POSIX_SPAWN_DUP2, request, 3))
         if self._oom is not None:

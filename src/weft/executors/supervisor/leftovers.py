@@ -72,7 +72,8 @@ class Leftovers:
         known = self._orphans
         if not known and self._children.are_only(running):
             return False
-        fresh = [pid for pid in self._children.pids() if pid not in running and pid not in known]
+        feeders = self._supervisor.feeds.pids
+        fresh = [pid for pid in self._children.pids() if pid not in running and pid not in known and pid not in feeders]
         if not fresh:
             return True
         by_session = {attempt.pid: attempt.order.nonce for attempt in (*running.values(), *ended)}

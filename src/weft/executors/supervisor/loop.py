@@ -31,14 +31,16 @@ from typing import Any
 
 from .attempts import Attempt, cause_of, is_dead, unbegun
 from .census import boot_id, own_peak
+from .feeds import Feeds
 from .launch import Launch
 from .leftovers import Leftovers
 from .memory import MemoryWatch
 from .queues import AheadQueues
 from .receipts import ReceiptWriter
 from .signals import signal_file, take_signals
-from .slots import NO_OUTPUT, Slots
+from .slots import NO_OUTPUT, Slot, Slots
 from .spawning import DISK_FULL, NOT_NOW, NotNow, StartError, enter
+from .watches import Watches
 from .wire import BELL, Settings, WireOrder, answer, take_messages
 
 PUT_OFF_SECONDS = 0.1  # first pause after a start for which the system had no room; doubles up to the next
@@ -72,6 +74,7 @@ class Supervisor:
         self._outer_token = b""
         self._folder: str | None = None
         self._launch = Launch(settings.python, oom)
+        self.feeds = Feeds(settings.python)
         self._floor = own_peak()
         self._floor_at = time.monotonic()
         self._running: dict[int, Attempt] = {}  # by pid of the main process, until it is reaped
@@ -86,6 +89,7 @@ class Supervisor:
         self._put_off_at = 0.0
         self._put_off_pause = PUT_OFF_SECONDS
         self._timers: list[tuple[float, int]] = []
+        self._watches = Watches()
         self._leftovers = Leftovers(self)
         self._memory = MemoryWatch(self)
         self._is_asked_to_end = False
@@ -124,9 +128,11 @@ class Supervisor:
                 self._accept()
             else:
                 self._hear(descriptor)
-        if self._timers or self._memory.due is not None or self._leftovers.due is not None or self._put_off:
+        if self._timers or self._memory.due or self._leftovers.due or self._put_off or self._watches.due:
             now = time.monotonic()
             self._fire_timers(now)
+            for nonce in self._watches.look(now):
+                self.stop(nonce, "timeout", kill=False)
             self._memory.look(now)
             self._leftovers.look(now)
             if self._put_off and now >= self._put_off_at:
@@ -142,9 +148,11 @@ class Supervisor:
     def _pause(self) -> float:
         """Seconds until something is due; -1 for never."""
         pending = self._receipts.pending or self._rings
-        if not (pending or self._timers or self._put_off or self._memory.due or self._leftovers.due):
+        if not (
+            pending or self._timers or self._put_off or self._memory.due or self._leftovers.due or self._watches.due
+        ):
             return -1
-        due = [when for when in (self._memory.due, self._leftovers.due) if when is not None]
+        due = [when for when in (self._memory.due, self._leftovers.due, self._watches.due) if when is not None]
         if self._timers:
             due.append(self._timers[0][0])
         if self._put_off:
@@ -270,6 +278,9 @@ class Supervisor:
             raise ValueError("orders before a greeting")
         elif "orders" in value:
             self._take_orders(value["orders"], value["seen"])
+        elif "watch" in value:
+            nonce, cell, seconds = value["watch"]
+            self._watches.add(nonce, cell, seconds, time.monotonic())
         elif "stop" in value:
             self._obey_stop(value["stop"], value["how"], value["cause"])
         elif "start" in value:
@@ -419,19 +430,23 @@ class Supervisor:
                 raise NotNow(f"{self.settings.log_folder}: {problem.strerror}") from problem
             raise StartError("setup", f"a log file cannot be made: {problem.strerror}: {problem.filename}") from problem
         environment[b"WEFT_SCRATCH"] = slot.scratch_value
-        request = -1
+        request = stdin = -1
         try:
+            stdin = self._open_ends(order, slot)
             words, request = self._launch.prepare(order, environment)
             # Said before it is done: an attempt that kills us at once must not pass for one that never began.
             is_host = order.key[0] < 0  # no intent stands behind it
             self._receipts.add_text(f'["starting",{order.nonce}{",true" if is_host else ""}]')
             self._rings = self._receipts.flush() or self._rings
-            pid, started, ticks = self._launch.spawn(words, environment, slot.files, request)
+            pid, started, ticks = self._launch.spawn(words, environment, slot.files, request, stdin)
         except (StartError, NotNow):
             self._slots.give_back(slot)
             if request >= 0:
                 os.close(request)
             raise
+        finally:
+            if stdin >= 0:
+                os.close(stdin)
         if order.niceness:
             os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + order.niceness))
         attempt = Attempt(order, slot, pid, started, ticks, request)
@@ -440,12 +455,23 @@ class Supervisor:
         if order.suspect:
             self._suspect = order.nonce
         # By hand: nothing in it needs escaping, and every attempt pays for it.
-        fact = f'["started",{order.nonce},{pid},{ticks},{time.time()!r},"{slot.names[0]}","{slot.names[1]}"]'
+        fact = (
+            f'["started",{order.nonce},{pid},{ticks},{time.time()!r},"{slot.own or slot.names[0]}","{slot.names[1]}"]'
+        )
         self._receipts.add_text(fact)
         if order.timeout is not None:
             self._set_timer(started + order.timeout, order.nonce)
         if order.memory is not None:
             self._memory.watch(attempt, started)
+
+    def _open_ends(self, order: WireOrder, slot: Slot) -> int:
+        """Its end of a stream of bytes: an output under a name of its own; or the descriptor it reads from, else -1."""
+        if order.is_streamed:
+            try:
+                self._slots.give_own(slot, order.nonce)
+            except OSError as problem:
+                raise StartError("setup", f"its log cannot be made: {problem.strerror}") from problem
+        return -1 if order.stdin is None else self.feeds.open(*order.stdin)
 
     # --- end -----------------------------------------------------------------------------------------------------------
 
@@ -463,6 +489,7 @@ class Supervisor:
             attempt = self._running.pop(pid, None)
             if attempt is None:
                 self._leftovers.forget(pid)
+                self.feeds.pids.discard(pid)
                 continue
             peak = max(attempt.peak, usage.ru_maxrss * 1024)
             attempt.usage = (time.monotonic() - attempt.started, usage.ru_utime + usage.ru_stime, peak)
@@ -489,6 +516,8 @@ class Supervisor:
         del self._live[order.nonce]
         if order.nonce == self._suspect:
             self._suspect = None
+        if order.key[0] < 0:
+            self._watches.forget(order.nonce)
         output = self._slots.settle(attempt.slot, order.nonce)
         if left:
             self._slots.retire(attempt.slot)

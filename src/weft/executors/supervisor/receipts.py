@@ -15,6 +15,7 @@ import zlib
 from typing import Any, NamedTuple
 
 MAGIC = b"\xf7wr\n"
+NOTHING = bytes(4)
 VERSION = 1
 HEADER = struct.Struct("<4sHHIQ")
 CHECKSUM = struct.Struct("<I")
@@ -94,6 +95,8 @@ def read_frames(data: bytes, base: int = 0) -> Frames:
         magic, version, _, length, sequence = HEADER.unpack_from(data, at)
         if magic == MAGIC and version > VERSION:
             return Frames(facts, at, damages, version)
+        if magic == NOTHING and not data[at:].strip(b"\0"):
+            break  # reserved by a writer that maps its file
         end = at + OVERHEAD + length
         fact = _fact(data, at, end) if magic == MAGIC and length <= PAYLOAD_LIMIT and end <= size else None
         if fact is not None:

@@ -1,4 +1,4 @@
-"""One snippet or function in a process of its own: role `single`. The supervisor treats it as any program.
+"""One snippet in a process of its own: role `single`. The supervisor treats it as any program.
 
 Its argument is a JSON file; the result goes to a file beside it, by rename. No result means that the process died in
 the user's code, and its status tells how: `os._exit(0)` is a failure, too. stdout and stderr are the attempt's own.
@@ -11,7 +11,7 @@ import os
 import sys
 import types
 
-from .calls import call, run_source
+from .calls import run_source
 
 
 def main(path: str) -> int:
@@ -27,10 +27,7 @@ def main(path: str) -> int:
     sys.modules["__main__"] = types.ModuleType("__main__")
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     pid = os.getpid()
-    if "source" in request:
-        result = run_source(request["source"], request["file"], request["values"])
-    else:
-        result = call(request)
+    result = run_source(request["source"], request["file"], request["values"])
     try:
         sys.stdout.flush()
     except (OSError, ValueError):

@@ -25,7 +25,7 @@ EMPTY: Region = ("", 0, 0)
 class Slot:
     """A place for one live attempt: its two files and its scratch folder. is_whole: both files are open and have their names."""
 
-    __slots__ = ("files", "is_whole", "names", "number", "scratch", "scratch_value")
+    __slots__ = ("files", "is_whole", "names", "number", "own", "scratch", "scratch_value")
 
     def __init__(self, number: int, names: tuple[str, str], files: list[int], scratch: str):
         self.number = number
@@ -34,6 +34,7 @@ class Slot:
         self.scratch = scratch
         self.scratch_value = os.fsencode(scratch)  # for environments
         self.is_whole = True
+        self.own = ""  # name that the file of stdout has instead of the slot's
 
 
 class Output(NamedTuple):
@@ -88,13 +89,30 @@ class Slots:
     def _open(self, name: str) -> int:
         return os.open(f"{self._log_folder}/{name}", FLAGS, 0o600)
 
+    def give_own(self, slot: Slot, nonce: int) -> None:
+        """Let the attempt write its stdout to a file that no other attempt will have. Raises OSError."""
+        name = f"{nonce:016x}.{STREAMS[0]}"
+        os.rename(f"{self._log_folder}/{slot.names[0]}", f"{self._log_folder}/{name}")
+        slot.own = name
+
     def settle(self, slot: Slot, nonce: int) -> Output:
         """Move the output of the attempt that has ended out of the slot's files."""
         out, err = os.fstat(slot.files[0]), os.fstat(slot.files[1])
         slot.is_whole = out.st_nlink > 0 and err.st_nlink > 0
+        if slot.own:
+            return Output(self._leave(slot), self._settle(slot, 1, err.st_size, nonce))
         if out.st_size == 0 and err.st_size == 0:
             return NO_OUTPUT
         return Output(self._settle(slot, 0, out.st_size, nonce), self._settle(slot, 1, err.st_size, nonce))
+
+    def _leave(self, slot: Slot) -> Region:
+        """The file of its own is the attempt's for good, also when nothing is in it: somebody may still be reading."""
+        region = (slot.own, 0, os.fstat(slot.files[0]).st_size)
+        os.close(slot.files[0])
+        slot.files[0] = -1
+        slot.is_whole = False
+        slot.own = ""
+        return region
 
     def _settle(self, slot: Slot, stream: int, size: int, nonce: int) -> Region:
         if size == 0:
@@ -136,6 +154,8 @@ class Slots:
     def give_back(self, slot: Slot) -> None:
         """Let the next attempt use it. What the last one left behind is removed; files it removed are made anew."""
         try:
+            if slot.own:  # its attempt was not started
+                self._leave(slot)
             if not slot.is_whole:
                 self._renew(slot, 0)
                 self._renew(slot, 1)

@@ -35,6 +35,8 @@ class WireOrder(NamedTuple):
 
     words: argv. expand: indexes of words that are expanded. environment: differences to the base. variables: (name, kind, text)
     with kind `text`, `expand` or `shell`. suspect: ran when a supervisor died, so no two of these run at once.
+    stdin: (path, path that comes into being when the first one is whole; empty: it is). is_streamed: its output is read while
+    it is written, so its file is its own from the beginning.
     """
 
     nonce: int
@@ -51,6 +53,8 @@ class WireOrder(NamedTuple):
     lane: int
     ahead: bool
     suspect: bool = False
+    stdin: tuple[str, str] | None = None
+    is_streamed: bool = False
 
 
 def message(value: Any) -> bytes:

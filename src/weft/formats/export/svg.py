@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
-from xml.sax.saxutils import escape
 
 from weft.formats.export import palette
 from weft.formats.export.grouping import boxes, counts
 from weft.formats.export.layout import BOX_HEIGHT, Box, Layout, Line, Point, arrange
+from weft.formats.export.markup import cut_middle as _cut
+from weft.formats.export.markup import number as _n
+from weft.formats.export.markup import xml as _xml
 from weft.spec.plan import Plan
 
 TASK_LIMIT: Final = 5_000  # single boxes; beyond it one box stands for a family of tasks
@@ -18,8 +19,6 @@ NAME_CHARACTERS: Final = 30  # of a box; the whole name is in its title
 CHARACTER_WIDTH: Final = 6.7  # pixels, of the 12 px font below, on the wide side
 HEADER: Final = 34.0  # pixels above the drawing
 SHOWN_NAMES: Final = 12  # of a group, in its title
-
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production 2 (Char)
 
 _STYLE = (
     "text{font:12px ui-sans-serif,system-ui,'Segoe UI','DejaVu Sans',sans-serif}"
@@ -199,26 +198,9 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _cut(text: str, limit: int) -> str:
-    """The beginning and the end: numbered tasks differ at their ends."""
-    if len(text) <= limit:
-        return text
-    tail = limit // 3
-    return f"{text[: limit - tail - 1]}…{text[-tail:]}"
-
-
 def _columns(text: str) -> float:
     """Width in characters: those of East Asian scripts and pictures count almost twice."""
     return sum(1.8 if ord(character) >= 0x1100 else 1.0 for character in text)
-
-
-def _xml(text: str) -> str:
-    """Text for XML: escaped, and without the characters that XML 1.0 cannot hold at all."""
-    return escape(_NOT_XML.sub("\ufffd", text))
-
-
-def _n(number: float) -> str:
-    return f"{number:.1f}".removesuffix(".0")
 
 
 def _p(point: Point) -> str:

@@ -16,6 +16,7 @@ LAYER_LIMIT: Final = 60  # rows of the table
 FAMILIES_SHOWN: Final = 4  # of one layer
 NAMES_SHOWN: Final = 3  # of a group
 NAME_CHARACTERS: Final = 60
+STARTS: Final = ("○", "◇")  # nothing leads to them from above, even where a rail has just ended
 
 
 def render(plan: Plan, states: Mapping[str, str] | None = None) -> str:
@@ -31,7 +32,7 @@ def render(plan: Plan, states: Mapping[str, str] | None = None) -> str:
     if drawing is None:
         return "\n".join(_table(plan, edges, states, head)) + "\n"
     width = max(len(rails) for rails, _ in drawing)
-    lines = [head, ""]
+    lines = [f"{head}  ({STARTS[0]} depends on nothing)", ""]
     for rails, knot in drawing:
         shown = "" if knot is None else _label([names[task] for task in knots[knot].members], states)
         lines.append(f"{rails:<{width}}  {shown}".rstrip())
@@ -102,8 +103,8 @@ def _rails(knots: Sequence[_Knot]) -> list[tuple[str, int | None]] | None:
         while len(columns) <= place:
             columns.append(None)
         columns[place] = knot
-        mark = "●" if len(knots[knot].members) == 1 else "◆"
-        lines.append((_row(columns, {place: mark}), knot))
+        one, several = ("●", "◆") if sources else STARTS
+        lines.append((_row(columns, {place: one if len(knots[knot].members) == 1 else several}), knot))
         if not knots[knot].behind:
             columns[place] = None
         while columns and columns[-1] is None:

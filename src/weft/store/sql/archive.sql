@@ -88,14 +88,20 @@ SELECT path, size, mtime_ns, inode, digest FROM files WHERE path = ?;
 -- name: files
 SELECT path, size, mtime_ns, inode, digest FROM files ORDER BY path;
 
+-- name: products
+-- What good attempts handed on, or where their output lies; of an instance the last one stands last.
+SELECT task, instance, product, out_file, out_offset, out_length FROM attempts
+WHERE run = ?1 AND state = 2 AND (?2 IS NULL OR task = ?2) ORDER BY task, instance, attempt;
+
 -- name: last_product
--- How a task of a plan, by its name, last ended well in a run other than this: its product, or where its output lies.
+-- How a task of a plan or of its family (the beginning of a key), by its name, last ended well in a run other than this: its
+-- product, or where its output lies.
 SELECT r.run, a.product, a.out_file, a.out_offset, a.out_length
 FROM runs r
 JOIN plans p ON p.number = r.plan
 JOIN json_each(p.names) n ON CAST(n.value AS BLOB) = ?2
 JOIN attempts a ON a.run = r.number AND a.task = n.key AND a.instance = -1 AND a.state = 2
-WHERE r.plan_key = ?1 AND r.run IS NOT ?3
+WHERE (r.plan_key = ?1 OR (?4 <> '' AND substr(r.plan_key, 1, length(?4)) = ?4)) AND r.run IS NOT ?3
 ORDER BY r.number DESC, a.attempt DESC LIMIT 1;
 
 -- name: episodes

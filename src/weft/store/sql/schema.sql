@@ -126,7 +126,7 @@ CREATE TABLE offsets (
     PRIMARY KEY (run, file)
 ) WITHOUT ROWID;
 
--- Finished work that may stand in for a task, newest `number` last. body: JSON [parts, outputs, product].
+-- Finished work that may stand in for a task, newest `number` last. body: JSON [parts, outputs, product, held?].
 CREATE TABLE results (
     number INTEGER PRIMARY KEY,
     plan_key TEXT NOT NULL,

@@ -1,121 +1,25 @@
-"""Python's front: load documents, get a plan that runs, ask the run what happened."""
+"""One execution of a plan: while it goes on, and what became of it."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from weft.api.journal import VERSION, Journal, event_of, stamp
+from weft.api.progress import Progress
 from weft.errors import UsageError, hint_nearest
 from weft.ports import Began, RunEnding, RunOpening
-from weft.scheduling.commands import Retry, SettleTask
+from weft.scheduling.commands import Retry, SettleInstance, SettleTask
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import Outcome, RunState, TaskState, Usage
-from weft.spec import plan as spec_plan
-from weft.spec.graph import Graph
-from weft.spec.tasks import Task
 
 if TYPE_CHECKING:
+    from weft.api.plan import Plan
     from weft.assemble import Explanation, RunSettings
     from weft.ports import AttemptRow, Gauge
     from weft.store.archive import SqliteArchive
-
-
-def load(
-    *paths: str,
-    format: str | None = None,  # the word of the command line
-    root: str | None = None,
-    options: Mapping[str, Any] | None = None,
-    strict: bool = False,
-) -> Plan:
-    """The plan that one or more documents describe. Raises PlanError with every mistake in them.
-
-    options: plan options by name, parameters as `task.name`; texts are read by the option's type.
-    """
-    from weft.formats.load import load as load_documents
-
-    pairs = [(name, value if isinstance(value, str) else _as_json(value)) for name, value in (options or {}).items()]
-    return Plan(load_documents(paths, format=format, root=root, options=pairs, strict=strict).plan)
-
-
-def _as_json(value: object) -> str:
-    import json
-
-    return json.dumps(value, ensure_ascii=False)
-
-
-class Plan:
-    """A plan that runs. Wraps the frozen `spec.plan.Plan`; rewrites give new plans."""
-
-    def __init__(self, spec: spec_plan.Plan):
-        self.spec = spec
-
-    @property
-    def graph(self) -> Graph:
-        """Its tasks and dependencies."""
-        return self.spec.graph
-
-    def replace(self, name: str, by: Any) -> Plan:
-        """The plan with one task exchanged for another task, or for a value that stands for its product."""
-        return Plan(self.spec.replace(name, by))
-
-    def substitute(self, selection: str, tasks: Iterable[Task]) -> Plan:
-        """The plan with the selected tasks exchanged for others; product types must still fit."""
-        return Plan(self.spec.substitute(selection, tasks))
-
-    def select(self, expression: str) -> Plan:
-        """The plan with nothing but the selected tasks."""
-        return Plan(self.spec.select(expression))
-
-    def drop(self, selection: str) -> Plan:
-        """The plan without the selected tasks."""
-        return Plan(self.spec.drop(selection))
-
-    def run(self, **settings: Any) -> Run:
-        """Run it to its end. Keywords are those of `weft.RunSettings`. Ctrl-C works as on the command line."""
-        run = Run(self, _settings(settings))
-        run._execute()
-        return run
-
-    def start(self, **settings: Any) -> Run:
-        """Run it in a thread of its own; returns once the run is recorded."""
-        run = Run(self, _settings(settings))
-        run._begin()
-        return run
-
-    async def arun(self, **settings: Any) -> Run:
-        """Run it without blocking the event loop. Cancelled, it ends what runs (`weft resume` takes it up) before it lets go."""
-        import asyncio
-
-        run = Run(self, _settings(settings))
-        work = asyncio.ensure_future(asyncio.to_thread(run._execute))
-        try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError as cancelled:
-            run.stop()
-            await asyncio.wait([work])
-            raise cancelled from work.exception()
-        return run
-
-
-def _settings(given: Mapping[str, Any]) -> RunSettings:
-    from dataclasses import fields
-
-    from weft.assemble import RunSettings
-
-    known = [field.name for field in fields(RunSettings)]
-    for name in given:
-        if name not in known:
-            raise UsageError(f"run() takes no {name!r}", hint_nearest(name, known))
-    if "resources" in given:
-        from weft.settings import SettingError, amount
-
-        try:
-            units = {name: amount(name, value) for name, value in given["resources"].items()}
-        except SettingError as error:
-            raise UsageError(f"resources: {error}") from error
-        given = {**given, "resources": units}
-    return RunSettings(**given)
 
 
 class TaskResult:
@@ -183,6 +87,11 @@ class Run:
         self._recorded = threading.Event()
         self._thread: threading.Thread | None = None
         self._gauge: Callable[[], Gauge] | None = None
+        self._selected: Sequence[int] = ()
+        self._began = self._ended = 0.0
+        self._items: dict[int, Sequence[str]] = {}
+        self._journal = Journal()
+        self._progress = Progress(plan.graph)
 
     @property
     def state(self) -> RunState:
@@ -204,7 +113,13 @@ class Run:
         """Run to the end in this thread."""
         from weft import assemble
 
-        self._ending = assemble.run(self.plan.spec, self.settings, (_Recorder(self),))
+        try:
+            self._ending = assemble.run(self.plan.spec, self.settings, (_Recorder(self),))
+        except BaseException as error:
+            self._failure = error
+            raise
+        finally:
+            self._journal.close()
         if self._refused is not None:
             raise self._refused
 
@@ -252,6 +167,65 @@ class Run:
         """Tasks by state at this moment."""
         return self._gauge().counts if self._gauge is not None else {}
 
+    def snapshot(self) -> Mapping[str, Any]:
+        """How far it is: `{state, tasks: {name: {state, done, total}}, edges: [{from, to, items, bytes, seconds_left}]}`.
+
+        done, total: instances of a mapped task, items of a stream (total None while it is made), else the task itself.
+        seconds_left: at the rate so far; None where nothing tells.
+        """
+        if self._gauge is None:
+            return {"state": self.state, "tasks": {}, "edges": []}
+        gauge = self._gauge()
+        return {
+            "state": self.state,
+            "tasks": self._progress.tasks(self._selected, gauge),
+            "edges": self._progress.edges(self._selected, gauge),
+        }
+
+    async def events(self) -> AsyncGenerator[Mapping[str, Any], None]:
+        """What happens, as the lines of `--output json`, from the beginning, whenever it is asked for; ends with the run.
+
+        Any number of listeners, at their own pace: nobody waits for them, and none misses an event. Raises what stopped the
+        engine, if something did.
+        """
+        if self._began:
+            label = self.plan.spec.name or next((source.path for source in self.plan.spec.sources), self.plan.spec.key)
+            yield self._event("run_started", self._began, run=self.id, plan=label, tasks=len(self._selected))
+        tasks = self.plan.graph.tasks
+        async for row in self._journal.rows():
+            item = self._item_of(row.task, row.instance) if row.instance >= 0 else None
+            yield event_of(row, tasks[row.task].name, item)
+        if self._failure is not None:
+            raise self._failure
+        if self._ending is not None:
+            yield self._last_event(self._ending)
+
+    def _event(self, name: str, moment: float, **fields: Any) -> Mapping[str, Any]:
+        return {"v": VERSION, "event": name, "time": stamp(moment), **fields}
+
+    def _last_event(self, ending: RunEnding) -> Mapping[str, Any]:
+        from weft.api.ended import counts_of, tasks_of
+
+        entries = tasks_of(self.plan.spec, self._selected, self._results, self.archive, self.id)
+        return self._event(
+            "run_ended",
+            self._ended,
+            run=ending.run,
+            state=ending.state,
+            exit_code=ending.exit_code,
+            seconds=round(ending.seconds, 6),
+            counts=counts_of(entries),
+            tasks=entries,
+        )
+
+    def _item_of(self, task: int, instance: int) -> str:
+        """The item that an instance has."""
+        items = self._items.get(task, ())
+        if instance >= len(items):
+            with self.archive() as archive:
+                items = self._items[task] = [item for item, _, _ in archive.items(self.id, task).get(task, ())]
+        return items[instance] if instance < len(items) else f"#{instance}"
+
     def archive(self) -> SqliteArchive:
         """The store, for reading."""
         from weft import assemble
@@ -269,6 +243,8 @@ class Run:
         self.state_folder = opening.state_folder
         self.id = opening.run
         self._gauge = opening.gauge
+        self._selected = opening.selected
+        self._began = time.time()
         self._recorded.set()
         if self._is_stopping:
             self.stop()
@@ -287,6 +263,7 @@ class Run:
     def _settled(self, settled: SettleTask) -> None:
         """A task has ended."""
         self._results[settled.task] = settled
+        self._journal.settle(settled)
 
 
 class _Recorder:
@@ -298,11 +275,17 @@ class _Recorder:
     def run_started(self, opening: RunOpening) -> None:
         self._run._opened(opening)
 
-    def attempt_started(self, key: AttemptKey, began: Began) -> None:
-        pass
+    def attempt_started(self, key: AttemptKey, began: Began) -> None:  # noqa: ARG002 - the port's signature
+        self._run._progress.started(key)
+        self._run._journal.start(key)
 
     def attempt_ended(self, key: AttemptKey, outcome: Outcome, retry: Retry | None) -> None:
-        pass
+        if outcome.ok:
+            self._run._progress.made(key, outcome)
+        self._run._journal.end(key, outcome, retry is not None)
+
+    def instance_ended(self, settled: SettleInstance) -> None:
+        self._run._journal.settle_instance(settled)
 
     def task_ended(self, settled: SettleTask) -> None:
         self._run._settled(settled)
@@ -310,5 +293,5 @@ class _Recorder:
     def remarked(self, text: str, task: int | None) -> None:  # noqa: ARG002 - the port's signature
         self._run._warn(text)
 
-    def run_ended(self, ending: RunEnding) -> None:
-        pass
+    def run_ended(self, ending: RunEnding) -> None:  # noqa: ARG002 - the port's signature
+        self._run._ended = time.time()

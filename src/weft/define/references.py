@@ -1,0 +1,49 @@
+"""How a function gets to where it is called: by reference when it can be imported there, else by value."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from typing import Any
+
+from weft.define.projects import folder_of
+from weft.spec.actions import Serialized
+
+
+class ByValueError(TypeError):
+    """A function can be sent neither by reference nor by value; says why."""
+
+
+def reference_of(function: Any) -> str | None:
+    """`module:name` when that is this very object wherever it is imported; None when it has to go by value."""
+    module_name = getattr(function, "__module__", None)
+    name = getattr(function, "__qualname__", None)
+    if not isinstance(module_name, str) or not isinstance(name, str) or module_name in ("__main__", "__mp_main__"):
+        return None
+    module = sys.modules.get(module_name)
+    if module is None or getattr(module, "__spec__", None) is None:  # made by hand: nobody else can import it
+        return None
+    found: Any = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+        if found is None:
+            return None
+    return f"{module_name}:{name}" if found is function else None
+
+
+def by_value(function: Any) -> Serialized:
+    """The function itself, as bytes that another process of this Python reads. Raises ByValueError."""
+    try:
+        import cloudpickle  # type: ignore[import-untyped]
+
+        data = cloudpickle.dumps(function)
+    except Exception as error:
+        raise ByValueError(f"{type(error).__name__}: {error}") from error
+    return Serialized(data=base64.b64encode(data).decode("ascii"))
+
+
+def paths_of(function: Any) -> tuple[str, ...]:
+    """Folders that must be on `sys.path` for the function's module, or what it refers to, to be found."""
+    module_name = getattr(function, "__module__", None) or getattr(type(function), "__module__", None)
+    folder = folder_of(module_name) if isinstance(module_name, str) else None
+    return () if folder is None else (folder,)

@@ -1,0 +1,97 @@
+"""What finished work has left, as it is now: declared outputs, and the file of a product that is too long to be recorded.
+
+Stats alone decide as long as they are those that were recorded; else the content is hashed again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from weft.files.contents import UNSETTLED, Contents
+from weft.files.search import Place
+from weft.ports import Held, ResultRow
+from weft.scheduling.freshness import MISSING, Decision, Recorded, decide
+from weft.scheduling.reasons import Reason
+from weft.values import encoding
+from weft.values.files import ASIDE
+
+NOT_KEPT: Final = Reason("product_missing", "its product was not kept", "product")
+
+
+class Remains:
+    """Looks at what is left. products: folder of files that `weft.values` writes, None where there is no state folder."""
+
+    def __init__(self, place: Place, contents: Contents, products: str | None):
+        self._place = place
+        self._contents = contents
+        self._products = products
+
+    def judge(self, parts: Mapping[str, str], row: ResultRow, outputs: Sequence[str], hands_on: bool) -> Decision:
+        """Whether the work of `row` stands in for a task with these parts and outputs. hands_on: it has a product to keep."""
+        then = {path: (size, mtime_ns, inode, digest) for path, size, mtime_ns, inode, digest in row.outputs}
+        now = {path: self._output_now(path, then.get(path)) for path in outputs}
+        decision = decide(parts, Recorded(row.parts, {path: state[3] for path, state in then.items()}), now)
+        if decision.fresh and hands_on:
+            reason = NOT_KEPT if row.product is None else self._problem_of(row.held)
+            if reason is not None:
+                return Decision(False, (reason,))
+        return decision
+
+    def _output_now(self, path: str, then: tuple[int, int, int, str] | None) -> str:
+        absolute = self._place.absolute(path)
+        if then is not None and then[1] != UNSETTLED:
+            try:
+                found = os.stat(absolute)
+            except (OSError, ValueError):
+                return MISSING
+            if (found.st_size, found.st_mtime_ns, found.st_ino) == then[:3]:
+                return then[3]
+        state = self._contents.state(absolute)
+        return MISSING if state is None else state.digest
+
+    # --- products --------------------------------------------------------------------------------------------------------
+
+    def is_held(self, held: Held | None) -> bool:
+        """Whether stats alone tell that a recorded product is as it was."""
+        return held is None or not held.mtime_ns or self._stats(held.text) == held[1:]
+
+    def held(self, text: str | None) -> Held | None:
+        """What is to be recorded of a product's text; None when its file is not there."""
+        if text is None:
+            return None
+        reference = encoding.parse(text) if text.startswith("@") else None
+        if reference is None or reference.inline is not None:
+            return Held(text)
+        stats = self._stats(text)
+        return None if stats is None else Held(text, *stats)
+
+    def again(self, held: Held | None) -> Held | None:
+        """The same product with the stats that its file has now."""
+        return held if self.is_held(held) or held is None else self.held(held.text)
+
+    def _problem_of(self, held: Held | None) -> Reason | None:
+        if self._products is None or self.is_held(held):
+            return None
+        assert held is not None
+        reference = encoding.parse(held.text)
+        assert reference is not None
+        path = encoding.path_of(self._products, reference)
+        if not os.path.exists(path):
+            if os.path.exists(path + ASIDE):
+                return Reason("product_damaged", f"its product was damaged and set aside: {path}{ASIDE}", "product")
+            return Reason("product_missing", f"its product is gone: {path}", "product")
+        problem = encoding.verify(self._products, reference)
+        return None if problem is None else Reason("product_damaged", f"its product is damaged: {problem}", "product")
+
+    def _stats(self, text: str) -> tuple[int, int, int] | None:
+        """(size, mtime_ns, inode) of a product's file; None when it is not there."""
+        reference = encoding.parse(text)
+        if reference is None or self._products is None:
+            return None
+        try:
+            found = os.stat(encoding.path_of(self._products, reference))
+        except OSError:
+            return None
+        return found.st_size, found.st_mtime_ns, found.st_ino
