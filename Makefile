@@ -62,11 +62,11 @@ bench-full: $(STAMP)
 	$(BIN)/python -m benchmarks --full
 
 bench-peers: $(STAMP) $(PEERS)
-	$(BIN)/python -m benchmarks --peers commands
+	$(BIN)/python -m benchmarks --peers commands calls
 
 $(PEERS):
 	$(PYTHON) -m venv $(dir $(PEERS))
-	$(dir $(PEERS))bin/python -m pip install -q --disable-pip-version-check hyperqueue
+	$(dir $(PEERS))bin/python -m pip install -q --disable-pip-version-check hyperqueue 'dask[distributed]'
 	@touch $(PEERS)
 
 clean:

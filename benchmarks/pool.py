@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 from weft.executors.processes import ProcessExecutor
@@ -39,8 +38,7 @@ def orders_of(folder: Path, calls: int, workers: int) -> list[Order]:
         products=str(folder / "products"),
     )  # fmt: skip
     return [
-        replace(
-            template,
+        template._replace(
             key=AttemptKey(number, -1, 1),
             nonce=(1 << 62) + number,
             name=f"call {number}",

@@ -266,6 +266,50 @@ def test_importing_weft_and_its_command_does_nothing_and_loads_no_optional_packa
     assert not list(tmp_path.iterdir())
 
 
+RUN = """
+import sys
+from weft.cli.main import run
+code = run(["run", "plan.json", "--output", "quiet"])
+print(code, *sorted(sys.modules))
+"""
+
+NEEDLESS = (
+    "weft.assemble.inspection",
+    "weft.assemble.products",
+    "weft.assemble.questions",
+    "weft.environments",
+    "weft.executors.hosts",
+    "weft.executors.pool",
+    "weft.executors.singles",
+    "weft.files",
+    "weft.formats.file_cycles",
+    "weft.formats.function_sources",
+    "weft.formats.notes",
+    "weft.formats.option_values",
+    "weft.formats.positions",
+    "weft.notes",
+    "weft.runtime.feeds",
+    "weft.runtime.products",
+    "weft.runtime.recovery",
+    "weft.runtime.streams",
+    "weft.spec.mapping",
+    "weft.spec.notes",
+    "weft.spec.shelltext",
+    "weft.values",
+    *(name for name in THIRD_PARTY if name not in ("apsw", "click")),
+    *("asyncio", "multiprocessing", "secrets", "shutil", "sqlite3", "subprocess"),
+)
+"""What a run of programs alone has no use for: loading it would take longer than such a run does."""
+
+
+def test_a_run_of_programs_alone_loads_nothing_that_it_does_not_use(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text('{"weft": 1, "tasks": {"a": {"command": ["/bin/true"]}}}', encoding="utf-8")
+    done = subprocess.run([sys.executable, "-c", RUN], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    code, *loaded = done.stdout.split()
+    needless = [name for name in loaded if any(name == each or name.startswith(f"{each}.") for each in NEEDLESS)]
+    assert (code, needless, done.stderr) == ("0", [], "")
+
+
 HIDDEN = """
 import importlib, sys
 class Hide:

@@ -7,11 +7,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from weft.api import Plan, Run, load
     from weft.assemble import RunSettings
+    from weft.define.decorators import (
+        cores,
+        depends_on,
+        for_files_in_folder,
+        for_files_matching,
+        interruptible,
+        max_attempts,
+        memory,
+        priority,
+        require_files,
+        require_folder,
+        require_match,
+        resource,
+        task,
+        time_limit,
+    )
     from weft.define.dependencies import each, gather
     from weft.define.options import Option
-    from weft.define.registry import Registry, default_registry, task
+    from weft.define.registry import Registry, default_registry
     from weft.define.types import list_of, stream_of
     from weft.errors import DefinitionError, PlanError, WeftError, WeftWarning
+    from weft.executors.worker.streams import StreamError
     from weft.spec.graph import Graph
     from weft.spec.tasks import Task
 
@@ -26,16 +43,30 @@ __all__ = [
     "Registry",
     "Run",
     "RunSettings",
+    "StreamError",
     "Task",
     "WeftError",
     "WeftWarning",
+    "cores",
     "default_registry",
+    "depends_on",
     "each",
+    "for_files_in_folder",
+    "for_files_matching",
     "gather",
+    "interruptible",
     "list_of",
     "load",
+    "max_attempts",
+    "memory",
+    "priority",
+    "require_files",
+    "require_folder",
+    "require_match",
+    "resource",
     "stream_of",
     "task",
+    "time_limit",
 ]
 
 _HOMES = {
@@ -47,16 +78,30 @@ _HOMES = {
     "Registry": "weft.define.registry",
     "Run": "weft.api",
     "RunSettings": "weft.assemble",
+    "StreamError": "weft.executors.worker.streams",
     "Task": "weft.spec.tasks",
     "WeftError": "weft.errors",
     "WeftWarning": "weft.errors",
+    "cores": "weft.define.decorators",
     "default_registry": "weft.define.registry",
+    "depends_on": "weft.define.decorators",
     "each": "weft.define.dependencies",
+    "for_files_in_folder": "weft.define.decorators",
+    "for_files_matching": "weft.define.decorators",
     "gather": "weft.define.dependencies",
+    "interruptible": "weft.define.decorators",
     "list_of": "weft.define.types",
     "load": "weft.api",
+    "max_attempts": "weft.define.decorators",
+    "memory": "weft.define.decorators",
+    "priority": "weft.define.decorators",
+    "require_files": "weft.define.decorators",
+    "require_folder": "weft.define.decorators",
+    "require_match": "weft.define.decorators",
+    "resource": "weft.define.decorators",
     "stream_of": "weft.define.types",
-    "task": "weft.define.registry",
+    "task": "weft.define.decorators",
+    "time_limit": "weft.define.decorators",
 }
 
 

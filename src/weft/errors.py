@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 SHOWN_CHARACTERS = 80  # of an offending value; dialects.md 1.2
 
@@ -18,8 +18,7 @@ def cut(text: str, limit: int = SHOWN_CHARACTERS) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One mistake (or warning) in an input; the record of dialects.md 1.2.
 
     location: JSON pointer. line, column: from 1, None where unknown.
@@ -35,7 +34,7 @@ class Problem:
 
     def as_json(self) -> dict[str, object]:
         """The record with all seven keys."""
-        return asdict(self)
+        return self._asdict()
 
     def __str__(self) -> str:
         place = self.file or ""

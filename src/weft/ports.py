@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -113,8 +112,7 @@ class Function(NamedTuple):
 Keeps = Literal["stdout", "json", "return", "items"]
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """An attempt that an executor is to start: everything is resolved but what only the attempt's environment knows.
 
     token: what the process carries in `WEFT_TOKEN`. environment: finished values, laid over the executor's base environment.
@@ -133,7 +131,7 @@ class Order:
     name: str
     launch: Process | Code | Function
     folder: str
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = MappingProxyType({})
     variables: tuple[tuple[str, VariableValue], ...] = ()
     interpreter: str | None = None
     timeout: float | None = None
@@ -256,6 +254,22 @@ class StreamExecutor(Protocol):
 
     def end_input(self, nonce: int, length: int) -> None:
         """The file that a process reads while it grows is whole, and so long. Telling it again does nothing."""
+
+
+@runtime_checkable
+class PausingExecutor(Protocol):
+    """What an executor may be besides: one whose attempts can be made to stand still. When the engine is gone they go on.
+
+    keeper: id of a process of this host that all attempts descend from; None while there is none.
+    """
+
+    keeper: int | None
+
+    def pause(self, key: AttemptKey) -> None:
+        """Let a live attempt stand still; that time does not count for its time limit. One that cannot goes on."""
+
+    def go_on(self, key: AttemptKey) -> None:
+        """The pause is over. Of one that was not paused nothing changes."""
 
 
 @runtime_checkable

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -121,6 +120,23 @@ def _queues(value: Any) -> Mapping[str, Mapping[str, float]]:
     return MappingProxyType(queues)
 
 
+class TrackerClass(NamedTuple):
+    """A tracker of the user's: `module:Class` or `file.py:Class`, looked for in `folder` first."""
+
+    reference: str
+    folder: str = ""
+
+
+def _trackers(value: Any) -> Mapping[str, TrackerClass]:
+    if not isinstance(value, Mapping):
+        raise SettingError('expected a table of trackers, as in disks = "trackers.py:Disks"')
+    for name, reference in value.items():
+        place, _, path = reference.rpartition(":") if isinstance(reference, str) else ("", "", "")
+        if not place or not path:
+            raise SettingError(f'expected "module:Class" or "file.py:Class" for tracker {cut(str(name))!r}')
+    return MappingProxyType({name: TrackerClass(reference) for name, reference in value.items()})
+
+
 class Key(NamedTuple):
     """A setting that exists. in_environment: whether `WEFT_<NAME>` gives it."""
 
@@ -136,6 +152,9 @@ KEYS: Final[Mapping[str, Key]] = MappingProxyType(
         for key in (
             Key("jobs", _jobs, None),
             Key("resources", resources, MappingProxyType({})),
+            Key("reserve", resources, MappingProxyType({})),
+            Key("opportunistic", _boolean, False),
+            Key("trackers", _trackers, MappingProxyType({}), in_environment=False),
             Key("state", _folder, None),
             Key("store", _text, None),
             Key("executor", _text, "local"),
@@ -178,12 +197,14 @@ class Setting(NamedTuple):
     origin: str
 
 
-@dataclass(frozen=True, slots=True)
 class Settings(Mapping[str, Any]):
     """Every setting by name; `origin(name)` tells where its value came from. warnings: unknown keys."""
 
-    entries: Mapping[str, Setting]
-    warnings: tuple[Problem, ...] = ()
+    __slots__ = ("entries", "warnings")
+
+    def __init__(self, entries: Mapping[str, Setting], warnings: tuple[Problem, ...] = ()):
+        self.entries = entries
+        self.warnings = warnings
 
     def __getitem__(self, name: str) -> Any:
         return self.entries[name].value
@@ -227,6 +248,14 @@ class _Collector:
             if name == "state" and isinstance(raw, str) and raw and not os.path.isabs(os.path.expanduser(raw)):
                 raw = os.path.join(os.path.dirname(file), raw)
             self.take(name, raw, f"{file}: {written}", file, location)
+            if name == "trackers" and self.entries[name].value:
+                self._place_trackers(os.path.dirname(file))
+
+    def _place_trackers(self, folder: str) -> None:
+        """Those that were just read are looked for beside the file that names them."""
+        given, origin = self.entries["trackers"]
+        placed = {name: TrackerClass(reference, before or folder) for name, (reference, before) in given.items()}
+        self.entries["trackers"] = Setting(MappingProxyType(placed), origin)
 
     def take_environment(self, environ: Mapping[str, str]) -> None:
         variables = {f"WEFT_{name.upper()}": name for name, key in KEYS.items() if key.in_environment}
@@ -334,11 +363,11 @@ def _show(name: str, value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if name == "resources":
+    if name in ("resources", "reserve"):
         from weft.spec.resources import from_units
 
         return ",".join(f"{key}={from_units(key, units)}" for key, units in value.items()) or "-"
-    if name == "queues":
+    if name in ("queues", "trackers"):
         return ", ".join(value) or "-"
     return without_credentials(str(value)) if name == "store" else str(value)
 

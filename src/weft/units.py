@@ -34,12 +34,12 @@ _CALENDAR: Final = frozenset({"mo", "mon", "mons", "month", "months", "y", "yr",
 _SIZE_UNITS: Final = {"B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50}
 
 _NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
-_PLAIN = re.compile(rf"{_NUMBER}(?:[eE][+-]?[0-9]+)?")
-_PART = re.compile(rf"\s*({_NUMBER})\s*([^\W\d_]*)")
-_CLOCK = re.compile(r"(?:([0-9]+)-)?([0-9]+):([0-9]{2}):([0-9]{2}(?:\.[0-9]+)?)")
-_TWO_PARTS = re.compile(r"(?:[0-9]+-)?([0-9]+):([0-9]+(?:\.[0-9]+)?)")
-_SIZE = re.compile(rf"({_NUMBER})\s*([^\W\d_]*)")
-_SIZE_UNIT = re.compile(r"([KMGTP])(?:I?B)?|B")
+_PLAIN = rf"{_NUMBER}(?:[eE][+-]?[0-9]+)?"
+_PART = rf"\s*({_NUMBER})\s*([^\W\d_]*)"
+_CLOCK = r"(?:([0-9]+)-)?([0-9]+):([0-9]{2}):([0-9]{2}(?:\.[0-9]+)?)"
+_TWO_PARTS = r"(?:[0-9]+-)?([0-9]+):([0-9]+(?:\.[0-9]+)?)"
+_SIZE = rf"({_NUMBER})\s*([^\W\d_]*)"
+_SIZE_UNIT = r"([KMGTP])(?:I?B)?|B"
 _NOT_FINITE = frozenset({"nan", "inf", "infinity"})
 
 _TIME_FORMS: Final = "write seconds (90), units (90s, 1.5h, 1h 30m, 2 days) or a clock (H:MM:SS, D-HH:MM:SS)"
@@ -103,7 +103,7 @@ def _seconds_of_text(value: str) -> float:
         _refuse_time(value, "it must be finite; leave the key out (or write null) for no limit")
     if text[0] in "+-":
         _refuse_time(value, "it has a sign; a time is above 0 and written without one")
-    if _PLAIN.fullmatch(text):
+    if re.fullmatch(_PLAIN, text):
         return float(text)
     if ":" in text:
         return _seconds_of_clock(value, text)
@@ -111,11 +111,11 @@ def _seconds_of_text(value: str) -> float:
 
 
 def _seconds_of_clock(value: str, text: str) -> float:
-    two_parts = _TWO_PARTS.fullmatch(text)
+    two_parts = re.fullmatch(_TWO_PARTS, text)
     if two_parts and "-" not in text:
         first, second = two_parts.groups()
         _refuse_time(value, f"it could be hours or minutes; write {first}:{second}:00, or {first}m {second}s")
-    clock = _CLOCK.fullmatch(text)
+    clock = re.fullmatch(_CLOCK, text)
     if clock is None:
         _refuse_time(value, "a clock is H:MM:SS or D-HH:MM:SS")
     days, hours, minutes, seconds = clock.groups()
@@ -128,7 +128,7 @@ def _seconds_of_parts(value: str, text: str) -> float:
     total = 0.0
     position, last_rank = 0, -1
     while position < len(text):
-        part = _PART.match(text, position)
+        part = re.compile(_PART).match(text, position)
         if part is None:
             _refuse_time(value, _TIME_FORMS)
         rank = _rank_of_unit(value, part[1], part[2])
@@ -188,11 +188,11 @@ def _size_of_text(value: str) -> tuple[int, int, int]:
     if text.lstrip("+-").casefold() in _NOT_FINITE:
         _refuse_size(value, "it must be finite")
     negative = text.startswith("-")
-    parts = _SIZE.fullmatch(text.removeprefix("-"))
+    parts = re.fullmatch(_SIZE, text.removeprefix("-"))
     if parts is None:
         _refuse_size(value, _SIZE_FORMS)
     number, word = parts.groups()
-    unit = _SIZE_UNIT.fullmatch(word.upper())
+    unit = re.fullmatch(_SIZE_UNIT, word.upper())
     if word and unit is None:
         _refuse_size(value, f"unknown unit {cut(word)!r}; {_SIZE_FORMS}")
     if len(number) > LONGEST_NUMBER:

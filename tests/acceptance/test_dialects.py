@@ -494,12 +494,14 @@ def test_a_recorded_workflow_can_be_looked_at_and_is_never_executed(weft: Weft) 
     assert compiled.returncode == 0, compiled.stderr
     assert weft("compile", "compiled.json").stdout == (weft.folder / "compiled.json").read_text(encoding="utf-8")
     for words in (
-        ["wf.json"],
         ["wf.json", "--executor", "local"],
         ["wf.json", "--executor", "noop"],
-        ["compiled.json"],
+        ["compiled.json", "--executor", "local"],
     ):
         refused = weft("run", *words, "--output", "json")
         assert errors(refused) == [("policy.refused", None)]
         assert "simulated" in json.loads(refused.stdout)["errors"][0]["message"]
     assert not (weft.folder / ".weft").exists()
+    simulated = weft("run", "compiled.json", "--output", "json")
+    assert {task["state"] for task in ended(simulated).values()} == {"ok"}
+    assert "simulated" in simulated.stderr

@@ -121,6 +121,21 @@ def test_a_plan_says_why_finished_work_does_not_count(tmp_path: Path) -> None:
     assert names(events, "task_started") == ["passing", "never", "effect"]
 
 
+def test_a_follower_that_never_ran_is_not_said_to_be_up_to_date_perhaps(tmp_path: Path) -> None:
+    makes: dict[str, Any] = {"command": ["touch", "{o}"], "outputs": ["{o}"]}
+    tasks = {"a": {**makes, "parameters": {"o": "a"}}, "b": {**makes, "parameters": {"o": "b"}, "dependencies": ["a"]}}
+    plan(tmp_path, tasks)
+
+    def codes() -> list[str]:
+        found = weft(tmp_path, "plan", "plan.json", "--output", "json").object["tasks"]
+        return [found[name]["reasons"][0]["code"] for name in ("a", "b")]
+
+    assert codes() == ["never_ran", "never_ran"]
+    assert weft(tmp_path, "run", "plan.json").code == 0
+    (tmp_path / "a").unlink()
+    assert codes() == ["output_missing", "dependency_runs"]
+
+
 def test_an_executor_that_is_not_there_matters_to_those_who_use_it(tmp_path: Path) -> None:
     plan(tmp_path, {"here": {"command": TRUE}, "there": {"command": TRUE, "executor": "moon"}})
     assert weft(tmp_path, "run", "plan.json").code == 2

@@ -248,3 +248,17 @@ def test_a_file_named_like_a_module_of_python_is_refused(folder: Path) -> None:
     answer = weft(folder, "validate", "sched.py")
     assert answer.code == 2
     assert "rename it" in answer.err
+
+
+def test_a_plan_foretells_that_what_gathers_cached_items_is_cached(folder: Path) -> None:
+    (folder / "items.py").write_text(
+        "import weft\n"
+        "registry = weft.Registry()\n"
+        "registry.task(lambda: iter([1, 2]), name='rows', product=weft.stream_of('int'))\n"
+        "registry.task(lambda row: row + 1, name='more', deps=[weft.each('rows')], product='int')\n"
+        "registry.task(lambda more: sum(more), name='total', deps=[weft.gather('more')], product='int')\n",
+        encoding="utf-8",
+    )
+    run(folder, "items.py")
+    foretold = weft(folder, "plan", "items.py", "--output", "json").object["tasks"]
+    assert {name: task["action"] for name, task in foretold.items()} == dict.fromkeys(foretold, "cached")

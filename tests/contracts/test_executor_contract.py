@@ -13,7 +13,8 @@ import pytest
 
 from support.local_runs import LIMIT, LocalRun
 from weft.executors.noop import NoopExecutor
-from weft.ports import Began, Code, Executor, Finished, Function, Order, Process, Report
+from weft.executors.simulated import SimulatedExecutor
+from weft.ports import Began, Code, DryExecutor, Executor, Finished, Function, Order, Process, Report
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import Outcome
 from weft.testing.fake_executor import FakeExecutor
@@ -70,9 +71,8 @@ class ProcessWorld:
         return self._dressed(order)
 
     def _dressed(self, order: Order) -> Order:
-        from dataclasses import replace
 
-        return replace(order, environment={"GO": str(self._go(order))})
+        return order._replace(environment={"GO": str(self._go(order))})
 
     def let_end(self, order: Order) -> None:
         self._go(order).touch()
@@ -94,11 +94,9 @@ class SnippetWorld(ProcessWorld):
     }
 
     def order(self, what: str, **fields: Any) -> Order:
-        from dataclasses import replace
-
         order = self.run.snippet(self.SCRIPTS[what], **fields)
         assert isinstance(order.launch, Code)
-        return replace(order, launch=order.launch._replace(values={"go": str(self._go(order))}))
+        return order._replace(launch=order.launch._replace(values={"go": str(self._go(order))}))
 
 
 class LonelySnippetWorld(SnippetWorld):
@@ -118,12 +116,10 @@ def run(go):
 """
 
     def order(self, what: str, **fields: Any) -> Order:
-        from dataclasses import replace
-
         self.run.module(self.SOURCE)
         order = self.run.call(f"functions:{what}", **{"isolation": "worker", **fields})
         assert isinstance(order.launch, Function)
-        return replace(order, launch=order.launch._replace(arguments={"go": str(self._go(order))}))
+        return order._replace(launch=order.launch._replace(arguments={"go": str(self._go(order))}))
 
 
 class LonelyCallWorld(CallWorld):
@@ -284,13 +280,20 @@ def test_close_can_be_called_twice_and_takes_nobody_elses_descriptors(world: Wor
             os.close(other)
 
 
-def test_the_noop_executor_ends_everything_at_once() -> None:
-    executor = NoopExecutor()
+@pytest.mark.parametrize("make", [NoopExecutor, lambda: SimulatedExecutor([4.5] * 10)], ids=["noop", "simulated"])
+def test_executors_that_run_nothing_end_everything_at_once(make: Callable[[], Executor]) -> None:
+    executor = make()
+    assert isinstance(executor, DryExecutor)
     orders = [Order(AttemptKey(n, -1, 1), n, "t", "n", Process(("x",)), "/", ahead=n > 2) for n in range(10)]
     executor.submit(orders)
     reports = collect(executor, lambda found: bool(found))
     assert [report.key for report in reports if isinstance(report, Finished)] == [order.key for order in orders]
     assert all(report.outcome.ok for report in reports if isinstance(report, Finished))
+    seconds = {report.outcome.usage.seconds for report in reports if isinstance(report, Finished)}
+    assert seconds == {0.0 if isinstance(executor, NoopExecutor) else 4.5}
     assert not select.select(executor.bells(), [], [], 0)[0]
+    assert executor.reattach({AttemptKey(3, -1, 1): 99}, {}) == {}
+    (lost,) = executor.poll().reports
+    assert isinstance(lost, Finished) and lost.outcome.cause == "lost" and not lost.outcome.charged
     executor.close()
     executor.close()

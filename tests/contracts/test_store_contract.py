@@ -23,7 +23,7 @@ from weft.scheduling.commands import (
     TakeItems,
 )
 from weft.scheduling.keys import WHOLE, AttemptKey
-from weft.scheduling.outcomes import LogRegion, Outcome, Request, Usage
+from weft.scheduling.outcomes import NO_OUTPUT, LogRegion, Outcome, Request, Usage
 from weft.scheduling.reasons import Reason
 from weft.store.archive import SqliteArchive
 from weft.store.sqlite import SqliteStore
@@ -199,7 +199,7 @@ def test_an_attempt_goes_from_queued_to_running_to_its_end(world: World) -> None
         "bad",
         3,
     )
-    assert (row.usage, row.request, row.stdout, row.stderr) == (usage, REQUEST, region, LogRegion("e", 0, -1))
+    assert (row.usage, row.request, row.stdout, row.stderr) == (usage, REQUEST, region, NO_OUTPUT)
     assert (row.product, row.retry, row.charged, row.next_request) == ("text", None, True, None)
     task = world.archive().tasks(RUN)[0]
     assert (task.state, task.cause, task.detail, task.attempts) == ("failed", "exit:3", "bad", 1)

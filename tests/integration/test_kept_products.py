@@ -269,6 +269,20 @@ def test_values_that_are_no_plain_data_count_by_their_digest(world: World) -> No
     assert changed(world, typed("b", m=one), typed("b", m=Opaque("ZZ==", "11" * 8, "<Model 1>")))[0][0] == ""
 
 
+def test_the_order_of_keys_counts_neither_in_values_nor_in_products(world: World) -> None:
+    one, other = typed("a", k={"x": 1, "y": [{"z": 1, "w": 2}]}), typed("a", k={"y": [{"w": 2, "z": 1}], "x": 1})
+    assert changed(world, one, other) == [("", None, None)], "up to date"
+    tasks = (typed("maker"), typed("use", Dependency("maker", bind="m")))
+    for made in ({"x": 1, "y": 2}, {"y": 2, "x": 1}):
+        run = world.run(*tasks)
+        run.look("maker")
+        run.make("maker", made)
+        answer = run.look("use")
+        run.make("use", 1)
+        run.end()
+    assert answer.fresh
+
+
 def test_a_secret_is_covered(world: World) -> None:
     one, other = typed("a", password="hunter2"), typed("a", password="hunter3")
     (found,) = changed(world, one, other)
@@ -311,6 +325,41 @@ def test_one_new_item_anywhere_computes_one_item(world: World) -> None:
     _, more = over(world, ["new", *items])
     assert more.items == ("new", "1", "b", "3")
     assert more.fresh_items == frozenset({1, 2, 3})
+
+
+def test_items_are_hashed_again_whatever_the_stats_of_their_log_say(world: World) -> None:
+    items = [{"k": "x" * 1000}, {"k": "y" * 1000}]
+    over(world, items)
+    held = world.rows["rows", ""].held
+    assert held is not None
+    path = world.product_file(held.text)
+    found = path.stat()
+    path.write_bytes(path.read_bytes().replace(b"yy", b"zz"))
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    second = world.run(*EACH)
+    (reason,) = second.look("rows").reasons
+    assert reason.code == "product_damaged"
+    second.make("rows", items)
+    second.end()
+    assert over(world, items)[1].fresh
+
+
+@pytest.mark.parametrize("is_looked_at", [True, False])
+def test_what_took_a_stream_is_remembered_once_whether_it_was_compared_before_it_began_or_not(
+    world: World, is_looked_at: bool
+) -> None:
+    tasks = (typed("rows", policy=STREAM), typed("total", Dependency("rows", bind="rows")))
+    run = world.run(*tasks)
+    run.look("rows")
+    run.make("rows", [1, 2])
+    if is_looked_at:
+        run.look("total")
+    run.make("total", 3)
+    run.inspector.remember(1)
+    run.inspector.drain(LIMIT)
+    results, _ = run.inspector.take()
+    assert [row.name for row in results] == ["rows", "total"]
+    run.close()
 
 
 def test_a_number_that_is_its_own_place_is_the_same_item_elsewhere(world: World) -> None:

@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
-from weft.assemble.python_plans import load_python
+import weft
+from weft.assemble.python_plans import load_python, refresh
 from weft.errors import PlanError, Problem
-from weft.formats.load import PythonRequest
+from weft.formats.compile import compile_plan
+from weft.formats.load import PythonRequest, load
+from weft.spec.actions import Call
 
 LIMIT_SECONDS = 3.0  # of which loading weft itself takes a part
 
@@ -127,3 +130,43 @@ def test_the_signal_of_the_limit_is_not_the_users(tmp_path: Path) -> None:
         while True: pass
     """
     assert "was not loaded within" in problem_of(tmp_path, source, LIMIT_SECONDS).message
+
+
+REQUIRED = """
+    import weft
+    registry = weft.Registry()
+
+    @registry.task
+    def fetch(url: str) -> int:
+        return len(url)
+"""
+
+
+def test_what_is_only_looked_at_needs_no_options(tmp_path: Path) -> None:
+    (tmp_path / "flow.py").write_text(textwrap.dedent(REQUIRED), encoding="utf-8")
+    plan = load_python(PythonRequest("flow.py", str(tmp_path), is_preview=True)).plan
+    assert plan is not None
+    assert plan.graph["fetch"].parameters == {}
+    with pytest.raises(PlanError, match="has no value"):
+        load_python(PythonRequest("flow.py", str(tmp_path)))
+
+
+def test_a_compiled_plan_runs_the_present_code_and_says_so(tmp_path: Path) -> None:
+    flow = tmp_path / "flow.py"
+    flow.write_text(textwrap.dedent(REQUIRED), encoding="utf-8")
+    compiled = tmp_path / "plan.json"
+    compiled.write_bytes(compile_plan(weft.load(str(flow), options={"fetch.url": "ab"}).spec))
+    loaded = load([str(compiled)], present=refresh)
+    was = loaded.plan.graph["fetch"].action
+    assert loaded.warnings == ()
+    flow.write_text(flow.read_text(encoding="utf-8").replace("len(url)", "len(url) + 1"), encoding="utf-8")
+    loaded = load([str(compiled)], present=refresh)
+    assert [(each.code, each.location) for each in loaded.warnings] == [("digest", "/tasks/fetch/code")]
+    now = loaded.plan.graph["fetch"].action
+    assert isinstance(was, Call)
+    assert isinstance(now, Call)
+    assert was.code.keys() == now.code.keys()
+    assert was.code != now.code
+    flow.unlink()
+    with pytest.raises(PlanError, match="No module named 'flow'"):
+        load([str(compiled)], present=refresh)

@@ -147,11 +147,12 @@ def test_it_runs_inside_a_running_loop(registry: weft.Registry) -> None:
 
 
 SCRIPT = """
-    import weft
+    import functools, weft
 
     registry = weft.Registry()
     FACTOR = 3
 
+    @functools.lru_cache(maxsize=8)
     def scaled(x):
         return x * FACTOR
 
@@ -182,3 +183,57 @@ def test_a_script_of_lambdas_runs_by_value_and_is_cached_across_processes(tmp_pa
         assert done.returncode == 0, done.stderr
         told.append(done.stdout)
     assert told == ["7 None None\n", "7 cached cached\n"]
+
+
+CLASSES = """
+    import dataclasses, enum, weft
+
+    class Color(enum.Enum):
+        RED = 1
+
+    @dataclasses.dataclass
+    class Conf:
+        names: frozenset = frozenset({"a", "b", "c"})
+
+    registry = weft.Registry()
+
+    @registry.task
+    def use(conf=Conf(), color=Color.RED):
+        return conf
+
+    if __name__ == "__main__":
+        run = registry.invoke("use", {"use.conf": Conf(frozenset({"z"}))}).run()
+        print(run["use"].product, run["use"].cause)
+"""
+
+
+def test_values_of_classes_of_a_script_get_to_its_functions(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(textwrap.dedent(CLASSES), encoding="utf-8")
+    for cause in ("None", "cached"):
+        command = [sys.executable, "script.py"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.stdout == f"Conf(names=frozenset({{'z'}})) {cause}\n", done.stderr
+
+
+def test_a_mapped_tasks_products_that_are_cached_are_read_with_one_look_at_its_items(
+    registry: weft.Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @registry.task
+    def numbers(n: int = 30) -> list[int]:
+        return list(range(n))
+
+    registry.task(lambda number: number + 1, name="next", deps=[weft.each("numbers")])
+    plan = registry.invoke("next")
+    plan.run()
+    again = plan.run()
+    assert again["next"].cause == "cached"
+
+    from weft.values.items import ItemReader
+
+    opened: list[str] = []
+    init = ItemReader.__init__
+    monkeypatch.setattr(
+        ItemReader, "__init__", lambda self, path, *more: opened.append(path) or init(self, path, *more)
+    )
+    assert again["next"].product == list(range(1, 31))
+    assert len(opened) == 1

@@ -57,11 +57,10 @@ def doors(run: LocalRun, number: int) -> list[Path]:
 
 def lane_of(run: LocalRun, culprit: Order, before: int, behind: int) -> list[Order]:
     """The culprit with calls of its lane around it, all but two ahead."""
-    from dataclasses import replace
 
     calls = [run.call("functions:f", {"x": number}, lane=1) for number in range(before + behind)]
     orders = [*calls[:before], culprit, *calls[before:]]
-    return [replace(order, lane=1, ahead=place >= 2) for place, order in enumerate(orders)]
+    return [order._replace(lane=1, ahead=place >= 2) for place, order in enumerate(orders)]
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def reservation_never_given_up(patch: Patch) -> None:
     patch.setattr(Placement, "_clear_claims", lambda self, lane: None)
     post = Placement._post
     patch.setattr(Placement, "_post", lambda self, lane: None if lane is self.overdue else post(self, lane))
-    patch.setattr("weft.scheduling.placement._fits", lambda lane, free: all(free[n] > u for n, u in lane.needs))
+    patch.setattr("weft.scheduling.placement.fits", lambda lane, free: all(free[n] > u for n, u in lane.needs))
 
 
 PLANTED: list[Callable[[Patch], None]] = [

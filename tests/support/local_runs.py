@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import select
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -174,11 +175,19 @@ class LocalRun:
         return [living.pid for living in bearers(self.token)]
 
     def audit(self) -> None:
-        """Close, and make sure that nothing stays."""
+        """Close, and make sure that nothing stays: what does is told, and ended, so that a failed test leaves nothing behind."""
         self.executor.close()
         pid = None
         if list((self.run_folder / "receipts").glob("supervisor-*.log")):
             pid = self.supervisor_pid()
+        try:
+            self._wait_for_the_end(pid)
+        finally:
+            self._end_what_remains(pid)
+        log = self.run_folder / "supervisor.log"
+        assert not log.exists() or log.read_text() == "", log.read_text()
+
+    def _wait_for_the_end(self, pid: int | None) -> None:
         limit = time.monotonic() + LIMIT
         while link._graves:
             assert time.monotonic() < limit, f"supervisors that do not end: {link._graves}"
@@ -187,8 +196,15 @@ class LocalRun:
         while (pid is not None and is_living(pid)) or self.live_processes():
             assert time.monotonic() < limit, f"left: supervisor {pid}, processes {self.live_processes()}"
             time.sleep(0.01)
-        log = self.run_folder / "supervisor.log"
-        assert not log.exists() or log.read_text() == "", log.read_text()
+
+    def _end_what_remains(self, pid: int | None) -> None:
+        if pid is not None and is_living(pid):
+            os.kill(pid, signal.SIGKILL)  # first: it would start others
+        for living in bearers(self.token):
+            try:
+                os.kill(living.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it has just ended
 
 
 def is_living(pid: int) -> bool:

@@ -19,6 +19,9 @@ from weft.errors import StoreError, UsageError
 from weft.scheduling.commands import SettleTask
 from weft.scheduling.keys import WHOLE, AttemptKey
 from weft.scheduling.outcomes import Outcome, Usage
+from weft.spec.actions import Shell
+from weft.spec.products import Product
+from weft.spec.tasks import Dependency, Policy
 
 
 @pytest.fixture
@@ -192,6 +195,30 @@ def test_a_rewritten_plan_runs_instead(write: Any) -> None:
     assert len(run.plan.graph) == 1
 
 
+def test_a_plan_is_made_of_a_graph_or_of_tasks(tmp_path: Path) -> None:
+    tasks = [weft.Task("a", Shell("echo 1")), weft.Task("b", Shell("echo 2"), (Dependency("a"),))]
+    run = weft.Plan(tasks, root=str(tmp_path)).run()
+    assert (run.state, run["b"].log()) == ("ok", b"2\n")
+    assert weft.Plan(weft.Graph(tasks), name="nightly").spec.key == "graph:nightly"
+    assert weft.Plan(tasks).diff(weft.Plan(tasks[:1])).removed == ("b",)
+    with pytest.raises(weft.WeftError, match="a plan has no 'nmae'"):
+        weft.Plan(tasks, nmae="nightly")
+
+
+def test_a_task_that_has_not_ended_well_has_no_product(tmp_path: Path) -> None:
+    made = Product("stdout", "str")
+    for script in ("echo one", "exit 3"):
+        task = weft.Task("a", Shell(script), policy=Policy(product=made, cache="always"))
+        run = weft.Plan([task], root=str(tmp_path), name="x").run()
+    with pytest.raises(LookupError, match="its state is failed"):
+        run["a"].product  # noqa: B018 - and not what the run before has made
+
+
+def test_output_of_a_task_that_printed_nothing_is_empty(tmp_path: Path) -> None:
+    run = weft.Plan([weft.Task("a", Shell("true"))], root=str(tmp_path)).run()
+    assert (run["a"].log(), run["a"].log("stderr")) == (b"", b"")
+
+
 def test_news_of_a_run_are_warnings_and_a_strict_filter_is_no_harm_to_the_run(write: Any, tmp_path: Path) -> None:
     path = write({"a": waiting_for(tmp_path / "never")})
     with pytest.warns(weft.WeftWarning, match="time limit"):
@@ -246,11 +273,14 @@ FOUR = {
 
 
 def test_events_after_the_end_are_the_lines_of_the_command(write: Any, tmp_path: Path) -> None:
-    path = write(FOUR)
+    noted = {**FOUR, "noted": {"command": ["true"], "notes": ["diary"]}}
+    path = write(noted, notes={"diary": {"kind": "file", "path": str(tmp_path / "diary")}})
     run = weft.load(path).run(jobs=1, state=str(tmp_path / "one"))
     command = [sys.executable, "-m", "weft", "run", path, "-j1", "--output", "json", "--state", str(tmp_path / "two")]
     lines = subprocess.run(command, stdout=subprocess.PIPE, check=False, timeout=60).stdout.splitlines()
-    assert timeless(asyncio.run(gathered(run))) == timeless([json.loads(line) for line in lines])
+    events = timeless(asyncio.run(gathered(run)))
+    assert events == timeless([json.loads(line) for line in lines])
+    assert events[-1]["notes"] == {"diary": {"sent": 1, "unsent": 0, "problem": None}}
 
 
 def test_instances_are_named_by_their_items(write: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -334,6 +335,14 @@ def test_a_module_that_is_imported_when_it_is_called_counts_by_its_source(parts:
     assert one != dict(parts(pipeline=source, late="def g(x): return 2\n"))
 
 
+def test_a_class_whose_object_was_pickled_is_the_same_class(parts: Parts) -> None:
+    found = parts(pipeline="class Point:\n    x = 1\ndef fit(): return Point()\n")
+    module = sys.modules["pipeline"]
+    pickle.dumps(module.Point())  # leaves a note in the class
+    assert "__slotnames__" in vars(module.Point)
+    assert parts_of(module.fit) == found
+
+
 def test_installed_modules_count_by_name_only(parts: Parts) -> None:
     found = parts(pipeline="import json\nimport pytest\ndef fit(x): return json.dumps(pytest.fixture(x))\n")
     assert list(found) == ["code:fit"]
@@ -386,7 +395,12 @@ def test_parts_are_the_same_in_every_process_and_under_every_hash_seed(tmp_path:
 
 def test_values_that_differ_for_a_task_have_different_digests() -> None:
     values = [1, 1.0, True, "1", None, 0.0, -0.0, [1], (1,), {1}, {"a": 1}, {"a": 1.0}, b"1", Path("1"), range(1), 1j]
+    values.append(frozenset({1}))
     assert len({digest_of_value(value) for value in values}) == len(values)
+
+
+def test_a_frozen_set_is_shown_as_another_value_than_a_set() -> None:
+    assert [shown_of(value) for value in ({2, 1}, frozenset({2, 1}))] == ["{1, 2}", "frozenset({1, 2})"]
 
 
 def test_what_does_not_matter_to_a_task_does_not_matter_to_the_digest() -> None:

@@ -9,8 +9,7 @@ from weft.spec import secrets
 
 
 def test_both_floors_call_the_same_names_secret() -> None:
-    assert SECRET_NAME.pattern == secrets._SECRET_NAME.pattern
-    assert SECRET_NAME.flags == secrets._SECRET_NAME.flags
+    assert SECRET_NAME == secrets._SECRET_NAME
 
 
 @pytest.mark.parametrize(

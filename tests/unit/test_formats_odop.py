@@ -110,7 +110,7 @@ def test_a_scheduler_spec_compiles_to_itself_wherever_it_is_compiled(
         {"name": "a", "time": 5, "executable": "/bin/true"},
         {"Operational Parameters": {"task id": "a", "time limit": 5}, "engine": {"executable": "/bin/true"}},
         {"operational": entry(), "engine_parameters": {"Execution Parameter": {"executable": "/bin/true"}}},
-        {"task_specification": {"resources": {"task_id": "a", "time": 5, "executable": "/bin/true"}}},
+        {"time limit": 5, "task_specification": {"resources": {"task_id": "a", "time": 5, "executable": "/bin/true"}}},
         {
             "task_id": "a",
             "operational": {"task_id": "a", "time_limit": "0:00:05"},
@@ -513,6 +513,7 @@ def test_a_function_carries_the_digest_of_its_source_and_a_compiled_plan_says_wh
         ([entry(parameters={"k": True}, parameter_mapping="{value}")], [("mapping.invalid", "/0/parameters/k")]),
         ([entry(parameter_mapping="--{name}")], [("mapping.invalid", "/0/parameter_mapping")]),
         ([entry(parameter_mapping="'")], [("mapping.invalid", "/0/parameter_mapping")]),
+        ([entry(Engine={"Parameters": {"k": "a\0"}})], [("shape.value", "/0/Engine/Parameters/k")]),
         ([entry(max_attempts=0)], [("shape.value", "/0/max_attempts")]),
         ([entry(niceness=20)], [("shape.value", "/0/niceness")]),
         ([entry(priority=1.5)], [("shape.type", "/0/priority")]),
@@ -573,6 +574,14 @@ def test_unknown_keys_warn_with_the_nearest_name_and_are_errors_when_strict(
     (warning,) = loaded(tmp_path, document).warnings
     assert (warning.code, warning.location, warning.hint) == ("shape.unknown_key", location, hint)
     assert codes(problems_of(tmp_path, document, strict=True)) == [("shape.unknown_key", location)]
+
+
+def test_a_dependency_that_is_named_twice_is_one_edge_and_a_warning(tmp_path: Path) -> None:
+    found = loaded(tmp_path, [entry(task_id="b"), entry(Operational={"Depends On": ["b", "b"]})])
+    assert found.plan.graph["a"].dependencies == (Dependency("b"),)
+    assert [(warning.code, warning.location) for warning in found.warnings] == [
+        ("name.duplicate", "/1/Operational/Depends On/1")
+    ]
 
 
 def test_what_says_nothing_beside_the_action_is_a_warning(tmp_path: Path) -> None:

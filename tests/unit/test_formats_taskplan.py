@@ -236,6 +236,7 @@ def test_braces_of_a_script_stay_braces_beside_a_plan_with_options(tmp_path: Pat
         (job(timeout="1:30"), [("unit.time", "/jobs/a/timeout")]),
         (job(env="none"), [("ref.environment", "/jobs/a/env")]),
         (job(env=3), [("shape.type", "/jobs/a/env")]),
+        (job(env=""), [("ref.environment", "/jobs/a/env")]),
         (job(note="none"), [("ref.note", "/jobs/a/note")]),
         (job(note=["none"]), [("ref.note", "/jobs/a/note/0")]),
         (job(dependencies="a"), [("shape.type", "/jobs/a/dependencies")]),

@@ -134,6 +134,14 @@ def test_edges_of_both_directions_are_united_and_one_sided_ones_told(tmp_path: P
     assert [warning.location for warning in other.warnings] == ["/workflow/specification/tasks/0/children/0"]
 
 
+def test_an_edge_that_is_named_twice_is_one_and_a_warning(tmp_path: Path) -> None:
+    found = loaded(tmp_path, document(task("a", children=["b"]), task("b", ["a", "a"])))
+    assert edges_of(found.plan) == {"a": [], "b": ["a"]}
+    assert [(warning.code, warning.location) for warning in found.warnings] == [
+        ("name.duplicate", "/workflow/specification/tasks/1/parents/1")
+    ]
+
+
 FILES = [{"id": "f", "sizeInBytes": 7}, {"id": "g", "sizeInBytes": 5}, {"id": "zero", "sizeInBytes": 0}]
 
 

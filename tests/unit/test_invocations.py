@@ -19,6 +19,7 @@ from weft.formats.load import load
 from weft.formats.snapshot import restore, snapshot
 from weft.spec.actions import Call, Serialized
 from weft.spec.options import Opaque
+from weft.spec.requirements import FileNeed
 from weft.spec.tasks import Dependency
 
 
@@ -171,6 +172,17 @@ def test_a_path_given_as_text_is_a_path_where_the_hint_asks_for_one(registry: we
     held: Any = registry.invoke("read", {"read": {"path": "data"}}).graph["read"].parameters["path"]
     assert isinstance(held, Opaque)
     assert pickle.loads(b64decode(held.pickle)) == Path("data")
+
+
+def test_a_file_that_an_option_names_is_required_and_one_of_role_op_or_a_path_is_not(registry: weft.Registry) -> None:
+    registry.type("table", lambda path: path.endswith(".csv"), parent="file")
+    options = {"a": weft.Option("table"), "b": weft.Option("file", default="b.txt"), "c": "path", "d": "file"}
+    registry.task(lambda a, b, c, d: None, name="read", options=options, roles={"d": "op"})
+    given = {"a": "x.csv", "c": "y", "d": "z"}
+    assert registry.invoke("read", {"read": given}).graph["read"].requires.files == (
+        FileNeed("x.csv"),
+        FileNeed("b.txt"),
+    )
 
 
 def test_functions_that_cannot_be_imported_go_by_value(registry: weft.Registry) -> None:

@@ -303,3 +303,25 @@ def test_a_value_that_json_cannot_say_is_refused(value: object) -> None:
 def test_a_task_without_a_product_may_be_replaced_by_any_value() -> None:
     assert PLAN.replace("fit", {"a": 1}).graph["fit"].policy.product == Product("json", "any")
     assert PLAN.replace("fit", MappingProxyType({})).graph["fit"].action == Snippet("print('{}')\n")
+
+
+def test_a_list_in_the_place_of_a_stream_is_a_stream_of_its_items() -> None:
+    made = Task("rows", TRUE, policy=Policy(product=Product("return", "int", stream=True)))
+    plan = Plan(Graph([made, task("use", Dependency("rows", bind="rows"))]), "/")
+    given_ = plan.replace("rows", [1, 2]).graph["rows"]
+    assert given_.policy.product == Product("return", "int", stream=True)
+    assert given_.parameters == {"typ": None, "val": [1, 2]}
+    for value, message in ((5, "give a list of them"), ([1, "x"], "item 1: 'x' is no int")):
+        with pytest.raises(RewriteError, match=message):
+            plan.replace("rows", value)
+
+
+def test_a_list_in_the_place_of_a_mapped_function_has_an_instance_for_each() -> None:
+    mapped = Policy(product=Product("return", "int"), foreach=Foreach(values=(1, 2, 3), bind="n"))
+    plan = Plan(Graph([Task("square", TRUE, policy=mapped)]), "/")
+    made = plan.replace("square", [7, 8]).graph["square"]
+    assert made.policy.foreach == Foreach(values=(7, 8), bind="val")
+
+
+def test_a_graph_tells_what_another_one_has_instead() -> None:
+    assert CHAIN.diff(CHAIN.drop("report")) == diff(CHAIN, CHAIN.drop("report"))

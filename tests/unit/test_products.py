@@ -139,7 +139,7 @@ def test_a_value_that_is_nested_beyond_all_parsers_is_for_functions_only() -> No
     text = "[" * 500 + "]" * 500
     assert made.accept(0, WHOLE, Outcome(True, product=text)).ok
     assert made.bound(Task("b", Call("m:g"), takes)) == {"x": Handed(text)}
-    with pytest.raises(ProductError, match="only a Python function can take the product of 'maker'"):
+    with pytest.raises(ProductError, match="'maker' is nested more than 200 deep: only a Python function can take it"):
         made.bound(Task("a", TRUE, takes))
 
 

@@ -13,9 +13,11 @@ from weft.scheduling.commands import ReopenTask
 from weft.scheduling.events import AttemptAdopted, ItemsRecovered, RequestRecovered, TaskRecovered
 from weft.scheduling.keys import WHOLE, AttemptKey
 from weft.scheduling.outcomes import NO_OUTPUT, NO_USAGE, Outcome, Request
-from weft.spec.actions import Command
+from weft.spec.actions import Call, Command, Serialized
 from weft.spec.graph import Graph
+from weft.spec.options import Opaque
 from weft.spec.plan import Plan
+from weft.spec.tasks import Task
 from weft.testing.fake_executor import FakeExecutor
 from weft.testing.manual_clock import ManualClock
 from weft.testing.scenario import task
@@ -168,6 +170,16 @@ def test_a_changed_plan_is_told_by_task_and_field() -> None:
     change = compare(old, Plan(Graph([task("a"), changed, task("d")]), "/"))
     assert change.lines() == ["added: d", "removed: c", "changed: b (action, niceness)"]
     assert not compare(old, old)
+
+
+def test_a_function_by_value_has_changed_only_when_its_code_has() -> None:
+    def plan(data: str, code: str) -> Plan:
+        return Plan(Graph([Task("a", Call(Serialized(data=data), code={"code:a": code}))]), "/")
+
+    assert not compare(plan("one pickle", "x"), plan("another pickle", "x"))
+    assert compare(plan("one pickle", "x"), plan("one pickle", "y")).lines() == ["changed: a (action)"]
+    value = [replace(plan("", "x").graph["a"], parameters={"k": Opaque(data, "digest")}) for data in ("one", "two")]
+    assert not compare(*(Plan(Graph([each]), "/") for each in value))
 
 
 class Obedient:

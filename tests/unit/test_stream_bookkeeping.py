@@ -373,6 +373,17 @@ def test_what_took_a_stream_while_it_was_made_is_remembered_when_both_are_ok() -
     assert Remember(1) in bench.orders()
 
 
+def test_what_was_looked_at_while_its_stream_grew_and_began_when_it_was_complete_is_remembered() -> None:
+    bench = Bench(stream("rows"), taker("first", "rows"))
+    bench.start("rows")
+    bench.end("rows")
+    bench.settle("rows")
+    bench.start("first")
+    bench.end("first")
+    bench.settle("first")
+    assert Remember(1) in bench.orders()
+
+
 def test_what_took_a_stream_that_failed_is_not_remembered() -> None:
     bench = Bench(stream("rows"), taker("first", "rows"))
     bench.start("rows")

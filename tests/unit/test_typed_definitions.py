@@ -219,10 +219,14 @@ def test_default_registry_is_what_the_free_decorator_adds_to() -> None:
         weft.default_registry._tasks.pop("of_the_default_registry")
 
 
+def test_a_program_without_a_file_is_no_notebook(monkeypatch: pytest.MonkeyPatch, registry: weft.Registry) -> None:
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)  # python -c, a worker of a test runner
+    assert codes_of(lambda: registry.type("positive", lambda n: n > 1)) == ["name.duplicate"]
+
+
 def test_a_cell_of_a_notebook_may_be_executed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     registry = weft.Registry()
-    main = sys.modules["__main__"]
-    monkeypatch.delattr(main, "__file__", raising=False)
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
     names: dict[str, Any] = {"registry": registry, "__name__": "__main__"}
     for text in ("1", "2"):
         exec(f"@registry.task\ndef cell():\n    return {text}\n", names)
@@ -435,3 +439,17 @@ def test_a_value_whose_repr_raises_is_told_nevertheless(registry: weft.Registry)
 
     registry.type("never", lambda value: False)
     assert "its repr raises RuntimeError" in str(registry.problem_of(Silent(), "never"))
+
+
+def test_a_value_is_checked_against_any_way_to_name_a_type(registry: weft.Registry) -> None:
+    assert (
+        registry.problem_of([[1], [0]], weft.list_of(weft.list_of("positive"))) == "item 1: item 0: 0 is no 'positive'"
+    )
+    assert registry.problem_of(1, int) is None
+
+
+def test_a_function_that_replaces_a_value_takes_what_the_first_function_took(registry: weft.Registry) -> None:
+    registry.task(lambda fetch, k: k, name="fit", deps=["fetch"], options={"k": weft.Option("positive", default=2)})
+    again = registry.override("fit", value=1).override("fit", function=lambda fetch, k: k)
+    assert again["fit"].edges == registry["fit"].edges
+    assert again["fit"].options == registry["fit"].options

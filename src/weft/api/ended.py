@@ -12,7 +12,7 @@ from weft.spec.plan import Plan
 from weft.values import plain
 
 if TYPE_CHECKING:
-    from weft.ports import AttemptRow, TaskRow
+    from weft.ports import AttemptRow, NoteTally, TaskRow
     from weft.store.archive import SqliteArchive
 
 SHOWN_PRODUCT: Final = 65_536  # characters; a larger one is left to `run[NAME].product`
@@ -80,3 +80,8 @@ def counts_of(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     counts = {state: states.count(state) for state in ("ok", "failed", "skipped", "cancelled")}
     cached = sum(entry["state"] == "ok" and entry["cause"] == CACHED for entry in entries.values())
     return {**counts, "cached": cached}
+
+
+def notes_of(notes: Mapping[str, NoteTally]) -> dict[str, dict[str, Any]]:
+    """What became of the notes, by name."""
+    return {name: {"sent": each.sent, "unsent": each.unsent, "problem": each.problem} for name, each in notes.items()}

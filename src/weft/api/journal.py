@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from array import array
 from collections.abc import AsyncGenerator, Callable, Mapping
+from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from weft.scheduling.commands import SettleInstance, SettleTask
 from weft.scheduling.keys import WHOLE, AttemptKey
-from weft.scheduling.outcomes import NO_USAGE, Outcome, Usage, kind
+from weft.scheduling.outcomes import Outcome, Usage
+from weft.scheduling.outcomes import kind as kind_of_cause
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,6 +27,11 @@ STATES: Final = ("ok", "failed", "skipped", "cancelled")
 STARTED, ENDED, SETTLED = range(3)
 NONE: Final = -(1 << 31)
 """Where a number is not known."""
+
+PACKED: Final = Struct("<BdiiiBiddq")
+"""A row as it is kept: kind, time, task, instance, attempt, state, exit code, seconds, CPU seconds, memory."""
+
+NOT_MEASURED: Final = Usage(-1.0)
 
 EVENTS_AT_ONCE: Final = 200
 """That a listener gets before its event loop turns once."""
@@ -51,16 +57,7 @@ class Journal:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._kinds = array("B")
-        self._times = array("d")
-        self._tasks = array("i")
-        self._instances = array("i")
-        self._attempts = array("i")
-        self._states = array("B")
-        self._exit_codes = array("i")
-        self._seconds = array("d")
-        self._cpu_seconds = array("d")
-        self._memory = array("q")
+        self._rows = bytearray()
         self._causes: dict[int, str] = {}
         self._retried: set[int] = set()
         self._begun: set[AttemptKey] = set()
@@ -71,7 +68,7 @@ class Journal:
         self.is_closed = False
 
     def __len__(self) -> int:
-        return len(self._kinds)
+        return len(self._rows) // PACKED.size
 
     # --- written ---------------------------------------------------------------------------------------------------------
 
@@ -88,7 +85,7 @@ class Journal:
             self._add(STARTED, key.task, key.instance, key.attempt, 0, None, None)
         else:
             return  # taken back before it began
-        state = 0 if outcome.ok else 3 if kind(outcome.cause or "") in ("interrupted", "cancelled") else 1
+        state = 0 if outcome.ok else 3 if kind_of_cause(outcome.cause or "") in ("interrupted", "cancelled") else 1
         number = len(self)
         if outcome.cause is not None:
             self._causes[number] = outcome.cause
@@ -123,18 +120,21 @@ class Journal:
     def _add(
         self, number: int, task: int, instance: int, attempt: int, state: int, code: int | None, usage: Usage | None
     ) -> None:
-        seconds, cpu_seconds, memory = usage if usage is not None else NO_USAGE
-        self._times.append(self._clock())
-        self._tasks.append(task)
-        self._instances.append(instance)
-        self._attempts.append(attempt)
-        self._states.append(state)
-        self._exit_codes.append(NONE if code is None else code)
-        self._seconds.append(-1.0 if usage is None else seconds)
-        self._cpu_seconds.append(-1.0 if cpu_seconds is None else cpu_seconds)
-        self._memory.append(-1 if memory is None else memory)
-        self._kinds.append(number)  # last: from now on the row can be read
-        self._ring()
+        seconds, cpu_seconds, memory = usage if usage is not None else NOT_MEASURED
+        self._rows += PACKED.pack(
+            number,
+            self._clock(),
+            task,
+            instance,
+            attempt,
+            state,
+            NONE if code is None else code,
+            seconds,
+            -1.0 if cpu_seconds is None else cpu_seconds,
+            -1 if memory is None else memory,
+        )
+        if self._listeners:
+            self._ring()
 
     def close(self) -> None:
         """Nothing more will happen."""
@@ -142,27 +142,27 @@ class Journal:
         self._ring()
 
     def _ring(self) -> None:
-        if self._listeners:
-            with self._lock:
-                for listener in self._listeners:
-                    listener.ring()
+        with self._lock:
+            for listener in self._listeners:
+                listener.ring()
 
     # --- read --------------------------------------------------------------------------------------------------------------
 
     def row(self, number: int) -> Row:
         """One event of the past."""
-        seconds = self._seconds[number]
-        cpu_seconds, memory, code = self._cpu_seconds[number], self._memory[number], self._exit_codes[number]
+        kind, moment, task, instance, attempt, state, code, seconds, cpu_seconds, memory = PACKED.unpack_from(
+            self._rows, number * PACKED.size
+        )
         usage = None
         if seconds >= 0.0:
             usage = Usage(seconds, None if cpu_seconds < 0.0 else cpu_seconds, None if memory < 0 else memory)
         return Row(
-            self._kinds[number],
-            self._times[number],
-            self._tasks[number],
-            self._instances[number],
-            self._attempts[number],
-            STATES[self._states[number]],
+            kind,
+            moment,
+            task,
+            instance,
+            attempt,
+            STATES[state],
             self._causes.get(number),
             None if code == NONE else code,
             usage,

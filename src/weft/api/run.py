@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from weft.api.journal import VERSION, Journal, event_of, stamp
 from weft.api.progress import Progress
+from weft.collector import collector_spared
 from weft.errors import UsageError, hint_nearest
 from weft.ports import Began, RunEnding, RunOpening
 from weft.scheduling.commands import Retry, SettleInstance, SettleTask
@@ -18,7 +19,7 @@ from weft.scheduling.outcomes import Outcome, RunState, TaskState, Usage
 if TYPE_CHECKING:
     from weft.api.plan import Plan
     from weft.assemble import Explanation, RunSettings
-    from weft.ports import AttemptRow, Gauge
+    from weft.ports import AttemptRow, Gauge, NoteTally
     from weft.store.archive import SqliteArchive
 
 
@@ -59,6 +60,11 @@ class TaskResult:
         """
         from weft.assemble import read_product
 
+        state = self.state
+        if state != "ok" and (self._settled is not None or self._run._takes_part(self.name)):
+            raise LookupError(
+                f"task {self.name!r} has made no product in run {self._run.id[:12]}: its state is {state}"
+            )
         return read_product(self._run.state_folder, self._run.id, self._run.plan.spec, self.name)
 
     def log(self, stream: Literal["stdout", "stderr"] = "stdout") -> bytes:
@@ -89,6 +95,7 @@ class Run:
         self._gauge: Callable[[], Gauge] | None = None
         self._selected: Sequence[int] = ()
         self._began = self._ended = 0.0
+        self._notes: Mapping[str, NoteTally] = {}
         self._items: dict[int, Sequence[str]] = {}
         self._journal = Journal()
         self._progress = Progress(plan.graph)
@@ -109,12 +116,17 @@ class Run:
             raise UsageError(f"the plan has no task {name!r}", hint_nearest(name, list(self.plan.graph.index)))
         return TaskResult(self, name, self._results.get(index))
 
+    def _takes_part(self, name: str) -> bool:
+        """Whether the task is selected: of one that is not, earlier work stands in."""
+        return self.plan.graph.index[name] in self._selected
+
     def _execute(self) -> None:
         """Run to the end in this thread."""
         from weft import assemble
 
         try:
-            self._ending = assemble.run(self.plan.spec, self.settings, (_Recorder(self),))
+            with collector_spared():
+                self._ending = assemble.run(self.plan.spec, self.settings, (_Recorder(self),))
         except BaseException as error:
             self._failure = error
             raise
@@ -204,7 +216,7 @@ class Run:
         return {"v": VERSION, "event": name, "time": stamp(moment), **fields}
 
     def _last_event(self, ending: RunEnding) -> Mapping[str, Any]:
-        from weft.api.ended import counts_of, tasks_of
+        from weft.api.ended import counts_of, notes_of, tasks_of
 
         entries = tasks_of(self.plan.spec, self._selected, self._results, self.archive, self.id)
         return self._event(
@@ -216,6 +228,7 @@ class Run:
             seconds=round(ending.seconds, 6),
             counts=counts_of(entries),
             tasks=entries,
+            **({"notes": notes_of(self._notes)} if self._notes else {}),
         )
 
     def _item_of(self, task: int, instance: int) -> str:
@@ -293,5 +306,6 @@ class _Recorder:
     def remarked(self, text: str, task: int | None) -> None:  # noqa: ARG002 - the port's signature
         self._run._warn(text)
 
-    def run_ended(self, ending: RunEnding) -> None:  # noqa: ARG002 - the port's signature
+    def run_ended(self, ending: RunEnding) -> None:
         self._run._ended = time.time()
+        self._run._notes = ending.notes  # what the engine returns knows nothing of them

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from weft.assemble.archives import archive
     from weft.assemble.loading import ReadPlan, read_plan
     from weft.assemble.products import RunProducts, read_product
     from weft.assemble.questions import (
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
         Explanation,
         Finding,
         PlannedTask,
-        archive,
         cancel,
         doctor,
         explain,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from weft.assemble.runs import resume, retry, run
     from weft.assemble.simulating import SimulationSettings, simulate_plan, skip_text
     from weft.assemble.waiting import as_begun
+    from weft.assemble.watching import Watching, WatchSettings
 
 __all__ = [
     "CancelAnswer",
@@ -38,6 +39,8 @@ __all__ = [
     "RunProducts",
     "RunSettings",
     "SimulationSettings",
+    "WatchSettings",
+    "Watching",
     "archive",
     "as_begun",
     "cancel",
@@ -58,6 +61,7 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "archive": "archives",
     "ReadPlan": "loading",
     "read_plan": "loading",
     "read_product": "products",
@@ -71,6 +75,8 @@ _ELSEWHERE = {
     "simulate_plan": "simulating",
     "skip_text": "simulating",
     "as_begun": "waiting",
+    "WatchSettings": "watching",
+    "Watching": "watching",
 }
 """Where a name comes from, if not from `questions`."""
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import islice
+from math import ceil
 from typing import Final
 
 from weft.assemble.run_settings import DRY, EXECUTORS, SIMULATED, RunSettings
 from weft.executors.processes import ProcessExecutor
-from weft.ports import Executor
+from weft.ports import Executor, Function, Order
+from weft.scheduling.keys import WHOLE, AttemptKey
+from weft.spec.actions import Call
 from weft.spec.plan import Plan
 from weft.spec.requirements import NO_REQUIREMENTS
+from weft.spec.resources import CORES, MILLI
 from weft.spec.tasks import Task
 
 WEFT_VARIABLES: Final = (
@@ -33,6 +38,7 @@ class Executors:
         self._folder = folder
         self._run = run
         self._epoch = epoch
+        self._jobs = settings.jobs or len(os.sched_getaffinity(0))
         self.default = settings.executor or "local"
         self.by_name: dict[str, Executor] = {}
         named = {executor_name(task, self.default) for task in plan.graph.tasks}
@@ -67,10 +73,33 @@ class Executors:
         return ProcessExecutor(run_folder, log_folder, self._run, self._epoch, base)
 
     def wake(self, plan: Plan, selected: Sequence[int]) -> None:
-        """Start the supervisor now if it will be needed for certain: it wakes up on another core."""
+        """Start the supervisor and workers now if they will be needed for certain: they wake up on another core."""
         local = self.by_name.get("local")
-        if isinstance(local, ProcessExecutor) and _will_start(plan, selected):
-            local.prepare()
+        if not isinstance(local, ProcessExecutor):
+            return
+        certain = _certain(plan, selected)
+        first = next(certain, None)
+        if first is None:
+            return
+        local.prepare()
+        kind = self._kind_of_worker(first)
+        if kind is not None:
+            others = (task for task in islice(certain, self._jobs - 1) if self._kind_of_worker(task) == kind)
+            count = 1 + sum(1 for _ in others)
+            cores, niceness = kind
+            call = Function(None, None, {})
+            likely = Order(AttemptKey(0, WHOLE, 0), 0, "", "", call, plan.root, niceness=niceness, cores=cores)
+            local.prepare_calls(likely, min(count, max(1, self._jobs // cores)))
+
+    def _kind_of_worker(self, task: Task) -> tuple[int, int] | None:
+        """(cores, niceness) of the worker that a call will be made in; None when it will be made elsewhere."""
+        policy = task.policy
+        amounts = dict(policy.resources.amounts)
+        if not isinstance(task.action, Call) or policy.isolation not in (None, "worker"):
+            return None
+        if policy.environment is not None or amounts.keys() - {CORES} or executor_name(task, self.default) != "local":
+            return None
+        return max(1, ceil(amounts.get(CORES, 0) / MILLI)), policy.niceness
 
 
 def executor_name(task: Task, default: str) -> str:
@@ -78,10 +107,11 @@ def executor_name(task: Task, default: str) -> str:
     return default if default in DRY else task.policy.executor or default
 
 
-def _will_start(plan: Plan, selected: Sequence[int]) -> bool:
-    """Whether some task starts whatever the world is like: one without dependencies that is never cached."""
-    tasks = plan.graph.tasks
-    return any(
-        not (task.dependencies or task.is_cacheable or task.policy.foreach or task.requires is not NO_REQUIREMENTS)
-        for task in (tasks[index] for index in selected)
-    )
+def _certain(plan: Plan, selected: Sequence[int]) -> Iterator[Task]:
+    """Tasks that start whatever the world is like: those without dependencies that are never cached."""
+    for index in selected:
+        task = plan.graph.tasks[index]
+        if not (
+            task.dependencies or task.is_cacheable or task.policy.foreach or task.requires is not NO_REQUIREMENTS
+        ):
+            yield task

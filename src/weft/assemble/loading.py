@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from weft import __version__
 from weft.errors import Problem, StoreError
-from weft.formats.function_sources import changed_sources
 from weft.formats.snapshot import restore
+from weft.spec.actions import Call
 from weft.spec.plan import Plan
 from weft.store.archive import SqliteArchive
 from weft.store.database import path_of
@@ -25,8 +24,7 @@ PYTHON: Final = ".py"
 LARGEST_BYTES: Final = 1 << 30  # a plan may not be larger (dialects.md 1.2)
 
 
-@dataclass(frozen=True, slots=True)
-class ReadPlan:
+class ReadPlan(NamedTuple):
     """A plan as it was read. key: digest of what it was read from, None when it cannot be known again.
 
     snapshot: the recorded form that it was taken from, None when it was read from its documents.
@@ -86,8 +84,12 @@ def _recorded(state: str, key: str) -> ReadPlan | None:
         snapshot, warnings = found
         told = tuple(Problem(**record) for record in json.loads(warnings))
         plan = restore(snapshot)
+        from weft.formats.function_sources import changed_sources  # late: first runs know no plan yet
+
         if next(changed_sources(plan.root, plan.graph.tasks), None) is not None:
             return None  # what functions take was read from there
+        if any(isinstance(task.action, Call) and task.action.code for task in plan.graph.tasks):
+            return None  # compiled from a registry, whose code has to be looked at
         return ReadPlan(plan, told, key, snapshot)
     except (StoreError, ValueError):
         return (

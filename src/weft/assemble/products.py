@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Collection, Sequence
+from contextlib import closing
 from typing import Any
 
 from weft.files.examination import PRODUCTS
@@ -64,7 +64,9 @@ class StoredProducts:
         path = encoding.path_of(self.products, reference)
         if not os.path.exists(path):
             raise LookupError(f"{path} is not there")
-        if self._is_durable:
+        if (
+            self._is_durable and not reference.room
+        ):  # what is kept only while it is needed is made again after a power cut
             encoding.sync(self.products, text)
 
     def sync_outputs(self, task: int, instance: int) -> None:
@@ -90,6 +92,8 @@ class StoredProducts:
     def forget_passing(self) -> None:
         """The run is over and will not be taken up again: what it kept only while it needed it goes."""
         if os.path.isdir(self.room):
+            import shutil  # late: most runs keep nothing of that kind
+
             shutil.rmtree(self.room, ignore_errors=True)  # what stays is cleared by `weft cache gc`
 
     def outputs(self, task: int, instance: int = WHOLE) -> Sequence[str]:
@@ -214,13 +218,18 @@ class RunProducts:
         self._state = state
         self._plan = plan
         self._recorded = RecordedProducts(state)
-        self._results: dict[tuple[str, str], ResultRow] | None = None
+        self._results: dict[int, dict[str, ResultRow]] = {}
         self._items: dict[int, list[str]] = {}
+        self._made = Products(plan, _Recalled(self))  # one for all instances: it reads an item log once
 
     @property
     def folder(self) -> str:
         """Where product files lie."""
         return os.path.join(self._state, PRODUCTS)
+
+    def close(self) -> None:
+        """Let go of item logs that were read."""
+        self._made.close()
 
     def instances(self, task: int) -> Sequence[str]:
         """Items of a mapped task."""
@@ -275,28 +284,28 @@ class RunProducts:
     def _stood_in(self, task: int, instance: int) -> ResultRow | None:
         """The finished work that stood in for a task or instance of the run."""
         given = self._plan.graph.tasks[task]
-        if self._results is None:
+        if task not in self._results:
             with SqliteArchive(self._state) as archive:
-                self._results = dict(archive.results(self._plan.results_key))
-                fingerprints = [row.fingerprint for row in archive.tasks(self.run) if row.fingerprint is not None]
-                for row in archive.by_fingerprint(fingerprints, self._plan.results_key).values():
-                    self._results[row.name, row.instance] = row
+                found = self._results[task] = archive.results_of(self._plan.results_key, given.name)
+                fingerprint = archive.fingerprint(self.run, task)
+                if fingerprint is not None:  # a later run may have made another one since
+                    for row in archive.by_fingerprint([fingerprint], self._plan.results_key).values():
+                        found[row.instance] = row
         name = ""
         if instance != WHOLE:
             foreach = given.policy.foreach
             is_fed = foreach is not None and foreach.stream is not None
             name = f"#{self._digest_of_item(task, instance)}" if is_fed else self.instances(task)[instance]
-        return self._results.get((given.name, name))
+        return self._results[task].get(name)
 
     def _digest_of_item(self, task: int, instance: int) -> str:
         foreach = self._plan.graph.tasks[task].policy.foreach
         assert foreach is not None and foreach.stream is not None
         maker = self._plan.graph.index[foreach.stream]
-        made = Products(self._plan, _Recalled(self))
         if self._plan.graph.tasks[maker].policy.foreach is not None:
-            made.take_items(maker, self.instances(maker))
-            return made.digest(maker, instance) or ""
-        items = made.items(maker) or ()
+            self._made.take_items(maker, self.instances(maker))
+            return self._made.digest(maker, instance) or ""
+        items = self._made.items(maker) or ()
         return items[instance].digest if instance < len(items) else ""
 
 
@@ -338,12 +347,12 @@ def read_product(state: str, run: str, plan: Plan, task: str) -> Any:
     source = given.policy.product.source if given.policy.product is not None else None
     if source is None:
         raise LookupError(f"task {task!r} has no product")
-    recorded = RunProducts(state, run, plan)
-    if source == "outputs":
-        return recorded.outputs(index)
-    if given.policy.foreach is None:
-        return recorded.value(index)
-    return [recorded.value(index, instance) for instance in range(len(recorded.instances(index)))]
+    with closing(RunProducts(state, run, plan)) as recorded:
+        if source == "outputs":
+            return recorded.outputs(index)
+        if given.policy.foreach is None:
+            return recorded.value(index)
+        return [recorded.value(index, instance) for instance in range(len(recorded.instances(index)))]
 
 
 def _sync(path: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import faulthandler
 import hashlib
@@ -9,19 +10,24 @@ import importlib
 import json
 import os
 import sys
+import tokenize
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final, NoReturn
 
+from weft.assemble.python_plain import plain_plan, sections_of
 from weft.define.code import parts_of
 from weft.define.invocation import Invocation
 from weft.define.launch import forbid_runs
+from weft.define.marks import unclaimed
 from weft.define.mistakes import shown_path
+from weft.define.references import mark_excerpt
 from weft.define.registry import Registry, default_registry
 from weft.define.types import builtin_of
 from weft.errors import PlanError, Problem, WeftError, cut, hint_nearest
+from weft.executors.worker.excerpts import FINDER, excerpt, split_paths
 from weft.formats.mistakes import show
 from weft.formats.option_values import read_value
 from weft.formats.snapshot import snapshot
@@ -70,6 +76,10 @@ def _answered(request: Mapping[str, Any]) -> Mapping[str, Any]:
         named = _named(request["path"], request["folder"])
         module = _imported(named)
         os.chdir(request["folder"])
+        if problems := list(unclaimed()):
+            raise PlanError(problems)
+        if _is_taskplan(module, named, request["format"]):
+            return _taskplan_of(module, named)
         registry = _registry_of(module, named)
         return _plan_of(registry, named, request)
     except WeftError as error:
@@ -106,6 +116,9 @@ def _imported(named: Named) -> ModuleType:
     forbid_runs(_refuse_run)
     sys.path.insert(0, named.folder)
     sys.argv = [named.shown]
+    if named.file is not None and _has_more(named.file):
+        FINDER.add(os.path.abspath(named.file))
+        mark_excerpt(named.module, os.path.abspath(named.file))
     try:
         return importlib.import_module(named.module)
     except ModuleNotFoundError as error:
@@ -115,6 +128,15 @@ def _imported(named: Named) -> ModuleType:
         raise PlanError(
             [Problem("import.failed", f"there is no module named {error.name!r}", named.shown, hint=hint)]
         ) from error
+
+
+def _has_more(path: str) -> bool:
+    """Whether something in the file, below its last task, is not to be executed."""
+    try:
+        with open(path, "rb") as file:
+            return excerpt(ast.parse(file.read(), path)) is not None
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return False  # importing it says what is wrong
 
 
 def _refuse_run(*_: object, **__: object) -> NoReturn:
@@ -155,12 +177,48 @@ def _is_ours(path: str) -> bool:
 def _present_code(function: str, paths: Sequence[str]) -> Mapping[str, str]:
     """What the code of a function by reference is now."""
     forbid_runs(_refuse_run)
-    sys.path[:0] = [path for path in paths if path not in sys.path]
+    sys.path[:0] = [path for path in split_paths(paths) if path not in sys.path]
     module, _, name = function.rpartition(":")
     found: Any = importlib.import_module(module)
     for part in name.split("."):
         found = getattr(found, part)
     return dict(parts_of(found))
+
+
+# --- its task plan -----------------------------------------------------------------------------------------------------
+
+
+def _is_taskplan(module: ModuleType, named: Named, format: str | None) -> bool:
+    """Whether the module is a task plan, and no registry. Raises PlanError when it is both."""
+    if named.attribute is not None:
+        return False
+    if format is not None:
+        return format == "taskplan"
+    sections = sections_of(module)
+    registries = [default_registry, *(value for value in vars(module).values() if isinstance(value, Registry))]
+    tasks = [name for registry in registries for name in registry.names()]
+    if not tasks:
+        return bool(sections)
+    mixed = [name for name, value in sections.items() if isinstance(value, dict)]
+    if not mixed:
+        return False
+    message = f"{named.shown!r} defines tasks ({cut(tasks[0])!r}) and is a task plan: it has {' and '.join(mixed)}"
+    hint = "keep them in two files; or say which it is with --format python|taskplan"
+    raise PlanError([Problem("detect.ambiguous", message, named.shown, hint=hint)])
+
+
+def _taskplan_of(module: ModuleType, named: Named) -> Mapping[str, Any]:
+    file = getattr(module, "__file__", None)
+    try:
+        with tokenize.open(file or "") as opened:
+            source = opened.read()
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        source = ""
+    shown = named.shown if named.file is not None or file is None else shown_path(file)
+    data, problems = plain_plan(sections_of(module), shown, source)
+    if problems:
+        raise PlanError(problems)
+    return {"taskplan": data, "file": file, "digest": _digest_of(file)}
 
 
 # --- its registry ------------------------------------------------------------------------------------------------------
@@ -185,7 +243,8 @@ def _registry_of(module: ModuleType, named: Named) -> Registry:
     if len(distinct) == 1:
         return by_name[next(iter(distinct.values()))]
     if not distinct:
-        message = f"{named.shown!r} defines no tasks: it has no weft.Registry, and nothing is decorated with weft.task"
+        lacks = "it has no weft.Registry, nothing is decorated with weft.task, and it has no jobs"
+        message = f"{named.shown!r} defines no tasks: {lacks}"
         hint = "make one: registry = weft.Registry()"
         raise PlanError([Problem("detect.unknown", message, named.shown, hint=hint)])
     names = ", ".join(repr(name) if name else "what weft.task has defined" for name in distinct.values())
@@ -212,6 +271,8 @@ def _plan_of(registry: Registry, named: Named, request: Mapping[str, Any]) -> Ma
     problems: list[Problem] = []
     values, used = _read_options(registry, request, problems)
     targets, excused = _participants(registry, request)
+    if request["is_preview"]:
+        excused = frozenset(registry.names())
     try:
         plan = Invocation(registry, root, excused | {*request["replaced"]}).plan(targets, values)
     except PlanError as error:
@@ -230,7 +291,7 @@ def _plan_of(registry: Registry, named: Named, request: Mapping[str, Any]) -> Ma
 
 def _with_file(problem: Problem, file: str) -> Problem:
     if problem.code == "option.missing":
-        problem = replace(problem, hint=f"give it with -o {problem.location}=VALUE, or a default")
+        problem = problem._replace(hint=f"give it with -o {problem.location}=VALUE, or a default")
     return problem if problem.file is not None else Problem(**{**problem.as_json(), "file": file})  # type: ignore[arg-type]
 
 

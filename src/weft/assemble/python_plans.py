@@ -35,8 +35,10 @@ _FRAME: Final = re.compile(r'^  File "(.*)", line ([0-9]+) in ', re.M)
 
 
 def load_python(request: PythonRequest, limit: float = LIMIT_SECONDS) -> PythonPlan:
-    """The plan of a module's registry. Raises PlanError with every mistake in it."""
+    """The plan of a module's registry, or the data of its task plan. Raises PlanError with every mistake in it."""
     answer = _asked(request._asdict(), request.folder, limit)
+    if "taskplan" in answer:
+        return PythonPlan(None, frozenset(), answer["file"], answer["digest"], answer["taskplan"])
     return PythonPlan(
         restore(base64.b64decode(answer["snapshot"])), frozenset(answer["used"]), answer["file"], answer["digest"]
     )
@@ -48,7 +50,7 @@ def refresh(plan: Plan, limit: float = LIMIT_SECONDS) -> Plan:
     For a run that is taken up again: what runs is what the modules hold now, and must be remembered as made by that.
     Raises PlanError when a module cannot be loaded.
     """
-    calls = {id(task.action): task.action for task in plan.graph.tasks if _is_dated(task.action)}
+    calls = {id(task.action): task.action for task in plan.graph.tasks if is_dated(task.action)}
     if not calls:
         return plan
     asked = [[call.function, list(call.paths)] for call in calls.values() if isinstance(call, Call)]
@@ -66,7 +68,8 @@ def refresh(plan: Plan, limit: float = LIMIT_SECONDS) -> Plan:
     return replace(plan, graph=Graph(tasks))
 
 
-def _is_dated(action: Action) -> bool:
+def is_dated(action: Action) -> bool:
+    """Whether it is a typed function by reference, whose code may be another one now."""
     return (
         isinstance(action, Call)
         and isinstance(action.function, str)

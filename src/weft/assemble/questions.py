@@ -20,6 +20,7 @@ from weft.spec.plan import Plan
 from weft.store.archive import SqliteArchive
 from weft.store.database import path_of
 from weft.store.history import Episode, episodes
+from weft.units import show_amount
 
 UNSATISFIABLE: Final = "unsatisfiable:"
 
@@ -68,14 +69,9 @@ class Finding(NamedTuple):
     advice: str | None = None
 
 
-def archive(state: str) -> SqliteArchive:
-    """The recorded runs of a state folder, for reading. Raises StoreError when there are none."""
-    return SqliteArchive(state)
-
-
 def preview(plan: Plan, settings: RunSettings) -> Mapping[str, PlannedTask]:
     """What a run would do now, by task name in plan order; starts nothing and writes nothing. Raises what a run would."""
-    from weft.assemble.session import planning_inspector
+    from weft.assemble.inspection import planning_inspector
 
     selected = select_tasks(plan, settings)
     check_supported(plan, settings, selected, is_preview=True)
@@ -88,8 +84,7 @@ def preview(plan: Plan, settings: RunSettings) -> Mapping[str, PlannedTask]:
         inspector.close()
     names = [task.name for task in plan.graph.tasks]
     planned = {names[task]: PlannedTask(forecast.action, forecast.reasons) for task, forecast in forecasts.items()}
-    for task, name in unsatisfiable(plan, selected, settings):
-        text = f"asks for more {name} than there is, or nobody here knows {name}"
+    for task, name, text in unsatisfiable(plan, selected, settings):
         planned[names[task]] = PlannedTask("blocked", (Reason(f"unsatisfiable:{name}", text, name),))
     _block_followers(plan, planned)
     return planned
@@ -108,21 +103,28 @@ def _block_followers(plan: Plan, planned: dict[str, PlannedTask]) -> None:
                 break
 
 
-def unsatisfiable(plan: Plan, selected: Sequence[int], settings: RunSettings) -> Sequence[tuple[int, str]]:
-    """Tasks whose demand no capacity of this host can ever meet, with the resource's name."""
-    from weft.assemble.session import capacity_of, scheduler_options
+def unsatisfiable(plan: Plan, selected: Sequence[int], settings: RunSettings) -> Sequence[tuple[int, str, str]]:
+    """Tasks whose demand no capacity of this host can ever meet, with the resource's name and the whole reason."""
+    from weft.assemble.capacity import look_around, wanted_by
+    from weft.assemble.session import scheduler_options
     from weft.scheduling.commands import SettleTask
     from weft.scheduling.scheduler import Scheduler
 
     scheduler = Scheduler(plan, selected, scheduler_options(settings), 0)
-    commands = scheduler.handle([capacity_of(settings, plan.root)], 0.0)
+    capacity, remarks = look_around(settings, plan.root, wanted_by(scheduler))
+    commands = scheduler.handle([capacity], 0.0)
     # Those that could start at once are settled already; the others are told apart.
     found = dict(scheduler.unsatisfiable())
     for command in commands:
         if isinstance(command, SettleTask) and (command.cause or "").startswith(UNSATISFIABLE):
             found[command.task] = (command.cause or "").removeprefix(UNSATISFIABLE)
     tasks = plan.graph.tasks  # what is simulated asks for hosts of its own
-    return sorted((task, name) for task, name in found.items() if tasks[task].policy.executor != SIMULATED)
+    because = "".join(f"; {remark}" for remark in remarks)
+    return [
+        (task, name, f"asks for more {name} than there is, or nobody here knows {name}{because}")
+        for task, name in sorted(found.items())
+        if tasks[task].policy.executor != SIMULATED
+    ]
 
 
 def explain(state: str, run: str | None, task: str) -> Explanation:
@@ -221,22 +223,23 @@ def stop(state: str, run: str) -> None:
         mailbox.post(run, "stop", {})
 
 
-def doctor(state: str | None) -> Sequence[Finding]:
+def doctor(state: str | None, settings: RunSettings | None = None) -> Sequence[Finding]:
     """The machine's limits and the health of the state, as far as they can be seen without changing anything."""
     import sys
 
     from weft import __version__
-    from weft.spec.resources import from_units
-    from weft.trackers.host import HostTracker
-    from weft.units import show_bytes
+    from weft.assemble.capacity import Resources
 
     findings = [Finding("weft", __version__), Finding("python", sys.version.split()[0], sys.executable)]
-    tracker = HostTracker(state or os.getcwd())
-    for name, units in sorted(tracker.capacity().items()):
-        value = show_bytes(units) if name != "cores" else f"{from_units(name, units):g}"
-        findings.append(Finding(name, value, "host"))
-    ceiling = tracker.ceiling()
-    findings.append(Finding("attempts at once", str(ceiling.processes), ceiling.reason))
+    resources = Resources(settings or RunSettings(), state or os.getcwd())
+    for name, units in sorted(resources.amounts.items()):
+        findings.append(Finding(name, show_amount(name, units), resources.origins.get(name)))
+    if "gpu" not in resources.amounts:
+        findings.append(
+            Finding("gpu", "-", advice="nvidia-ml-py and a driver count them; --resources gpu=N says how many")
+        )
+    findings += [Finding("tracker", text) for text in resources.remarks]
+    findings.append(Finding("attempts at once", str(resources.ceiling.processes), resources.ceiling.reason))
     if state is not None and os.path.exists(path_of(state)):
         from weft.store.health import examine
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from weft.errors import PlanError, Problem, UsageError, hint_nearest
-from weft.settings import STATE_FOLDER
+from weft.settings import STATE_FOLDER, TrackerClass
 from weft.spec.plan import Plan
 from weft.spec.tasks import STDIN, Task
+
+if TYPE_CHECKING:
+    from weft.files.watched import Sieve
 
 SIMULATED: Final = "simulated"  # of what records the work of another system: it is never executed (dialects.md 6)
 EXECUTORS: Final = ("local", "noop", SIMULATED)
@@ -21,15 +24,19 @@ DRY: Final = ("noop", SIMULATED)
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """How a plan is to be run. resources: capacities that are added or capped, in integer units.
+    """How a plan is to be run. resources: capacities that are added or capped, in integer units. reserve: the host's own
+    share of them. opportunistic: use only what the host leaves. trackers: the user's, by name.
 
     timeout: seconds for the whole run. wait: seconds that an unmet requirement is waited for. queues: limits by queue name,
     amounts in integer units and `timeout` in seconds. recorded: what the run's row keeps, so that `weft resume` reads the same
-    documents with the same options.
+    documents with the same options. sieve: which files count as being there, for `weft watch`; None: all.
     """
 
     jobs: int | None = None
     resources: Mapping[str, int] = field(default_factory=dict)
+    reserve: Mapping[str, int] = field(default_factory=dict)
+    opportunistic: bool = False
+    trackers: Mapping[str, TrackerClass] = field(default_factory=dict)
     executor: str | None = None
     state: str | None = None
     fail_fast: bool = False
@@ -44,6 +51,7 @@ class RunSettings:
     durability: Literal["power", "process"] = "power"
     queues: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     recorded: Mapping[str, Any] = field(default_factory=dict)
+    sieve: Sieve | None = None
 
 
 def state_folder(root: str, settings: RunSettings) -> str:
@@ -67,6 +75,10 @@ def check_supported(
         if text is not None:
             raise UsageError(text, _executor_hint(settings.executor), code="executor")
     problems: list[Problem] = []
+    if settings.reserve and settings.executor not in DRY:
+        from weft.assemble.capacity import Resources  # late: few reserve anything
+
+        Resources(settings, plan.root, ())
     for task in tasks:
         policy = task.policy
         if policy.executor not in (None, SIMULATED) and (text := _executor_problem(policy.executor)) is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -15,16 +14,12 @@ from weft.assemble.loading import ReadPlan
 from weft.assemble.run_settings import RunSettings, check_supported, choose_executor, state_folder
 from weft.assemble.selecting import check_left_out, select_tasks
 from weft.errors import OwnedError, UsageError, hint_nearest
-from weft.executors.living import living_attempts
 from weft.executors.receipts import begun_after
 from weft.failpoints import arm_from, declare, hit
 from weft.formats.snapshot import restore, snapshot
 from weft.ports import AttemptRow, NewRun, Observer, OpenRun, RunEnding, RunRow, TaskRow
-from weft.runtime.clock import SystemClock, SystemWaiter
-from weft.runtime.recovery import OPEN_STATES, PlanChange, compare, end_changed, recover, reopen, unfinished
 from weft.scheduling.events import CancelRequested, Event, Interrupted
 from weft.scheduling.outcomes import INTERRUPTED
-from weft.spec.notes import withhold
 from weft.spec.plan import Plan
 from weft.store.archive import SqliteArchive
 from weft.store.database import behind
@@ -35,6 +30,7 @@ from weft.store.sqlite import SqliteStore
 if TYPE_CHECKING:
     from weft.assemble.noting import ReadyNote
     from weft.assemble.session import Session
+    from weft.runtime.recovery import PlanChange
 
 REOPENED = declare("resume.reopened", "the run is owned anew, nothing of it was read into a scheduler")
 REPLANNED = declare("resume.replanned", "the present plan is recorded")
@@ -60,12 +56,16 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer], origin
         for left in store.left_open(plan.key):
             _refuse_lost_records(store, left, settings)
         new = NewRun(
-            secrets.token_hex(16),
+            os.urandom(16).hex(),
             plan.key,
             plan.name,
             plan.root,
             time.time(),
-            {**settings.recorded, "executor": settings.executor or "local"},
+            {
+                **settings.recorded,
+                "executor": settings.executor or "local",
+                **({"opportunistic": True} if settings.opportunistic else {}),
+            },
             origin.snapshot if origin is not None and origin.snapshot is not None else snapshot(plan),
             [task.name for task in plan.graph.tasks],
             selected,
@@ -75,7 +75,7 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer], origin
             origin is not None
             and origin.key is not None
             and origin.snapshot is None
-            and all(withhold(note) is note for note in plan.notes.values())  # else only the documents have them
+            and not _holds_credentials(plan)  # else only the documents have them
         ):
             ledger.keep_plan(origin.key, origin.warnings_text())
         with ExitStack() as opened:
@@ -95,6 +95,8 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer], origin
 
 def resume(run: str | None, plan: Plan | None, settings: RunSettings, observers: Sequence[Observer]) -> RunEnding:
     """Take up a recorded run (None: the last one) with the present plan (None: its own documents, read anew)."""
+    from weft.runtime.recovery import unfinished  # late, as below: new runs have nothing to recover
+
     return _take_up(run, plan, settings, observers, lambda rows, _: unfinished(rows))
 
 
@@ -160,6 +162,7 @@ def _take_up(
     """Recovery, steps 1 to 9 of reliability.md section 3."""
     from weft.assemble.products import lost_makers
     from weft.assemble.session import Session
+    from weft.runtime.recovery import compare, recover, reopen
 
     arm_from(os.environ)
     folder = state_folder(plan.root if plan is not None else os.getcwd(), settings)
@@ -242,6 +245,7 @@ def reload(row: RunRow, recorded: Plan) -> Plan:
         replacements=[(name, path) for name, path in told.get("replacements", ())],
         cwd=told.get("folder"),
         python=load_python,
+        present=refresh,
         selection=told.get("selection", {}),
     ).plan
 
@@ -261,6 +265,9 @@ def _indexes(plan: Plan, names: Iterable[str]) -> tuple[int, ...]:
 
 def _end_stale(executors: Executors, ledger: SqliteLedger, opened: OpenRun, recorded: Plan, change: PlanChange) -> None:
     """End live attempts of what changed, left, or belongs to another executor now."""
+    from weft.runtime.clock import SystemClock, SystemWaiter
+    from weft.runtime.recovery import OPEN_STATES, end_changed
+
     stale = set(change.removed) | set(change.changed)
     was = str(opened.row.settings.get("executor") or "local")
     rows_by_executor: dict[str, list[AttemptRow]] = {}
@@ -284,6 +291,15 @@ def _replan(ledger: SqliteLedger, recorded: Plan, present: Plan, selected: Seque
     names = [task.name for task in recorded.graph.tasks]
     moved = {number: index[name] for number, name in enumerate(names) if name in index}
     ledger.replan(snapshot(present), [task.name for task in present.graph.tasks], selected, moved)
+
+
+def _holds_credentials(plan: Plan) -> bool:
+    """Whether arguments of notes are withheld from what is stored."""
+    if not plan.notes:
+        return False
+    from weft.spec.notes import withhold
+
+    return any(withhold(note) is not note for note in plan.notes.values())
 
 
 def _ready_notes(
@@ -310,12 +326,18 @@ def _with_notes(
 def _refuse_live_attempts(store: SqliteStore, plan_key: str, but: str | None = None) -> None:
     """Exit 4 while attempts of a dead engine live (design.md 9). but: the run that is about to take its own over."""
     for row, attempts in store.open_attempts(plan_key):
-        living = living_attempts(row.run) if attempts and row.run != but else 0
+        living = _count_living(row.run) if attempts and row.run != but else 0
         if living:
             raise OwnedError(
                 f"run {row.run[:12]} has no engine any more, but {living} of its processes still live",
                 f"weft resume {row.run[:12]} takes them over; weft cancel {row.run[:12]} ends them",
             )
+
+
+def _count_living(run: str) -> int:
+    from weft.executors.living import living_attempts  # late: most runs follow others that ended well
+
+    return living_attempts(run)
 
 
 def _refuse_lost_records(store: SqliteStore, run: str, settings: RunSettings) -> None:
@@ -333,7 +355,7 @@ def _refuse_lost_records(store: SqliteStore, run: str, settings: RunSettings) ->
 def _refuse_strangers(store: SqliteStore) -> None:
     """Exit 3 while processes live of a run that the store has forgotten: its attempts could be started twice."""
     for run in store.unknown_runs():
-        living = living_attempts(run)
+        living = _count_living(run)
         if living:
             raise behind(store.path, f"{living} processes of run {run} live, but it has no record")
 

@@ -8,29 +8,28 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from weft.assemble.capacity import Resources, look_around, wanted_by
 from weft.assemble.executors import Executors
-from weft.assemble.products import StoredProducts
 from weft.assemble.run_settings import DRY, RunSettings
-from weft.assemble.streaming import RunStreams
-from weft.files.inspector import FileInspector, History
-from weft.ports import FileRow, Observer, OpenRun, ResultRow, RunEnding, RunOpening
-from weft.runtime.bindings import Binder
+from weft.ports import Observer, OpenRun, Remark, Reports, RunEnding, RunOpening
 from weft.runtime.clock import SystemClock, SystemWaiter
+from weft.runtime.devices import GPU, VISIBLE, Devices, device_names
 from weft.runtime.engine import Engine, Parts
 from weft.runtime.interrupts import Interrupts
 from weft.runtime.orders import OrderWriter
+from weft.runtime.plain import NothingHandedOn, NothingToInspect, bind_nothing, is_plain
 from weft.runtime.preparation import Preparation
-from weft.runtime.products import Products
-from weft.runtime.recovery import NOTHING_RECOVERED, Recovered
+from weft.runtime.recovered import NOTHING_RECOVERED, Recovered
 from weft.runtime.requests import Requests
 from weft.scheduling.events import CancelRequested, CapacityChanged, Event, LimitChanged, PauseChanged
 from weft.scheduling.scheduler import Scheduler, SchedulerOptions
 from weft.scheduling.workload import QueueLimit
 from weft.spec.plan import Plan
-from weft.spec.resources import CORES, MILLI
 
 if TYPE_CHECKING:
+    from weft.assemble.inspection import Inspection
     from weft.assemble.installing import PlanInstaller
+    from weft.runtime.sampling import Sampling
     from weft.store.ledger import SqliteLedger
     from weft.store.mailbox import Inbox
     from weft.store.sqlite import SqliteStore
@@ -66,24 +65,13 @@ class Session:
             opened.callback(self._requests.close)
             self._preparation = Preparation(plan, _make_installer(plan, store.folder))
             opened.callback(self._preparation.close)
-            self._files = files = StoredProducts(plan, store.folder, run, is_durable=settings.durability == "power")
-            streaming = RunStreams(plan, selected, store.folder, run)
-            self._streams, self._feeds = streaming.streams, streaming.feeds
-            self._products = streaming.products = Products(plan, files, self._streams)
-            opened.callback(self._products.close)
-            self._inspector = FileInspector(
-                plan,
-                store.folder,
-                _history(store.folder, plan, settings),
-                run,
-                self._products,
-                is_caching=settings.use_cache,
-                plan_digest=ledger.plan_digest(),
-            )
-            files.inspector = self._inspector
-            opened.callback(self._inspector.close)
-            for task in _mapped_makers_outside(plan, selected):
-                self._products.take_items(task, files.items_of_unselected(task))
+            self._inspection: Inspection | None = None
+            if settings.sieve is not None or not is_plain(plan):
+                from weft.assemble.inspection import Inspection
+
+                digest = ledger.plan_digest()
+                self._inspection = Inspection(plan, selected, settings, store.folder, run, digest)
+                opened.callback(self._inspection.close)
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Session:
@@ -100,43 +88,63 @@ class Session:
     ) -> RunEnding:
         """Carry the run to its end. requests: what was asked before anything starts."""
         settings = self._settings
-        capacity = capacity_of(settings, self._folder)
         seed = int.from_bytes(os.urandom(8), "big")
         options = replace(scheduler_options(settings), queue_ahead=self._may_queue_ahead())
         scheduler = Scheduler(self._plan, self._selected, options, seed)
+        capacity, remarks, sampling = self._look_around(scheduler)
+        if remarks:
+            told = Reports((*recovered.reports.reports, *map(Remark, remarks)), recovered.reports.offsets)
+            recovered = recovered._replace(reports=told)
+        found = self._inspection
         orders = OrderWriter(
             self._plan,
             self._run,
-            bound=Binder(self._plan, self._products, self._inspector, self._feeds).bind,
+            bound=found.bind if found is not None else bind_nothing,
             interpreter=self._preparation.interpreter,
-            products=self._files.products,
-            passing=self._files.room,
+            products=found.kept if found is not None else "",
+            passing=found.passing if found is not None else "",
             is_durable=settings.durability == "power",
+            devices=_devices(scheduler, capacity),
         )
         parts = Parts(
             ledger=self._ledger,
             executors=self._executors.by_name,
             default=self._executors.default,
-            inspector=self._inspector,
+            inspector=found.inspector if found is not None else NothingToInspect(),
             orders=orders,
             preparation=self._preparation,
-            products=self._products,
+            products=found.products if found is not None else NothingHandedOn(),
             clock=SystemClock(),
             waiter=SystemWaiter(self._store.check_place),
             interrupts=self._interrupts,
             requests=self._requests,
             observers=observers,
-            streams=self._streams,
+            streams=found.streams if found is not None else None,
         )
         engine = Engine(scheduler, parts, timeout=settings.timeout)
         opening = RunOpening(
             self._run, self._plan, self._selected, recovered.done, self._folder, capacity.amounts, engine.gauge
         )
         self._interrupts.install()
+        if sampling is not None:
+            self._opened.callback(sampling.close)
+            sampling.start()
         ending = engine.run(opening, [*requests, capacity], recovered)
-        if ending.state == "ok":  # else it may be taken up again
-            self._files.forget_passing()
+        if found is not None and ending.state == "ok":  # else it may be taken up again
+            found.forget_passing()
         return ending
+
+    def _look_around(self, scheduler: Scheduler) -> tuple[CapacityChanged, Sequence[str], Sampling | None]:
+        """What there is, what has to be told of it, and what goes on measuring it in opportunistic mode."""
+        settings = self._settings
+        wanted = wanted_by(scheduler)
+        if settings.executor in DRY or not settings.opportunistic:
+            return *look_around(settings, self._folder, wanted), None
+        resources = Resources(settings, self._folder, wanted)
+        from weft.runtime.sampling import Sampling
+
+        executors = list(self._executors.by_name.values())
+        return resources.event, list(resources.remarks), Sampling(resources.measuring(executors), self._requests.put)
 
     def interrupts(self) -> int:
         """How often the run was interrupted so far."""
@@ -144,15 +152,14 @@ class Session:
 
     def restore(self, opened: OpenRun) -> None:
         """Resume: items that were taken and products that were made."""
-        for task, items in opened.items.items():
-            self._inspector.recover_items(task, [item for item, _, _ in items])
-        self._products.restore(opened)
-        if self._streams is not None:
-            self._streams.restore(opened)
+        if self._inspection is not None:
+            self._inspection.restore(opened)
 
     def _may_queue_ahead(self) -> bool:
         """Starts that wait for an environment are held back here, so the order in a lane would not be the executor's."""
         in_file_order = self._plan.order == "file"  # what becomes ready meanwhile may come first
+        if self._settings.opportunistic:  # what is ahead begins by itself, whatever the host has free by then
+            return False
         return self._executors.default not in DRY and not in_file_order and not needs_installing(self._plan)
 
     def _read_inbox(self) -> Sequence[Event]:
@@ -174,19 +181,12 @@ class Session:
         return events
 
 
-def capacity_of(settings: RunSettings, folder: str) -> CapacityChanged:
-    """Host figures, with what `-j` and `--resources` say (design.md 6, 16). folder: whose disk counts."""
-    if settings.executor in DRY:
-        return CapacityChanged(dict(settings.resources), settings.jobs)
-    from weft.trackers.host import HostTracker
-
-    tracker = HostTracker(folder)
-    amounts = dict(tracker.capacity())
-    if settings.jobs is not None:
-        amounts[CORES] = settings.jobs * MILLI
-    amounts.update(settings.resources)
-    ceiling = tracker.ceiling().processes
-    return CapacityChanged(amounts, min(settings.jobs, ceiling) if settings.jobs is not None else ceiling)
+def _devices(scheduler: Scheduler, capacity: CapacityChanged) -> Devices | None:
+    """What attempts that ask for graphics processors choose from; None when nobody asks, or there are none."""
+    units = capacity.amounts.get(GPU, 0)
+    if not units or GPU not in wanted_by(scheduler):
+        return None
+    return Devices(device_names(units, os.environ.get(VISIBLE)))
 
 
 def scheduler_options(settings: RunSettings) -> SchedulerOptions:
@@ -199,6 +199,7 @@ def scheduler_options(settings: RunSettings) -> SchedulerOptions:
         unlimited=settings.executor in DRY,
         queue_ahead=settings.executor not in DRY,
         queues=queue_limits(settings.queues),
+        opportunistic=settings.opportunistic,
     )
 
 
@@ -210,30 +211,9 @@ def queue_limits(queues: Mapping[str, Mapping[str, float]]) -> Mapping[str, Queu
     }
 
 
-def planning_inspector(plan: Plan, folder: str | None, settings: RunSettings) -> FileInspector:
-    """An inspector that only looks: for `weft plan`. folder: the state folder, None when there is none yet."""
-    files = StoredProducts(plan, folder or "", "", is_durable=False)
-    history = _history(folder, plan, settings) if folder is not None else History(_no_results, _no_files)
-    files.inspector = FileInspector(
-        plan, folder, history, "", Products(plan, files) if folder is not None else None, is_caching=settings.use_cache
-    )
-    return files.inspector
-
-
 def needs_installing(plan: Plan) -> bool:
     """Whether an environment asks for an interpreter or for requirements."""
     return any(environment.is_installed for environment in plan.environments.values())
-
-
-def _mapped_makers_outside(plan: Plan, selected: Sequence[int]) -> list[int]:
-    """Mapped tasks that take no part but whose products do."""
-    if len(selected) == len(plan.graph):
-        return []
-    inside = frozenset(selected)
-    tasks, index = plan.graph.tasks, plan.graph.index
-    bound = [index[edge.name] for task in selected for edge in tasks[task].dependencies if edge.bind is not None]
-    makers = [maker for maker in dict.fromkeys(bound) if maker not in inside]
-    return [maker for maker in makers if tasks[maker].policy.foreach is not None]
 
 
 def _make_installer(plan: Plan, folder: str) -> PlanInstaller | None:
@@ -248,31 +228,3 @@ def _open_inbox(folder: str, run: str) -> Inbox:
     from weft.store.mailbox import Inbox
 
     return Inbox(folder, run)
-
-
-def _history(folder: str, plan: Plan, settings: RunSettings) -> History:
-    if not settings.use_cache:
-        return History(_no_results, _no_files)
-    from weft.store.archive import SqliteArchive
-
-    def results() -> Mapping[tuple[str, str], ResultRow]:
-        with SqliteArchive(folder) as archive:
-            return archive.results(plan.results_key)
-
-    def files() -> Mapping[str, FileRow]:
-        with SqliteArchive(folder) as archive:
-            return archive.files()
-
-    def older() -> Mapping[tuple[str, str, str], ResultRow]:
-        with SqliteArchive(folder) as archive:
-            return archive.every_result(plan.results_key)
-
-    return History(results, files, older)
-
-
-def _no_results() -> Mapping[tuple[str, str], ResultRow]:
-    return {}
-
-
-def _no_files() -> Mapping[str, FileRow]:
-    return {}

@@ -100,7 +100,7 @@ def _prepared(plan: Plan, settings: SimulationSettings, warn: Callable[[str], No
     left = [tasks[index].name for index in unknown if tasks[index].name not in measured]
     default = settings.default_duration
     if left and default is None:
-        what = f"{_counted(left)} no duration: each counts as 0 s"
+        what = f"{_counted(left)} no duration and {'counts' if len(left) == 1 else 'count'} as 0 s"
         warn(f"{what}; --default-duration gives another, a run of the plan measures it")
     durations = {index: measured.get(tasks[index].name, default or 0.0) for index in unknown}
     return replace(plan, graph=_timed(plan.graph, durations))
@@ -221,7 +221,7 @@ class _Items:
         foreach = self._plan.graph.tasks[task].policy.foreach
         if foreach is not None and foreach.files:
             if self._inspector is None:
-                from weft.assemble.session import planning_inspector  # late: few plans map over files
+                from weft.assemble.inspection import planning_inspector  # late: few plans map over files
 
                 self._inspector = planning_inspector(self._plan, None, self._settings)
             self._inspector.ask(task, True)

@@ -82,6 +82,9 @@ def _turn(archive: SqliteArchive, run: RunRow, task: Task, rows: Sequence[TaskRo
                 live += 1
                 for name, units in attempt.request.amounts:
                     held[name] = held.get(name, 0) + units
+    if run.settings.get("opportunistic"):
+        text = f"waits until the host leaves it room: it asks for {asked}, and the run is opportunistic"
+        return Reason("turn", text)
     if not live:
         return Reason("ready", "everything that it depends on is ok; it had not started")
     attempts = f"{live} attempt{'s' if live > 1 else ''}"

@@ -34,7 +34,7 @@ def command(ctx: click.Context, failpoints: bool, rebuild: bool) -> int:
     except StoreError as error:
         state = None
         session.note(str(error))
-    findings = assemble.doctor(state)
+    findings = assemble.doctor(state, session.run_settings(state))
     if session.wants_json:
         session.give(
             {

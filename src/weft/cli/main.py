@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "explain": "Say why a task ran, was cached, waits or failed.",
     "resume": "Continue a run that did not end well.",
     "retry": "Run chosen tasks of a run again, and what follows them.",
+    "watch": "Run a plan again whenever files that it requires come or change.",
     "cancel": "Give up a run, or some of its tasks.",
     "cache": "List, clear and verify what is kept for later runs.",
     "schema": "Print the JSON Schema of plan documents.",
@@ -35,7 +36,7 @@ COMMANDS: Final[Mapping[str, str]] = {
 }
 """Commands in the order of `weft --help`, with the line that it shows: so that help imports none of them."""
 
-LATER: Final = frozenset({"workflow", "task", "report", "ui", "watch"})
+LATER: Final = frozenset({"workflow", "task", "report", "ui"})
 
 COLLECTED_AFTER: Final = 50_000
 """New objects between two collections: loading code makes many, as runs do, and hardly ever a cycle of them."""
@@ -122,6 +123,7 @@ def main() -> NoReturn:
 def console() -> NoReturn:
     """The command `weft` as a process of its own, which ends here."""
     gc.set_threshold(COLLECTED_AFTER)
+    gc.enable()
     _hold_standard_descriptors()
     code = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):

@@ -125,11 +125,18 @@ selection = _all(
 capacity = _all(
     setting("-j/--jobs", "jobs", "Most attempts at once; also the budget of cores.", metavar="N"),
     setting("--resources", "resources", "Capacities, as cores=4,memory=8G,license=2.", metavar="NAME=AMOUNT,..."),
+    setting("--reserve", "reserve", "Kept for the host's own work, as cores=1,memory=2G.", metavar="NAME=AMOUNT,..."),
     setting("--executor", "executor", "local; noop or simulated to try a graph out.", metavar="NAME"),
 )
 
 running = _all(
     capacity,
+    setting(
+        "--opportunistic",
+        "opportunistic",
+        "Use only what the host leaves free, and give way when it needs more.",
+        is_flag=True,
+    ),
     setting("--timeout", "timeout", "Time limit of the whole run.", metavar="DURATION"),
     setting("--wait", "wait", "How long to wait for requirements that do not hold yet.", metavar="DURATION"),
     setting("--fail-fast", "fail_fast", "Stop starting after the first failure.", is_flag=True),

@@ -27,7 +27,7 @@ def preview(session: Session) -> int:
 
     documents = session.documents()
     settings = session.run_settings(recorded=documents.recorded())
-    planned = assemble.preview(session.load(documents).plan, settings)
+    planned = assemble.preview(session.load(documents, is_current=True).plan, settings)
     if session.wants_json:
         session.give({"tasks": {name: planned_entry(task) for name, task in planned.items()}})
     else:

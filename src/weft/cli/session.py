@@ -6,8 +6,8 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from weft.formats.link import Advise
     from weft.formats.load import Loaded, PythonPlan, PythonRequest
     from weft.ports import RunRow, TaskRow
+    from weft.spec.plan import Plan
     from weft.store.archive import SqliteArchive
 
 COLLECTED_AFTER = 50_000  # new objects between two collections: a run makes many, and hardly ever a cycle of them
@@ -30,8 +31,7 @@ COLLECTED_AFTER = 50_000  # new objects between two collections: a run makes man
 SELECTION: Final = ("select", "exclude", "until", "start_from")
 
 
-@dataclass(frozen=True, slots=True)
-class Documents:
+class Documents(NamedTuple):
     """The plans that a command was given and how they are to be read."""
 
     paths: tuple[str, ...]
@@ -43,7 +43,7 @@ class Documents:
     strict: bool
     shell_eval: bool
     replacements: tuple[tuple[str, str], ...] = ()
-    selection: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    selection: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
     def recorded(self) -> dict[str, Any]:
         """What a run keeps of it, so that `weft resume` reads the same documents again."""
@@ -83,6 +83,12 @@ def _load_python(request: PythonRequest) -> PythonPlan:
     from weft.assemble.python_plans import load_python  # late: few plans are Python
 
     return load_python(request)
+
+
+def _present_code(plan: Plan) -> Plan:
+    from weft.assemble.python_plans import refresh
+
+    return refresh(plan)
 
 
 class Session:
@@ -180,7 +186,7 @@ class Session:
         def load() -> Loaded:
             nonlocal was_told
             was_told = True
-            return self.load(documents)
+            return self.load(documents, is_current=True)
 
         gc.disable()  # it would walk the plan over and over while it grows, and it holds no cycle
         read = assemble.read_plan(read_files, state, documents.recorded(), load)
@@ -191,8 +197,18 @@ class Session:
             self.warn(read.warnings)
         return read
 
-    def load(self, documents: Documents | None = None, advise: Advise | None = None) -> Loaded:
-        """Read the plans and tell their warnings; advise: finds more of them. Raises PlanError."""
+    def load(
+        self,
+        documents: Documents | None = None,
+        advise: Advise | None = None,
+        *,
+        is_preview: bool = False,
+        is_current: bool = False,
+    ) -> Loaded:
+        """Read the plans and tell their warnings. Raises PlanError.
+
+        advise: finds more of them. is_preview: only to be looked at. is_current: with the code that functions have now.
+        """
         from weft.formats.load import load
 
         documents = documents or self.documents()
@@ -210,6 +226,8 @@ class Session:
             selection=documents.selection,
             stdin=sys.stdin.buffer.read,
             advise=advise,
+            is_preview=is_preview,
+            present=_present_code if is_current else None,
         )
         self.warn(loaded.warnings)
         return loaded
@@ -223,6 +241,9 @@ class Session:
         return RunSettings(
             jobs=settings["jobs"],
             resources=settings["resources"],
+            reserve=settings["reserve"],
+            opportunistic=settings["opportunistic"],
+            trackers=settings["trackers"],
             # Only when somebody said so: a run that is taken up keeps the executor that it was started with.
             executor=settings["executor"] if settings.origin("executor") != "default" else None,
             state=state or settings["state"],

@@ -30,7 +30,7 @@ def command(ctx: click.Context) -> int:
     from weft.cli.output.report import numbered
 
     session = Session(ctx)
-    loaded = session.load(advise=lambda plan: _advice(session, plan))
+    loaded = session.load(advise=lambda plan: _advice(session, plan), is_preview=True)
     tasks = len(loaded.plan.graph)
     if session.wants_json:
         session.give({"ok": True, "tasks": tasks, "warnings": [problem.as_json() for problem in loaded.warnings]})
@@ -61,8 +61,8 @@ def _advice(session: Session, plan: Plan) -> Iterator[Advice]:
             hint = "hand it over as a variable of the environment"
             yield Advice(index, ("command", word), "secret", message, hint)
     yield from _early_references(plan)
-    for index, name in unsatisfiable(plan, range(len(tasks)), settings):
-        message = f"task {cut(tasks[index].name)!r} asks for more {name} than there is, or nobody here knows {name}"
+    for index, name, text in unsatisfiable(plan, range(len(tasks)), settings):
+        message = f"task {cut(tasks[index].name)!r} {text}"
         yield Advice(
             index, ("resources", name), "unsatisfiable", message, f"it will be skipped; --resources {name}=N gives it"
         )

@@ -24,7 +24,8 @@ from weft.spec.secrets import is_secret_name
 
 _ABSENT: Final = object()
 _NO_MEMBERS: Final = frozenset(
-    "__dict__ __weakref__ __doc__ __module__ __firstlineno__ __static_attributes__ __annotations__ __qualname__ "
+    "__dict__ __weakref__ __doc__ __module__ __slotnames__ __firstlineno__ __static_attributes__ __annotations__ "
+    "__qualname__ "
     "__dataclass_fields__ __dataclass_params__ __abstractmethods__ _abc_impl __annotate__ __annotate_func__ "
     "__annotations_cache__ _member_map_ _value2member_map_ _member_names_ _unhashable_values_ _hashable_values_".split()
 )

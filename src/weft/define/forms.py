@@ -26,7 +26,13 @@ MOST_SHOWN: Final = 20  # members of a container whose text is made
 DEEPEST_SHOWN: Final = 3
 LONGEST_SHOWN: Final = 200  # characters of a text that is shown
 _TEXTUAL: Final = (PurePath, enum.Enum, complex, range, Decimal, date, time, timedelta)
-_BRACKETS: Final[dict[type, str]] = {list: "[]", tuple: "()", dict: "{}", set: "{}", frozenset: "{}"}
+_BRACKETS: Final[dict[type, tuple[str, str]]] = {
+    list: ("[", "]"),
+    tuple: ("(", ")"),
+    dict: ("{", "}"),
+    set: ("{", "}"),
+    frozenset: ("frozenset({", "})"),
+}
 _SCALARS: Final = frozenset({type(None), bool, int, float, str, bytes})
 
 OnCode = Callable[[Any], str]
@@ -106,7 +112,7 @@ class _Former:
             pairs = [(digest(self.form(key, depth)), self.form(item, depth)) for key, item in value.items()]
             return ["dict", sorted(pairs, key=lambda pair: pair[0])]
         if kind is set or kind is frozenset:
-            return ["set", sorted(digest(self.form(item, depth)) for item in value)]
+            return [kind.__name__, sorted(digest(self.form(item, depth)) for item in value)]
         if isinstance(value, enum.Enum):
             return ["enum", self._on_code(kind), value.name]
         if isinstance(value, PurePath):
@@ -116,7 +122,10 @@ class _Former:
         if isinstance(value, CodeType):
             return ["bytecode", value.co_code]
         if isinstance(value, bytearray | memoryview):
-            return ["bytes", bytes(value)]
+            try:
+                return ["bytes", bytes(value)]
+            except ValueError:  # a view that was released holds nothing any more
+                return ["object", qualified(kind)]
         array = self._array(value)
         return array if array is not None else self._reduced(value, depth)
 

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from weft.define.tasks import TaskDefinition
 from weft.define.types import Find, problem_of
 from weft.define.values import UnpicklableError as UnpicklableError
 from weft.define.values import held
-from weft.spec.actions import Call
-from weft.spec.given import given
+from weft.spec.given import given, given_back
 from weft.spec.options import Opaque
-from weft.spec.products import Product
-from weft.spec.requirements import Foreach
 from weft.spec.tasks import Task
-
-# A function of the standard library that gives its argument back: it can be imported wherever a worker runs.
-_GIVE_BACK: Final = Call("typing:cast")
 
 
 def problem_of_product(value: Any, before: TaskDefinition, find: Find) -> str | None:
@@ -44,16 +37,6 @@ def given_task(before: TaskDefinition, value: Any) -> tuple[Task, Any]:
     """
     kept = held(value)
     product, name = before.product, before.name
-    plain = given(name, None, before.policy).policy
-    is_mapped = before.policy.foreach is not None
-    if not isinstance(kept, Opaque) and not is_mapped and not product.stream:
+    if not isinstance(kept, Opaque) and before.policy.foreach is None and not product.stream:
         return given(name, kept, before.policy, product.type), kept
-    parameters: dict[str, Any] = {"typ": None}
-    foreach = None
-    if is_mapped and isinstance(kept, list):
-        foreach = Foreach(values=tuple(kept), bind="val")
-        made = Product("return", product.type)
-    else:
-        parameters["val"] = kept
-        made = Product("return", "list") if is_mapped else Product("return", product.type, product.stream)
-    return Task(name, _GIVE_BACK, parameters=parameters, policy=replace(plain, product=made, foreach=foreach)), value
+    return given_back(name, kept, before.policy, product), value

@@ -10,17 +10,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from weft.collector import collector_paused
 from weft.define.code import digest_of_code, parts_of, pinned
+from weft.define.marks import unclaimed
 from weft.define.mistakes import show
 from weft.define.references import ByValueError, by_value, paths_of, reference_of
 from weft.define.tasks import TaskDefinition
-from weft.define.types import TypeDefinition, lineage, problem_of
+from weft.define.types import TypeDefinition, builtin_of, lineage, problem_of
 from weft.define.values import UnpicklableError, held
 from weft.errors import PlanError, Problem, cut, hint_nearest
 from weft.spec.actions import Call, Serialized
 from weft.spec.graph import Graph
 from weft.spec.options import Option
 from weft.spec.plan import Plan, Source
+from weft.spec.requirements import FileNeed, Requirements
 from weft.spec.tasks import NOTHING, Task
 from weft.spec.types import BUILTIN, Type
 
@@ -50,9 +53,12 @@ class Invocation:
         self._types: dict[str, Type] = {}
         self._defaults: dict[int, Any] = {}
 
+    @collector_paused()
     def plan(self, targets: object, options: object) -> Plan:
         """The plan. Raises PlanError with every mistake."""
         names = self._targets(targets)
+        if self._registry.is_default:
+            self._problems += unclaimed()
         values = self._values(options)
         definitions = self._needed(names)
         tasks = [self._task(definition, values.get(definition.name, NOTHING)) for definition in definitions]
@@ -203,7 +209,10 @@ class Invocation:
             elif option.is_required:
                 location = f"{definition.name}.{name}"
                 message = f"option {cut(location)!r} has no value"
-                self._tell("option.missing", message, location, f"it is of type {option.type!r}; give it, or a default")
+                hint = f"it is of type {option.type!r}; give it, or a default"
+                if definition.policy.foreach is not None and definition.policy.foreach.files:
+                    hint = f"give it, or a default; if it is to receive the file, say as_={name!r}"
+                self._tell("option.missing", message, location, hint)
             else:
                 parameters[name] = self._default(definition, name, option)
         return Task(
@@ -211,9 +220,25 @@ class Invocation:
             self._call(definition),
             definition.edges,
             MappingProxyType(parameters) if parameters else NOTHING,
-            outputs=definition.outputs,
+            self._requires(definition, given),
+            definition.outputs,
             policy=definition.policy,
         )
+
+    def _requires(self, definition: TaskDefinition, given: Mapping[str, Any]) -> Requirements:
+        """What the task requires: the files that its options of a `file` type name must be there, and their content counts."""
+        files: list[FileNeed] = []
+        for name, option in definition.options.items():
+            if not self._is_file(option.type) or definition.policy.roles.get(name) == "op":
+                continue
+            value = given.get(name, option.default)
+            if isinstance(value, str | os.PathLike) and isinstance(path := os.fspath(value), str) and path:
+                files.append(FileNeed(path))
+        requires = definition.requires
+        return requires._replace(files=(*requires.files, *files)) if files else requires
+
+    def _is_file(self, kind: str) -> bool:
+        return kind == "file" or (kind not in BUILTIN and builtin_of(kind, self._registry.find_type) == "file")
 
     def _default(self, definition: TaskDefinition, name: str, option: Option) -> Any:
         default = option.default

@@ -84,8 +84,8 @@ class StandIns:
             return before
         kept = {
             option: declared
-            for option, declared in before.options.items()
-            if option in read.parameters or read.takes_any
+            for option, declared in {**before.unused, **before.options}.items()
+            if option in read.parameters or (read.takes_any and option in before.options)
         }
         product = before.product
         told = f"stream_of({product.type})" if product.stream else product.type
@@ -93,7 +93,9 @@ class StandIns:
         roles = {key: role for key, role in before.policy.roles.items() if key in kept}
         policy = {**before.words, "roles": roles or None}
         deps = [_as_dep(need, read) for need in before.needs]
-        after = self._maker.make(Words(before.name, function, read, wanted, deps, kept, policy=policy), mistakes)
+        after = self._maker.make(
+            Words(before.name, function, read, wanted, deps, kept, policy=policy, files=before.files), mistakes
+        )
         unused = {option: declared for option, declared in before.options.items() if option not in after.options}
         return replace(after, unused={**before.unused, **unused}, outputs=before.outputs)
 
@@ -112,7 +114,8 @@ class StandIns:
             mistakes.add("option.type", f"the value cannot be handed to another process: {error}")
             return before
         unused = {**before.unused, **before.options}
-        return TaskDefinition(before.name, None, (), {}, stand_in.policy, unused=unused, stand_in=stand_in, value=held)
+        after = TaskDefinition(before.name, None, (), {}, stand_in.policy, unused=unused, stand_in=stand_in, value=held)
+        return _as_described(after, before)
 
     def _exchanged(self, before: TaskDefinition, task: Any, mistakes: Mistakes) -> TaskDefinition:
         after = (
@@ -128,7 +131,7 @@ class StandIns:
             if registry.find(edge.name) is None:
                 hint = hint_nearest(edge.name, registry.names())
                 mistakes.add("ref.task", f"depends on {cut(edge.name)!r}, which is not defined", hint)
-        return TaskDefinition(
+        after = TaskDefinition(
             before.name,
             None,
             task.dependencies,
@@ -137,6 +140,7 @@ class StandIns:
             stand_in=replace(task, name=before.name),
             unused={**before.unused, **before.options},
         )
+        return _as_described(after, before)
 
     def _other(self, before: TaskDefinition, task: Any, mistakes: Mistakes) -> TaskDefinition:
         registry = self._registry
@@ -149,6 +153,11 @@ class StandIns:
         unused = {each: option for each, option in before.options.items() if each not in other.options}
         stand_in = replace(other.stand_in, name=before.name) if other.stand_in is not None else None
         return replace(other, name=before.name, unused={**other.unused, **unused}, stand_in=stand_in)
+
+
+def _as_described(after: TaskDefinition, before: TaskDefinition) -> TaskDefinition:
+    """With what was said of the task, for a function that takes its place later."""
+    return replace(after, needs=before.needs, words=before.words, files=before.files)
 
 
 def _as_dep(need: Need, signature: Signature) -> Any:

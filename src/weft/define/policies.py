@@ -214,6 +214,8 @@ _MEANT: Final = {
 }
 """What other tools, and other parts of weft, call these words."""
 
+_OTHERS: Final = ("name", "product", "deps", "options", "version", "outputs", "requires", "foreach")
+
 Key = tuple[Product, Foreach | None, str]
 
 
@@ -248,7 +250,7 @@ def _make(words: Mapping[str, Any], product: Product, foreach: Foreach | None, m
                 field, read = _RETRY_WORDS[word]
                 retries[field] = read(value)
             else:
-                known = (*WORDS, "name", "product", "deps", "options", "version", "outputs")
+                known = (*WORDS, *_OTHERS)
                 hint = f"say {_MEANT[word]}=..." if word in _MEANT else hint_nearest(word, known)
                 mistakes.add("shape.unknown_key", f"a task has no {cut(word)!r}", hint)
         except WrongValueError as error:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import functools
+import io
 import sys
-from typing import Any
+from typing import Any, Final
 
 from weft.define.projects import folder_of
 from weft.spec.actions import Serialized
@@ -33,17 +35,46 @@ def reference_of(function: Any) -> str | None:
 
 def by_value(function: Any) -> Serialized:
     """The function itself, as bytes that another process of this Python reads. Raises ByValueError."""
+    written = io.BytesIO()
     try:
-        import cloudpickle  # type: ignore[import-untyped]
-
-        data = cloudpickle.dumps(function)
+        _pickler()(written).dump(function)
     except Exception as error:
         raise ByValueError(f"{type(error).__name__}: {error}") from error
-    return Serialized(data=base64.b64encode(data).decode("ascii"))
+    return Serialized(data=base64.b64encode(written.getvalue()).decode("ascii"))
+
+
+@functools.cache
+def _pickler() -> Any:
+    """That of cloudpickle, which takes what `functools.lru_cache` makes for importable wherever it was made."""
+    import cloudpickle  # type: ignore[import-untyped]
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, value: Any) -> Any:
+            if type(value) is not functools._lru_cache_wrapper or reference_of(value) is not None:
+                return super().reducer_override(value)
+            limits = value.cache_parameters()
+            arguments = (value.__wrapped__, limits["maxsize"], limits["typed"], functools._CacheInfo)
+            return functools._lru_cache_wrapper, arguments, vars(value)
+
+    return Pickler
 
 
 def paths_of(function: Any) -> tuple[str, ...]:
-    """Folders that must be on `sys.path` for the function's module, or what it refers to, to be found."""
+    """Folders that must be on `sys.path` for the function's module, or what it refers to, to be found.
+
+    And the file of its module, when that was not executed to its end here, and must not be where the function is called.
+    """
     module_name = getattr(function, "__module__", None) or getattr(type(function), "__module__", None)
     folder = folder_of(module_name) if isinstance(module_name, str) else None
-    return () if folder is None else (folder,)
+    if folder is None:
+        return ()
+    file = _excerpts.get(module_name or "")
+    return (folder,) if file is None else (folder, file)
+
+
+_excerpts: Final[dict[str, str]] = {}
+
+
+def mark_excerpt(module: str, file: str) -> None:
+    """Tell that only what defines its tasks was executed of a module."""
+    _excerpts[module] = file

@@ -9,12 +9,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from weft.define.environments import read_environment
+from weft.define.marks import made_mark, mark_of
 from weft.define.mistakes import Mistakes, place_of, show
 from weft.define.overlays import StandIns
 from weft.define.policies import Policies
 from weft.define.signatures import Signature, UnreadableSignatureError, signature_of
 from weft.define.tasks import Maker, TaskDefinition, Words
-from weft.define.types import Predicate, TypeDefinition, TypeName, implied, problem_of, split
+from weft.define.types import Predicate, TypeDefinition, TypeName, implied, name_of, problem_of, split
 from weft.errors import cut, hint_nearest
 from weft.spec.environments import Environment
 from weft.spec.notes import CLASSES, CONDITIONS, Note, faults, is_class_path, make_note
@@ -54,6 +55,11 @@ class Registry:
     def parent(self) -> Registry | None:
         """What it overlays."""
         return self._parent
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is, or overlays, what decorators without a registry add to."""
+        return any(registry is default_registry for registry in self._chain())
 
     @property
     def identity(self) -> str:
@@ -243,8 +249,9 @@ class Registry:
 
         name: the function's own when not given. product: a type, weft.stream_of(...) for a generator. deps: tasks by name or
         function, weft.each(...), weft.gather(...). options: types or `weft.Option`s by parameter. version: pins the code's
-        fingerprint. outputs: files that it makes. Everything else is the task's policy (resources, timeout, max_attempts,
-        retry_delay, retry_on, cache, isolation, ...). Raises DefinitionError with every mistake.
+        fingerprint. outputs: files that it makes. requires, foreach: in the normal form. Everything else is the task's policy
+        (resources, timeout, max_attempts, retry_delay, retry_on, cache, isolation, ...). Raises DefinitionError with every
+        mistake.
         """
         if isinstance(function, str):
             words.setdefault("name", function)
@@ -259,13 +266,26 @@ class Registry:
 
         return define
 
+    def define_again(self, function: Any, name: str, words: Mapping[str, Any]) -> None:
+        """Make the task that was made last anew, because more was said of its function. Raises DefinitionError."""
+        before = self._tasks.pop(name)
+        try:
+            self._define(function, {**words, "name": name})
+        except BaseException:
+            self._tasks[name] = before
+            raise
+
     def _define(self, function: Any, words: dict[str, Any]) -> TaskDefinition:
+        own = dict(words)
         name = words.pop("name", None)
         if name is None:
             name = getattr(function, "__name__", None)
         is_named = isinstance(name, str)
         mistakes = Mistakes("task" if is_named else "task of", name if is_named else function)
         read = self._signature(function, mistakes)
+        mark = mark_of(function)
+        if mark is not None:
+            mark.merge(words, mistakes)
         self._check_name(name, function, mistakes)
         definition = self._maker.make(
             Words(
@@ -278,6 +298,7 @@ class Registry:
                 words.pop("version", None),
                 words.pop("outputs", None),
                 words,
+                (words.pop("requires", None), words.pop("foreach", None)),
             ),
             mistakes,
         )
@@ -290,6 +311,9 @@ class Registry:
         mistakes.raise_if_any()
         self._module = self._module or str(getattr(function, "__module__", ""))
         self._put(definition)
+        mark = mark or made_mark(function)
+        if mark is not None:
+            mark.claim(self, definition.name, own)
         return definition
 
     def _check_surroundings(self, definition: TaskDefinition, mistakes: Mistakes) -> None:
@@ -398,9 +422,9 @@ class Registry:
 
         return arguments_of(self, name, {} if options is None else options)
 
-    def problem_of(self, value: object, type: str) -> str | None:
-        """Why a value is not of a type, None when it is."""
-        return problem_of(value, type, self.find_type)
+    def problem_of(self, value: object, type: TypeName) -> str | None:
+        """Why a value is not of a type, None when it is. Raises TypeError for what names no type."""
+        return problem_of(value, name_of(type), self.find_type)
 
     # --- invocation ------------------------------------------------------------------------------------------------------
 
@@ -423,13 +447,10 @@ def _is_written_again(before: Any, function: Any) -> bool:
 
 
 def _is_interactive() -> bool:
-    """Whether this is a notebook or a prompt, where people say the same again."""
-    main = sys.modules.get("__main__")
-    return main is not None and not hasattr(main, "__file__")
+    """Whether this is a notebook or a prompt, where people say the same again: both show their prompts in `sys`."""
+    return hasattr(sys, "ps1") or bool(sys.flags.interactive)
 
 
 default_registry: Final = Registry()
 default_registry._module = ""
 """What `weft.task` adds to."""
-
-task = default_registry.task

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from weft.define.dependencies import Need, bind, read_needs
+from weft.define.file_needs import NO_NEEDS, read_file_needs
 from weft.define.hints import Hint, contradicts
 from weft.define.mistakes import Mistakes, show
 from weft.define.options import Option as Declared
@@ -27,7 +28,7 @@ from weft.define.types import (
 from weft.errors import cut, hint_nearest
 from weft.spec.options import MISSING, Option
 from weft.spec.products import Product
-from weft.spec.requirements import Foreach
+from weft.spec.requirements import NO_REQUIREMENTS, Foreach, Requirements
 from weft.spec.tasks import NOTHING, Dependency, Policy, Task
 from weft.spec.types import BUILTIN
 from weft.values.plain import text_of, value_of
@@ -47,6 +48,7 @@ class TaskDefinition:
     options: with their types' names; what a body does to a default harms nobody. optional: options for which None will do.
     paths: options whose hint asks for a path object. unused: options of the task that this one overrides, which it does not take.
     stand_in: the finished task instead of a function. value: what it hands on, of one that stands for a value.
+    files: `requires` and `foreach` as they were given.
     """
 
     name: str
@@ -63,6 +65,8 @@ class TaskDefinition:
     value: Any = MISSING
     needs: tuple[Need, ...] = ()
     words: Mapping[str, Any] = field(default_factory=lambda: _NO_OPTIONS)
+    requires: Requirements = NO_REQUIREMENTS
+    files: tuple[Any, Any] = (None, None)
 
     @property
     def product(self) -> Product:
@@ -85,6 +89,7 @@ class Words(NamedTuple):
     version: object = None
     outputs: object = None
     policy: Mapping[str, Any] = NOTHING
+    files: tuple[Any, Any] = (None, None)
 
 
 class Maker:
@@ -117,10 +122,16 @@ class Maker:
         declared = self._declared(words.options, mistakes)
         edges = bind(needs, signature, declared, mistakes) if needs else ()
         bound = {edge.bind for edge in edges if edge.bind is not None}
+        files = NO_NEEDS
+        if words.files != (None, None):
+            files = read_file_needs(*words.files, signature, {*declared, *bound}, mistakes)
+            bound |= files.taken
         options, optional, paths = self._options(signature, declared, bound, mistakes)
         product = self._product(words, mistakes)
         mapped = next((need for need in needs if need.is_each), None)
-        foreach = None
+        foreach = files.foreach
+        if mapped is not None and foreach is not None:
+            mistakes.add("shape.conflict", f"is mapped twice: by foreach and over {cut(mapped.tasks[0])!r}")
         if mapped is not None:
             receiver = next((edge.bind for edge in edges if edge.each), None)
             foreach = Foreach(stream=mapped.tasks[0], bind=receiver)
@@ -144,6 +155,8 @@ class Maker:
             paths,
             needs=tuple(needs),
             words=words.policy,
+            requires=files.requires,
+            files=words.files,
         )
 
     # --- types

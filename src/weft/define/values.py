@@ -33,13 +33,19 @@ def opaque(value: Any) -> Opaque:
 
 
 def _pickled(value: Any) -> bytes:
+    plain: bytes | None = None
     try:
-        return pickle.dumps(value, protocol=5)
+        plain = pickle.dumps(value, protocol=5)
+        if b"__main__" not in plain:  # another process has another __main__
+            return plain
     except Exception:  # noqa: BLE001 - pickle fails in many ways; cloudpickle knows more, and says why else
-        try:
-            import cloudpickle  # type: ignore[import-untyped]
+        pass
+    try:
+        import cloudpickle  # type: ignore[import-untyped]
 
-            data: bytes = cloudpickle.dumps(value, protocol=5)
-        except Exception as error:
-            raise UnpicklableError(f"{type(error).__name__}: {error}") from error
-        return data
+        data: bytes = cloudpickle.dumps(value, protocol=5)
+    except Exception as error:
+        if plain is not None:
+            return plain
+        raise UnpicklableError(f"{type(error).__name__}: {error}") from error
+    return data

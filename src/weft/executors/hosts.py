@@ -20,6 +20,7 @@ from weft.executors.doorstep import Doorstep
 from weft.executors.link import SUPERVISOR, Place
 from weft.executors.supervisor.receipts import ReceiptReader
 from weft.executors.supervisor.wire import WireOrder, message, take_messages
+from weft.executors.variables import wire_variables
 from weft.ports import Code, Order
 from weft.scheduling.outcomes import LOST, SETUP
 
@@ -294,19 +295,3 @@ class HostPool:
         for host in list(self._hosts.values()):
             self._forget(host)
         self._doorstep.close()
-
-
-def wire_variables(order: Order) -> list[tuple[str, str, str]]:
-    """The order's variables as they travel."""
-    from weft.spec.actions import Expand
-    from weft.spec.environments import ShellValue
-
-    found = []
-    for name, value in order.variables:
-        if isinstance(value, Expand):
-            found.append((name, "expand", value.text))
-        elif isinstance(value, ShellValue):
-            found.append((name, "shell", value.command))
-        else:
-            found.append((name, "text", value))
-    return found

@@ -11,8 +11,7 @@ import stat
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from weft.errors import BackendError, StoreError
 from weft.executors.supervisor.wire import message, take_answers
@@ -22,8 +21,7 @@ FIRST_CONNECTION = 3  # descriptor that a started supervisor finds its engine at
 ANSWER_SECONDS = 10.0  # a supervisor that says nothing for so long is called "not answering"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Folders and times of one run's supervisor. grace: seconds from TERM to KILL; stray_wait: that strays get first."""
 
     run: str
@@ -185,7 +183,7 @@ def start(place: Place, writer: str, environment: Mapping[str, str], bell: selec
 
 def _umask() -> int:
     """Of this process, for what attempts make; the only way to read it without changing it."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
         for line in file:
             if line.startswith("Umask:"):
                 return int(line.split()[1], 8)

@@ -21,12 +21,12 @@ from typing import Any, Protocol
 from weft.executors.callees import PROGRAM, Callees, arguments_of, python_variables
 from weft.executors.doorstep import Doorstep
 from weft.executors.endings import NO_REGION, crash, order_of, stillborn
-from weft.executors.hosts import wire_variables
 from weft.executors.line import Line
 from weft.executors.link import Place
 from weft.executors.pulse import Pulse
 from weft.executors.supervisor.receipts import ReceiptReader
 from weft.executors.supervisor.wire import WireOrder
+from weft.executors.variables import wire_variables
 from weft.executors.worker.cell import BORN, RUNNING, SETTLE_SECONDS, Cell
 from weft.executors.worker.talk import take_frames
 from weft.executors.workers import Sent, Worker
@@ -87,7 +87,7 @@ class WorkerPool:
         self._busy: dict[int, Worker] = {}  # those with calls
         self._idle: OrderedDict[int, Worker] = OrderedDict()  # least recently used first
         self._dirty: dict[int, Worker] = {}  # those with calls to be sent
-        self._where: dict[int, Worker] = {}  # by nonce of a call
+        self.where: dict[int, Worker] = {}  # by nonce of a call
         self._waiting: dict[int, tuple[Sent, tuple[Any, ...]]] = {}  # ahead of any place, by nonce
         self._queues: dict[tuple[int, tuple[Any, ...]], deque[int]] = {}  # of them, by lane and kind of worker
         self._lines: dict[int, Line] = {}  # to calls in processes of their own, by nonce
@@ -104,6 +104,13 @@ class WorkerPool:
         self.remarks: list[str] = []
 
     # --- calls in ------------------------------------------------------------------------------------------------------
+
+    def open(self, likely: Order, count: int) -> None:
+        """Start workers for calls that are about to come and will be ordered like this one."""
+        key = self._key_of(likely)
+        for _ in range(count):
+            worker = self._open(likely, key)
+            self._idle[worker.nonce] = worker
 
     def start(self, order: Order) -> None:
         """Make a call that has a place: now."""
@@ -146,7 +153,7 @@ class WorkerPool:
                 break
 
     def _end_unbegun(self, nonce: int, cause: str, detail: str | None, *, charged: bool) -> None:
-        self._where.pop(nonce, None)
+        self.where.pop(nonce, None)
         self._owner.tell(["ended", nonce, cause, None, detail, charged, None, NO_REGION, NO_REGION])
         os.eventfd_write(self._nudge, 1)
 
@@ -184,19 +191,10 @@ class WorkerPool:
         if order.environment:
             variables = {name: text for name, text in order.environment.items() if name.startswith("WEFT_")} or None
         is_long = not 0 <= callee.seconds < AHEAD_SECONDS
-        wire = [
-            0,
-            call.nonce,
-            callee.number,
-            order.name,
-            order.key.attempt,
-            order.timeout,
-            *arguments,
-            variables,
-            is_long,
-        ]
+        head = [0, call.nonce, callee.number, order.name, order.key.attempt, order.timeout]
+        wire = [*head, *arguments, variables, is_long]
         worker.take(call, wire)
-        self._where[call.nonce] = worker
+        self.where[call.nonce] = worker
         self._dirty[worker.nonce] = worker
         if order.timeout is not None and (worker.timeout is None or order.timeout < worker.timeout):
             worker.timeout = order.timeout
@@ -359,7 +357,7 @@ class WorkerPool:
             if not queue or fact[1] != queue[0].nonce:
                 continue  # the header
             call = queue.popleft()
-            self._where.pop(call.nonce, None)
+            self.where.pop(call.nonce, None)
             worker.stops.pop(call.nonce, None)
             if call.callee is not callee:
                 if callee is not None:
@@ -413,7 +411,7 @@ class WorkerPool:
         """Calls that did not begin, and never will in this worker."""
         again = []
         for call in calls:
-            self._where.pop(call.nonce, None)
+            self.where.pop(call.nonce, None)
             stop = worker.stops.pop(call.nonce, None)
             if stop is not None:
                 self._end_unbegun(call.nonce, stop[1], None, charged=False)
@@ -431,7 +429,7 @@ class WorkerPool:
 
     def say(self, nonce: int, message: Any) -> None:
         """Pass on what concerns the streams of a call that a worker has."""
-        worker = self._where.get(nonce)
+        worker = self.where.get(nonce)
         if worker is not None:
             self.flush()  # the call goes before what is said to it
         line = worker.line if worker is not None else self._lines.get(nonce)
@@ -450,7 +448,7 @@ class WorkerPool:
             self._end_unbegun(nonce, cause, None, charged=False)
             self._owner.free_place(starved[0].order.lane)
             return
-        worker = self._where.get(nonce)
+        worker = self.where.get(nonce)
         if worker is None:
             return
         if how == "withdraw" and worker.queue[0].nonce == nonce and worker.queue[0].number <= worker.begun:
@@ -492,14 +490,14 @@ class WorkerPool:
 
     def _tell_crash(self, worker: Worker, call: Sent, fact: Fact) -> None:
         """The call that ran when its worker ended has failed, unless the worker was ended for another one's sake."""
-        self._where.pop(call.nonce, None)
+        self.where.pop(call.nonce, None)
         if call.number > worker.begun:
             self._tell_begin(worker, call)
         seconds = time.monotonic() - worker.started()[0]
         self._owner.tell(crash(worker, call, fact, seconds, self._place.log_folder))
 
     def _tell_stillborn(self, call: Sent, fact: Fact) -> None:
-        self._where.pop(call.nonce, None)
+        self.where.pop(call.nonce, None)
         self._owner.tell(stillborn(call, fact, self._place.log_folder))
 
     # --- successors ----------------------------------------------------------------------------------------------------
@@ -553,7 +551,7 @@ class WorkerPool:
         call = Sent(order_of(flying, wanted), None)
         call.number = worker.begun = worker.cell.numbers[RUNNING]
         worker.queue.append(call)
-        self._where[flying] = worker
+        self.where[flying] = worker
         self._busy[nonce] = worker
         return ["started", flying, None, 0, worker.started()[1], *worker.names], facts
 

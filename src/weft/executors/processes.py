@@ -11,16 +11,14 @@ import select
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from weft.errors import BackendError, OwnedError
 from weft.executors import link
-from weft.executors.adoption import adopt_hosts, adopt_workers
-from weft.executors.hosts import HostPool, wire_variables
 from weft.executors.inputs import end_input, stdin_of
 from weft.executors.lanes import MixedLanes
 from weft.executors.opened import Kind, OpenAttempt, kind_of
-from weft.executors.pool import WorkerPool
+from weft.executors.pools import Pools
 from weft.executors.receipts import (
     OutputReader,
     Past,
@@ -32,22 +30,18 @@ from weft.executors.receipts import (
     remark,
     stream_report,
 )
-from weft.executors.singles import has_streams, is_single, with_result, write_request
+from weft.executors.standing import Standing
 from weft.executors.supervisor.receipts import ReceiptReader
 from weft.executors.supervisor.wire import WireOrder
 from weft.executors.suspects import Suspects
-from weft.executors.sweep import sweep
-from weft.ports import (
-    Began,
-    Order,
-    Process,
-    Remark,
-    Report,
-    Reports,
-    StreamReport,
-)
+from weft.executors.variables import wire_variables
+from weft.ports import Began, Order, Process, Remark, Report, Reports, StreamReport
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import LOST, SETUP
+
+if TYPE_CHECKING:
+    from weft.executors.hosts import HostPool
+    from weft.executors.pool import WorkerPool
 
 GRACE_SECONDS = 5.0
 STRAY_SECONDS = 1.0
@@ -100,8 +94,9 @@ class ProcessExecutor:
         self._unkillable: list[str] = []
         self._memory_method = "unknown"
         self._mixed = MixedLanes()
-        self._hosts = HostPool(self._place, run_token, self._bell, self._order_host, self._tell)
-        self._pool = WorkerPool(self._place, run_token, self._bell, self._base, self)
+        self._pools = Pools(self)
+        self._standing = Standing(self._say, self._open, self._pools.worker_of)
+        self.keeper: int | None = None  # see `ports.PausingExecutor`
         self._nudge = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._bell.register(self._nudge, select.EPOLLIN)
 
@@ -111,6 +106,11 @@ class ProcessExecutor:
         """Start the supervisor now, so that it wakes up while the engine still reads its plan."""
         if self._link is None and self._waiting is None:
             self._start()
+
+    def prepare_calls(self, likely: Order, count: int) -> None:
+        """Likewise workers, for calls that will be ordered like this one: a Python starts in the time of a thousand calls."""
+        self.prepare()
+        self._pools.workers.open(likely, count)
 
     def submit(self, orders: Sequence[Order]) -> None:
         """See `ports.Executor`. `poll` may not be called between the handling of reports and the `submit` that answers them:
@@ -125,7 +125,7 @@ class ProcessExecutor:
                 self._mix(order.lane, order.nonce)
             if order.lane in self._mixed and not self._mixed.admit(order.lane, order.nonce, order.ahead):
                 if kind == "worker":
-                    self._pool.wait(order)
+                    self._pools.workers.wait(order)
                 else:
                     attempt.order = order
             else:
@@ -133,7 +133,7 @@ class ProcessExecutor:
                 self._hand_over(order, attempt, frames)
         if frames:
             self._say({"orders": frames, "seen": self._seen})
-        self._pool.flush()
+        self._pools.flush()
 
     def _mix(self, lane: int, newest: int) -> None:
         """A snippet has joined a lane of processes: from now on we keep its order, for the supervisor does not see all ends."""
@@ -152,7 +152,7 @@ class ProcessExecutor:
                 continue
             order, attempt.order, attempt.is_ahead = attempt.order, None, False
             if attempt.kind == "worker":
-                self._pool.start_waiting(nonce)
+                self._pools.workers.start_waiting(nonce)
             elif order is None:
                 self._say({"start": [nonce]})  # the supervisor has it; no harm if it has started it already
             else:
@@ -165,40 +165,54 @@ class ProcessExecutor:
         """To a host, or as a frame for the supervisor. What cannot travel there has failed its start."""
         try:
             if attempt.kind == "thread":
-                self._hosts.start(order)
+                self._pools.hosts.start(order)
             elif attempt.kind == "worker":
-                self._pool.start(order)
+                self._pools.workers.start(order)
             else:
-                if has_streams(order):
-                    self._pool.expect(order.nonce)
+                if attempt.kind == "single":
+                    self._expect_streams(order)
                 frames.append(self._wire(order, attempt.is_ahead))
         except (TypeError, ValueError, OSError) as problem:
             detail = f"its arguments cannot be handed over: {problem}"
             self._tell(["ended", order.nonce, SETUP, None, detail, True, None, ("", 0, 0), ("", 0, 0)])
             os.eventfd_write(self._nudge, 1)
 
+    def _expect_streams(self, order: Order) -> None:
+        from weft.executors.singles import has_streams  # late, here and below: most runs start programs only
+
+        if has_streams(order):
+            self._pools.workers.expect(order.nonce)
+
     def stop(self, keys: Sequence[AttemptKey], how: How, cause: str) -> None:
         """See `ports.Executor`."""
         nonces = []
-        for key in keys:
-            nonce = self._nonces.get(key)
-            if nonce is None:
-                continue
+        for nonce in [self._nonces[key] for key in keys if key in self._nonces]:
+            self._standing.go_on(nonce)
             attempt = self._open[nonce]
-            if attempt.order is not None or (attempt.kind == "thread" and self._hosts.withdraw(nonce)):
+            if attempt.order is not None or (attempt.kind == "thread" and self._pools.hosts.withdraw(nonce)):
                 self._withdraw(nonce, attempt, cause)
             elif attempt.kind == "worker":
-                if self._pool.withdraw(nonce):
+                if self._pools.workers.withdraw(nonce):
                     self._mixed.withdraw(attempt.lane, nonce)
                     self._withdraw(nonce, attempt, cause)
                 else:
-                    self._pool.stop(nonce, how, cause)
+                    self._pools.workers.stop(nonce, how, cause)
             elif attempt.kind != "thread":
                 nonces.append(nonce)
             elif how != "withdraw":
-                self._hosts.stop(nonce, cause)
+                self._pools.hosts.stop(nonce, cause)
         if nonces:
             self._say({"stop": nonces, "how": how, "cause": cause})
+
+    def pause(self, key: AttemptKey) -> None:
+        """See `ports.PausingExecutor`."""
+        if (nonce := self._nonces.get(key)) is not None:
+            self._standing.pause(nonce)
+
+    def go_on(self, key: AttemptKey) -> None:
+        """See `ports.PausingExecutor`."""
+        if (nonce := self._nonces.get(key)) is not None:
+            self._standing.go_on(nonce)
 
     def _withdraw(self, nonce: int, attempt: OpenAttempt, cause: str) -> None:
         if attempt.order is not None:
@@ -214,9 +228,8 @@ class ProcessExecutor:
             if self._link.has_rung:
                 self._link.has_rung = False
                 self._read()
-        self._hosts.turn()
-        self._pool.turn()
-        for part in (self._hosts, self._pool):
+        for part in self._pools.made():
+            part.turn()
             self._news += [Remark(text) for text in part.remarks]
             part.remarks.clear()
             self._offsets.update(part.offsets)
@@ -244,7 +257,7 @@ class ProcessExecutor:
             name = reply["receipts"]
             self._memory_method = reply["limits"]["memory"]
         else:
-            self._name_unkillable(sweep(self._run_token, self._place.grace))
+            self._name_unkillable(self._end_bearers())
         folder = f"{self._place.run_folder}/receipts"
         past = read_past(folder, self._place.run, wanted, offsets)
         self._news += past.remarks
@@ -268,16 +281,14 @@ class ProcessExecutor:
         """See `ports.Executor`."""
         if self._link is not None:
             self._link.close()
-            self._hosts.close()
-            self._pool.close()
+            self._pools.close()
             if not self._link.bury(0.0 if self._open else FAREWELL_SECONDS):
                 self._link.leave()
             self._link = None
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-        self._hosts.close()
-        self._pool.close()
+        self._pools.close()
         self._output.close()
         if self._sweeper is not None:
             self._sweeper.join()
@@ -305,6 +316,7 @@ class ProcessExecutor:
                     found.close()
                     raise OwnedError(f"a later engine (epoch {reply['epoch']}) owns the processes of this run")
                 self._link = found
+                self.keeper = reply["pid"]
                 return reply
             if not link.is_alive(self._place):
                 return None
@@ -339,7 +351,7 @@ class ProcessExecutor:
         for reply in self._link.answers:
             if not reply["accepted"]:
                 raise OwnedError(f"a later engine (epoch {reply['epoch']}) owns the processes of this run")
-            self._memory_method = reply["limits"]["memory"]
+            self._memory_method, self.keeper = reply["limits"]["memory"], reply["pid"]
         self._link.answers.clear()
 
     def _read(self) -> None:
@@ -361,8 +373,8 @@ class ProcessExecutor:
             if kind == "ended":
                 if fact[1] in self._open:
                     self._tell(fact)
-                elif not self._hosts.gone(fact):
-                    self._pool.gone(fact)
+                else:
+                    self._pools.gone(fact)
             elif kind == "started":
                 self._tell(fact)
             elif kind == "starting":
@@ -384,12 +396,15 @@ class ProcessExecutor:
             attempt.is_ahead = False
             self._news.append(began(attempt.key, fact))
             return
+        self._standing.go_on(nonce)
         del self._open[nonce]
         del self._nonces[attempt.key]
         if fact[2] != LOST:
             self._suspects.clear_of(attempt.key)
         if attempt.kind == "single":
-            self._pool.dismiss(nonce)
+            from weft.executors.singles import with_result
+
+            self._pools.dismiss(nonce)
             fact = with_result(self._place, fact)
         self._news.append(finished(attempt.key, fact, attempt.keeps, self._output.product))
         if attempt.lane in self._mixed:
@@ -397,7 +412,19 @@ class ProcessExecutor:
             if not attempt.is_ahead and attempt.kind != "worker":
                 self.free_place(attempt.lane)
 
-    # --- what the pool asks of us --------------------------------------------------------------------------------------
+    # --- what the pools ask of us --------------------------------------------------------------------------------------
+
+    def make_hosts(self) -> HostPool:
+        """See `pools.Maker`."""
+        from weft.executors.hosts import HostPool
+
+        return HostPool(self._place, self._run_token, self._bell, self._order_host, self._tell)
+
+    def make_workers(self) -> WorkerPool:
+        """See `pools.Maker`."""
+        from weft.executors.pool import WorkerPool
+
+        return WorkerPool(self._place, self._run_token, self._bell, self._base, self)
 
     def order_worker(self, order: WireOrder) -> None:
         """See `pool.Owner`."""
@@ -421,6 +448,7 @@ class ProcessExecutor:
         attempt = self._open.pop(nonce, None)
         if attempt is None:
             return
+        self._standing.go_on(nonce)
         key = attempt.key
         del self._nonces[key]
         if attempt.lane in self._mixed:
@@ -453,11 +481,11 @@ class ProcessExecutor:
 
     def allow(self, nonce: int, items: int) -> None:
         """See `ports.StreamExecutor`."""
-        self._pool.say(nonce, ("allow", nonce, items))
+        self._pools.workers.say(nonce, ("allow", nonce, items))
 
     def announce(self, nonce: int, bind: str, items: int, state: str, path: str = "") -> None:
         """See `ports.StreamExecutor`."""
-        self._pool.say(nonce, ("announce", nonce, bind, items, state, path))
+        self._pools.workers.say(nonce, ("announce", nonce, bind, items, state, path))
 
     def end_input(self, nonce: int, length: int) -> None:
         """See `ports.StreamExecutor`."""
@@ -509,23 +537,29 @@ class ProcessExecutor:
             raise BackendError(f"the supervisor of local processes cannot start: {last}", f"see {path}")
 
     def _sweep(self) -> None:
-        self._unkillable = sweep(self._run_token, self._place.grace)
+        self._unkillable = self._end_bearers()
         self._is_swept = True  # not `is_alive`: the thread still lives when its bell is heard
         os.eventfd_write(self._nudge, 1)
+
+    def _end_bearers(self) -> list[str]:
+        from weft.executors.sweep import sweep
+
+        return sweep(self._run_token, self._place.grace)
 
     def _bury(self) -> None:
         """Nothing of the dead supervisor's attempts lives: tell their loss; what was ordered meanwhile goes to a new one."""
         waiting, self._waiting, self._sweeper = self._waiting, None, None
         assert waiting is not None
         self._name_unkillable(self._unkillable)
-        held = self._hosts.clear()
+        hosts, workers = self._pools.hosts, self._pools.workers
+        held = hosts.clear()
         kept = {frame[0] for value in waiting if "orders" in value for frame in value["orders"]}
-        lanes = self._pool.clear(kept)
+        lanes = workers.clear(kept)
         kept |= {order.nonce for order in held}
         lost = [
             nonce
             for nonce, attempt in self._open.items()
-            if nonce not in kept and attempt.order is None and not self._pool.holds(nonce)
+            if nonce not in kept and attempt.order is None and not workers.holds(nonce)
         ]
         if lost:
             self._news.append(Remark("the supervisor died; what it had started was ended"))
@@ -533,12 +567,12 @@ class ProcessExecutor:
         for value in waiting:
             self._say({**value, "seen": 0} if "orders" in value else value)
         for order in held:
-            self._hosts.start(order)
+            hosts.start(order)
         for fact in self._suspects.blame(lost, self._open):
             self._tell(fact)
         for lane in lanes:
             self.free_place(lane)
-        self._pool.flush()
+        workers.flush()
 
     def _name_unkillable(self, names: Sequence[str]) -> None:
         if names:
@@ -547,9 +581,12 @@ class ProcessExecutor:
     def _settle_past(
         self, wanted: Mapping[int, AttemptKey], live: set[int], past: Past
     ) -> dict[AttemptKey, Began | None]:
+        from weft.executors.adoption import adopt_hosts, adopt_workers
+        from weft.executors.singles import is_single
+
         living: dict[AttemptKey, Began | None] = {}
-        hosted = adopt_hosts(self._hosts, wanted, live, past)
-        called = adopt_workers(self._pool, wanted, live, past)
+        hosted = adopt_hosts(self._pools.hosts, wanted, live, past)
+        called = adopt_workers(self._pools.workers, wanted, live, past)
         for nonce, key in wanted.items():
             started, ended = past.started.get(nonce), past.ended.get(nonce)
             kind: Kind = "process"
@@ -569,9 +606,14 @@ class ProcessExecutor:
                 self._tell(ended or lost_fact(nonce, attempt.has_begun))
         return living
 
+    def _write_request(self, order: Order) -> list[str]:
+        from weft.executors.singles import write_request
+
+        return write_request(self._place, order)
+
     def _wire(self, order: Order, is_ahead: bool) -> WireOrder:
         launch = order.launch
-        words = list(launch.argv) if isinstance(launch, Process) else write_request(self._place, order)
+        words = list(launch.argv) if isinstance(launch, Process) else self._write_request(order)
         return WireOrder(
             order.nonce,
             order.key,

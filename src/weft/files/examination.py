@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from threading import Lock
 from typing import Any, Final, Protocol
 
@@ -30,13 +31,14 @@ from weft.files.requirements import (
     unmet_match,
 )
 from weft.files.search import Place
+from weft.files.watched import Sieve
 from weft.ports import FileRow, ResultRow
 from weft.scheduling.events import Inspected
 from weft.scheduling.freshness import UP_TO_DATE, Decision, decide
 from weft.scheduling.keys import WHOLE
 from weft.scheduling.outcomes import MISSING_OUTPUT
 from weft.scheduling.reasons import Reason
-from weft.spec.fingerprint import combine
+from weft.spec.fingerprint import combine, digest
 from weft.spec.plan import Plan
 from weft.spec.requirements import NO_REQUIREMENTS, product_of_parameter
 from weft.spec.slots import text_of
@@ -99,7 +101,8 @@ class Examiner:
     """Looks at the tasks of one plan.
 
     run: of the rows that it makes. is_caching: whether finished work may stand in and is remembered. before_long: called before
-    what may take long.
+    what may take long. sieve: of `weft watch`: files that count. Then work whose product nobody sees counts by what it was
+    made from, because what follows it is to follow each time.
     """
 
     def __init__(
@@ -115,6 +118,7 @@ class Examiner:
         is_stopped: Callable[[], bool],
         shared_memory: str = SHARED_MEMORY_FOLDER,
         plan_digest: str = "",
+        sieve: Sieve | None = None,
     ):
         self.plan = plan
         self.tasks: Sequence[Task] = plan.graph.tasks
@@ -123,14 +127,17 @@ class Examiner:
         self.results: deque[ResultRow] = deque()
         self._place = place
         self._run = run
-        self._plan_digest = plan_digest
+        self._plan_digest = plan_digest if sieve is None else ""  # stats of files tell nothing of a sieve
+        self._sieve = sieve
+        self._made_from: dict[int, str] = {}
         self._products = products
         self._history = history
         self._recorded: dict[tuple[str, str], ResultRow] | None = None
         self._older: Mapping[tuple[str, str, str], ResultRow] | None = None
         self._remembered: frozenset[str] | None = None
         self._loading = Lock()
-        self._fingerprints = Fingerprints(plan, place, self.contents, self._product, self._made)
+        worked = None if sieve is None else self._made_from.get
+        self._fingerprints = Fingerprints(plan, place, self.contents, self._product, self._made, worked)
         state = place.state_folder
         self._remains = Remains(place, self.contents, None if state is None else os.path.join(state, PRODUCTS))
         self._surroundings = Surroundings(
@@ -142,6 +149,7 @@ class Examiner:
         # What the attempts that are under way were begun with: shared parts, and per instance the part of its own.
         self._begun: dict[int, Mapping[str, str]] = {}
         self._begun_items: dict[tuple[int, int], tuple[str, str]] = {}
+        self._kept: set[int] = set()
         self._instances: dict[int, Instances] = {}
 
     def needs_look(self, task: int) -> bool:
@@ -254,7 +262,12 @@ class Examiner:
     def check(self, task: int) -> Findings:
         """Whether the task's requirements hold."""
         given = self.tasks[task]
-        return check(given.requires, self._surroundings) if _requires_something(given) else NOTHING_REQUIRED
+        if not _requires_something(given):
+            return NOTHING_REQUIRED
+        surroundings = self._surroundings
+        if self._sieve is not None:
+            surroundings = replace(surroundings, shows=partial(self._sieve.shows, given))
+        return check(given.requires, surroundings)
 
     def _binder(self, task: int) -> Callable[[str], str | None]:
         binder = self._binders.get(task)
@@ -322,7 +335,10 @@ class Examiner:
                 more = tuple(made[place].shown for place in range(len(known), len(made)))
                 known = self._items[task] = known + more
         elif not known and foreach is not None and foreach.files:
-            known = self._items[task] = source_files(given.requires, findings)
+            known = source_files(given.requires, findings)
+            if self._sieve is not None:
+                known = tuple(item for item in known if self._sieve.admits(given, item))
+            self._items[task] = known
         return known
 
     def _compare(
@@ -337,6 +353,7 @@ class Examiner:
             elif row is not None:
                 row = self._confirm(row)
             fingerprint = row.fingerprint if row is not None and row.parts == parts else combine(parts)
+            self._made_from[task] = fingerprint
             return Inspected(task, None, None, None, decision.fresh, fingerprint, frozenset(), decision.reasons)
         return self._compare_items(task, given, parts, items, is_forced)
 
@@ -370,6 +387,8 @@ class Examiner:
                 seen.reasons.update(dict.fromkeys(decision.reasons))
         is_whole = seen.done == len(items)
         fingerprint = combine({**parts, "items": seen.own_parts}) if is_whole else None
+        if fingerprint is not None:
+            self._made_from[task] = fingerprint
         reasons = tuple(seen.reasons) or UP_TO_DATE.reasons
         all_fresh = len(seen.fresh) == len(items)
         return Inspected(task, None, None, items, all_fresh, fingerprint, frozenset(seen.fresh), reasons)
@@ -406,6 +425,9 @@ class Examiner:
 
         is_late: it took streams while they were made; what they were is known only now.
         """
+        if is_late and task in self._kept:
+            return  # the streams were complete before it was looked at
+        self._kept.discard(task)
         given = self.tasks[task]
         is_by_content = instance != WHOLE and self._is_fed(task)
         self._fingerprints.forget(task)
@@ -437,6 +459,8 @@ class Examiner:
         )  # fmt: skip
         self._results_by_name()[given.name, name] = row
         self.results.append(row)
+        if instance == WHOLE:
+            self._kept.add(task)
 
     def _results_by_name(self) -> dict[tuple[str, str], ResultRow]:
         if self._recorded is None:
@@ -449,11 +473,22 @@ class Examiner:
         product = self.tasks[task].policy.product
         if product is None:
             return None
-        digest = self._products.digest(task)
-        if digest is None and product.source != "outputs":
+        found = self._products.digest(task)
+        if found is None and product.source != "outputs":
+            if self.tasks[task].policy.foreach is not None:
+                return self._digest_of_instances(task)
             row = self._results_by_name().get((self.tasks[task].name, ""))
-            digest = None if row is None else row.product
-        return digest
+            found = None if row is None else row.product
+        return found
+
+    def _digest_of_instances(self, task: int) -> str | None:
+        """Of what a mapped task hands on when finished work stands in for all of it, as `Products.digest` makes it."""
+        count = len(self.items(task))
+        if task not in self._instances or len(self._instances[task].fresh) < count:
+            return None
+        rows = [self.recorded(task, instance) for instance in range(count)]
+        parts = [row.product for row in rows if row is not None and row.product is not None]
+        return digest(parts) if len(parts) == count else None
 
     def _made(self, task: int) -> Sequence[str]:
         """All outputs of a task, of a mapped one those of its instances as far as they are known."""

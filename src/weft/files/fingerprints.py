@@ -14,6 +14,7 @@ Signals, shared memory and sources that are conditions only are not in it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, Final
@@ -54,7 +55,8 @@ def _filled(path: str, values: Mapping[str, Any]) -> str:
 class Fingerprints:
     """Takes fingerprints of a plan's tasks. Lives in one thread. product: digest of what a task handed on, None when nothing.
 
-    made: paths of all outputs of a task.
+    made: paths of all outputs of a task. worked: the fingerprint of a task of this run; then one that hands on nothing counts by
+    it, so that its followers follow (`weft watch`).
     """
 
     def __init__(
@@ -64,12 +66,14 @@ class Fingerprints:
         contents: Contents,
         product: Callable[[int], str | None],
         made: Callable[[int], Iterable[str]],
+        worked: Callable[[int], str | None] | None = None,
     ):
         self._plan = plan
         self._place = place
         self._contents = contents
         self._product = product
         self._made = made
+        self._worked = worked
         self._delivered: dict[int, str | None] = {}
         self._fresh: dict[int, ResultRow] = {}
         self._types: dict[str, str] = {}
@@ -184,6 +188,8 @@ class Fingerprints:
         found = self._product(index)
         if found is None and self._plan.graph.tasks[index].outputs:
             found = digest_pairs((path, self._content(path)) for path in self._made(index))
+        if found is None and self._worked is not None:
+            found = self._worked(index)
         self._delivered[index] = found
         return found
 
@@ -210,8 +216,16 @@ def _shown(name: str, value: object) -> str:
     if isinstance(value, Opaque):
         found, text = value.digest, value.shown
     else:
-        found, text = digest(value), text_of(value)
+        found, text = digest(value), _text(value)
     return found if is_secret_name(name) else part(found, text)
+
+
+def _text(value: object) -> str:
+    """What people see of it; like the digest, it does not depend on the order of keys."""
+    text = text_of(value)
+    if isinstance(value, Mapping | list | tuple) and text.count("{"):
+        text = json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return text
 
 
 def _handed_on(row: ResultRow) -> str | None:

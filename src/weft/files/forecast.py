@@ -36,12 +36,12 @@ def _forecast(examiner: Examiner, task: int, forecasts: Mapping[int, Forecast], 
         return Forecast("run", (FORCED if is_forced else why_not_cached(given),))
     changing = [index for index in running if examiner.tasks[index].outputs or examiner.tasks[index].policy.product]
     if changing:
-        return _runs_after(examiner, task, changing)
+        return _runs_after(examiner, changing) if examiner.has_results(task) else Forecast("run", (NEVER_RAN,))
     answer = examiner.look(task, False)
     if answer.unmet is None:
         return Forecast("cached" if answer.fresh else "run", answer.reasons)
     if running:  # what is missing may be made by then
-        return _runs_after(examiner, task, running)
+        return _runs_after(examiner, running)
     return _blocked(answer.unmet, answer.detail)
 
 
@@ -49,9 +49,7 @@ def _blocked(unmet: str, detail: str | None) -> Forecast:
     return Forecast("blocked", (Reason("unmet", detail or unmet, unmet),))
 
 
-def _runs_after(examiner: Examiner, task: int, running: Sequence[int]) -> Forecast:
-    if not examiner.has_results(task):
-        return Forecast("run", (NEVER_RAN,))
+def _runs_after(examiner: Examiner, running: Sequence[int]) -> Forecast:
     names = [examiner.tasks[index].name for index in running[:SHOWN_REASONS]]
     return Forecast(
         "run",

@@ -18,9 +18,9 @@ from typing import Final, NamedTuple, TypeVar
 from weft.errors import InternalError
 from weft.files.examination import Examiner, NoProducts, Products
 from weft.files.examination import History as History
-from weft.files.forecast import preview
 from weft.files.requirements import SHARED_MEMORY_FOLDER
 from weft.files.search import Place
+from weft.files.watched import Sieve
 from weft.ports import FileRow, ResultRow
 from weft.scheduling.events import Inspected
 from weft.scheduling.freshness import Forecast
@@ -70,6 +70,7 @@ class FileInspector:
         is_caching: bool = True,
         shared_memory: str = SHARED_MEMORY_FOLDER,
         plan_digest: str = "",
+        sieve: Sieve | None = None,
     ):
         self._examiner = Examiner(
             plan,
@@ -82,6 +83,7 @@ class FileInspector:
             is_stopped=lambda: self._is_closed,
             shared_memory=shared_memory,
             plan_digest=plan_digest,
+            sieve=sieve,
         )
         self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._unpublished: list[Inspected] = []
@@ -186,6 +188,8 @@ class FileInspector:
 
     def preview(self, selected: Sequence[int], force: bool = False) -> dict[int, Forecast]:
         """What would happen now to each of the selected tasks; starts nothing. Instead of a run, not during one."""
+        from weft.files.forecast import preview  # late: a run does not need it
+
         assert self._leader is None
         return preview(self._examiner, selected, force)
 

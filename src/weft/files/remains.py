@@ -1,6 +1,6 @@
 """What finished work has left, as it is now: declared outputs, and the file of a product that is too long to be recorded.
 
-Stats alone decide as long as they are those that were recorded; else the content is hashed again.
+Stats alone decide as long as they are those that were recorded; else the content is hashed again, and that of items always.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from weft.ports import Held, ResultRow
 from weft.scheduling.freshness import MISSING, Decision, Recorded, decide
 from weft.scheduling.reasons import Reason
 from weft.values import encoding
-from weft.values.files import ASIDE
+from weft.values.files import ASIDE, distrust
 
+ITEMS: Final = "@items "
 NOT_KEPT: Final = Reason("product_missing", "its product was not kept", "product")
 
 
@@ -54,8 +55,13 @@ class Remains:
     # --- products --------------------------------------------------------------------------------------------------------
 
     def is_held(self, held: Held | None) -> bool:
-        """Whether stats alone tell that a recorded product is as it was."""
-        return held is None or not held.mtime_ns or self._stats(held.text) == held[1:]
+        """Whether stats alone tell that a recorded product is as it was.
+
+        Never of items: followers that are mapped over them would take those that can be read for all that there are.
+        """
+        if held is None or not held.mtime_ns:
+            return True
+        return not held.text.startswith(ITEMS) and self._stats(held.text) == held[1:]
 
     def held(self, text: str | None) -> Held | None:
         """What is to be recorded of a product's text; None when its file is not there."""
@@ -83,7 +89,10 @@ class Remains:
                 return Reason("product_damaged", f"its product was damaged and set aside: {path}{ASIDE}", "product")
             return Reason("product_missing", f"its product is gone: {path}", "product")
         problem = encoding.verify(self._products, reference)
-        return None if problem is None else Reason("product_damaged", f"its product is damaged: {problem}", "product")
+        if problem is None:
+            return None
+        distrust(path)
+        return Reason("product_damaged", f"its product is damaged: {problem}", "product")
 
     def _stats(self, text: str) -> tuple[int, int, int] | None:
         """(size, mtime_ns, inode) of a product's file; None when it is not there."""

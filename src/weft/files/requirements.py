@@ -22,6 +22,7 @@ class Surroundings:
     """The world that requirements are checked against. lack_of: why a named value is not at hand, None when it is.
 
     seconds: the longest a check may take. before_long: called when it takes long. is_stopped: whether to give up.
+    shows: whether a file (absolute path) counts as being there; None: all do.
     """
 
     place: Place
@@ -30,6 +31,7 @@ class Surroundings:
     seconds: float = SEARCH_SECONDS
     before_long: Callable[[], None] = lambda: None
     is_stopped: Callable[[], bool] = lambda: False
+    shows: Callable[[str], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Findings:
 
 
 NOTHING_REQUIRED: Final = Findings()
+_STILL_WRITTEN: Final = "is still being written, as far as can be told"
 
 
 def check(requires: Requirements, surroundings: Surroundings) -> Findings:
@@ -75,7 +78,10 @@ def check(requires: Requirements, surroundings: Surroundings) -> Findings:
 
 def _check_files(requires: Requirements, surroundings: Surroundings) -> Findings | None:
     for need in requires.files:
-        problem = file_problem(surroundings.place.absolute(need.path))
+        absolute = surroundings.place.absolute(need.path)
+        problem = file_problem(absolute)
+        if problem is None and surroundings.shows is not None and not surroundings.shows(absolute):
+            problem = _STILL_WRITTEN
         if problem is not None:
             return Findings(f"file:{need.path}", f"required file {need.path} {problem}")
     return None
@@ -114,11 +120,15 @@ def _check_folder(need: FolderNeed, surroundings: Surroundings, patience: Patien
     if problem is not None:
         return Findings(unmet, f"required folder {need.path} {problem}")
     try:
-        names = folder_files(absolute, need.recursive, patience, None if need.source else need.minimum)
+        enough = None if need.source or surroundings.shows is not None else need.minimum
+        names = folder_files(absolute, need.recursive, patience, enough)
     except OSError as error:
         return Findings(unmet, f"required folder {need.path} cannot be read: {error.strerror or error}")
     except SearchTimeoutError as error:
         return Findings(unmet, str(error))
+    if surroundings.shows is not None:
+        shows, base = surroundings.shows, absolute.rstrip("/")
+        names = [name for name in names if shows(f"{base}/{name}")]
     if len(names) < need.minimum:
         return Findings(unmet, f"required folder {need.path} has {_files(len(names))}, needs {need.minimum}")
     prefix = shown_folder(need.path)
@@ -131,7 +141,8 @@ def _check_matches(
     wanted = []
     for need in needs:
         try:
-            wanted.append(Wanted(of_need(need), None if need.source else need.minimum))
+            enough = None if need.source or surroundings.shows is not None else need.minimum
+            wanted.append(Wanted(of_need(need), enough))
         except re.error as error:
             return Findings(unmet_match(need), f"the expression {need.pattern!r} is not valid: {error}")
     try:
@@ -141,6 +152,9 @@ def _check_matches(
         return Findings(unmet_match(guilty), str(error))
     except OSError as error:
         return Findings(unmet_match(needs[0]), f"the search for {needs[0].pattern!r} failed: {error}")
+    if surroundings.shows is not None:
+        shows, absolute = surroundings.shows, surroundings.place.absolute
+        found.matches[:] = [[path for path in paths if shows(absolute(path))] for paths in found.matches]
     for need, paths in zip(needs, found.matches, strict=True):
         if len(paths) < need.minimum:
             return Findings(unmet_match(need), _explain_few(need, len(paths), found, surroundings, patience))

@@ -9,7 +9,6 @@ from typing import Any, Final
 from weft.errors import cut, hint_nearest
 from weft.formats.mistakes import Mistakes
 from weft.spec.actions import Command, Script, Shell
-from weft.spec.mapping import MappingError, map_parameters
 from weft.spec.options import Option
 from weft.spec.requirements import FileNeed, FolderNeed, MatchNeed
 from weft.spec.slots import fill_shell, shell_slots_in, slots_in
@@ -129,6 +128,8 @@ def _check_quoting(
 
 
 def _check_mapping(task: Task, place_of: PlaceOf, mistakes: Mistakes) -> None:
+    from weft.spec.mapping import MappingError, map_parameters  # late: few tasks are mapped
+
     try:
         map_parameters(task.parameters, task.policy.mapping)
     except MappingError as error:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weft.formats.shape import keys_of
 from weft.spec.actions import Action, Call, Command, Expand, Script, Serialized, Shell, Snippet
 from weft.spec.environments import Environment, ShellValue, VariableValue
-from weft.spec.notes import Note, whole_arguments
 from weft.spec.options import Opaque, Option
 from weft.spec.plan import Plan, Template
 from weft.spec.products import Product
@@ -20,6 +19,9 @@ from weft.spec.tasks import Dependency, Task
 from weft.spec.types import Type
 from weft.units import MEBIBYTE
 from weft.units import canonical_seconds as shortest
+
+if TYPE_CHECKING:
+    from weft.spec.notes import Note
 
 Fields = dict[str, Any]
 
@@ -121,6 +123,8 @@ def variable_value(value: VariableValue) -> str | Fields:
 
 def note_document(note: Note) -> Fields:
     """A note's kind, conditions and arguments."""
+    from weft.spec.notes import whole_arguments  # late: few plans have notes
+
     return {"kind": note.kind, "conditions": list(note.conditions), **whole_arguments(note)}
 
 

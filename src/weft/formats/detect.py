@@ -15,7 +15,7 @@ FORMAT_HINT = "say which dialect it is with --format native|odop|tasklist|taskpl
 
 _ODOP_KEYS = frozenset({"task_id", "time_limit", "operational", "operational_parameters", "executable"})
 _TASKPLAN_KEYS = ("envs", "notes", "jobs")
-_MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?::[A-Za-z_]\w*)?|[A-Za-z_]\w*:[A-Za-z_]\w*")
+_MODULE = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+(?::[A-Za-z_]\w*)?|[A-Za-z_]\w*:[A-Za-z_]\w*"
 
 
 def is_python(path: str, folder: str) -> bool:
@@ -25,7 +25,7 @@ def is_python(path: str, folder: str) -> bool:
         path = file
     if path.endswith(".py"):
         return os.path.isfile(os.path.join(folder, path))  # one that is missing is told by who reads it
-    if not _MODULE.fullmatch(path) or os.path.exists(os.path.join(folder, path)):
+    if not re.fullmatch(_MODULE, path) or os.path.exists(os.path.join(folder, path)):
         return False
     # A misspelt file name (`plan.jsn`) looks like a module, too: only one whose first part can be found counts.
     top = os.path.join(folder, path.partition(":")[0].split(".")[0])

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weft.formats.mistakes import Document, has_part, pointer
 from weft.spec.environments import Environment
-from weft.spec.notes import Note
 from weft.spec.options import Option
 from weft.spec.plan import Source, Template
 from weft.spec.tasks import Task
 from weft.spec.types import Type
+
+if TYPE_CHECKING:
+    from weft.spec.notes import Note
 
 SECTIONS = ("options", "types", "environments", "notes", "templates")
 

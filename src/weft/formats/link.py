@@ -7,20 +7,21 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from weft.errors import COMPARED_NAMES, cut, hint_nearest
 from weft.formats.check_slots import check_slots, escape_script, found_names
 from weft.formats.draft import SECTIONS, Draft
-from weft.formats.file_cycles import file_cycles
 from weft.formats.mistakes import Mistakes, pointer
-from weft.formats.option_values import Given, assign, value_problem
 from weft.spec.actions import Call, Shell
 from weft.spec.graph import Graph, GraphError
 from weft.spec.options import Option
 from weft.spec.plan import Plan, Source
 from weft.spec.tasks import Dependency, Policy, Task
 from weft.spec.types import BUILTIN
+
+if TYPE_CHECKING:
+    from weft.formats.option_values import Given
 
 SHOWN_CYCLE: Final = 100  # tasks of a cycle that its message names; more are left out in the middle
 COMPARED: Final = 500_000  # names that hints may compare in all, some seconds: a plan may have 100,000 wrong references
@@ -158,6 +159,8 @@ class _Linker:
             location = pointer("options", name, "type")
             self.mistakes.error("ref.type", message, file, location, self.hint(option.type, known))
         elif not option.is_required and self._has_sound_type(option.type):
+            from weft.formats.option_values import value_problem  # late, as below: few plans have options
+
             problem = value_problem(option.default, option.type, types)
             if problem:
                 message = f"option {cut(name)!r}: its default is wrong: {problem}"
@@ -342,6 +345,10 @@ class _Linker:
 
     def tell_file_cycles(self, graph: Graph) -> None:
         """What waits for files that can only be made after it."""
+        if not any(task.outputs for task in self.tasks):
+            return
+        from weft.formats.file_cycles import file_cycles
+
         for cycle in file_cycles(graph):
             names = [
                 repr(cut(self.tasks[task].name)) + (f" (for {cut(path)!r})" if path is not None else "")
@@ -407,7 +414,11 @@ def link(
     options: dict[str, Option] = dict(linker.sections["options"])
     types = linker.sections["types"]
     wanted = linker.wanted_parameters()
-    assigned = assign(given, options, types, wanted, linker.index, linker.tasks, mistakes)
+    assigned: dict[str, Any] = {}
+    if given:
+        from weft.formats.option_values import assign
+
+        assigned = assign(given, options, types, wanted, linker.index, linker.tasks, mistakes)
     for name in assigned:
         options.setdefault(name, Option())
     values = {name: assigned.get(name, option.default) for name, option in options.items()}

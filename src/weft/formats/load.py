@@ -10,15 +10,16 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from weft.collector import collector_paused
 from weft.errors import InternalError, PlanError, Problem, cut
-from weft.formats import positions
 from weft.formats.detect import DIALECTS, detect, is_python
 from weft.formats.draft import Draft
 from weft.formats.link import Advise, link
 from weft.formats.mistakes import NO_DATA, Document, Mistake, Mistakes, Place, existing, to_problem
-from weft.formats.parse import collector_paused, parse
+from weft.formats.parse import parse
 from weft.formats.read import FORMAT_BY_SUFFIX, STANDARD_INPUT, SUFFIXES, Text, read_standard_input, read_text
 from weft.formats.replacing import replace_by_files
+from weft.spec.actions import Call
 from weft.spec.plan import Plan, Source
 from weft.spec.tasks import NOTHING
 
@@ -37,7 +38,8 @@ class PythonRequest(NamedTuple):
 
     options: `-o` pairs. select and the others: what is selected, because options are demanded of what takes part only.
     is_alone: no other plan is loaded beside it, so that an option which is not its own is nobody's. replaced: tasks for which a
-    value stands in, so that their options are not demanded either.
+    value stands in, so that their options are not demanded either. format: `taskplan` or `python`, None to detect it.
+    is_preview: nothing is to run, so that no option is demanded.
     """
 
     path: str
@@ -49,19 +51,29 @@ class PythonRequest(NamedTuple):
     start_from: Sequence[str] = ()
     is_alone: bool = True
     replaced: Sequence[str] = ()
+    format: str | None = None
+    is_preview: bool = False
 
 
 class PythonPlan(NamedTuple):
-    """What a module defines. used: positions of the options that are its own. file, digest: the module's source."""
+    """What a module defines. used: positions of the options that are its own. file, digest: the module's source.
 
-    plan: Plan
+    plan: of its registry. data: instead, its `envs`, `notes` and `jobs`, when it is a task plan.
+    """
+
+    plan: Plan | None
     used: frozenset[int]
     file: str | None
     digest: str
+    data: Mapping[str, Any] | None = None
 
 
 LoadPython = Callable[[PythonRequest], PythonPlan]
 """Loads a module where it can do no harm. Raises PlanError."""
+
+
+PresentCode = Callable[[Plan], Plan]
+"""Gives a plan whose typed functions have the parts of code that their modules hold now. Raises PlanError."""
 
 
 class Settings(NamedTuple):
@@ -97,6 +109,8 @@ def load(
     advise: Advise | None = None,
     python: LoadPython | None = None,
     selection: Mapping[str, Sequence[str]] = NOTHING,
+    is_preview: bool = False,
+    present: PresentCode | None = None,
 ) -> Loaded:
     """The plan that the files make together. Raises PlanError with every mistake, sorted by file and place.
 
@@ -106,12 +120,22 @@ def load(
     are the output of a command. cwd: what relative paths start from. as_json: those of `paths` that are JSON whatever their
     suffix. replacements: (task, file): the file's value takes the task's place.
     advise: finds what else is worth a warning in the sound plan. python: loads Python modules.
-    selection: what is selected, by the names of `PythonRequest`.
+    selection: what is selected, by the names of `PythonRequest`. is_preview: nothing is to run, so that options of Python tasks
+    need no value. present: for plans that are to run; a compiled one says what code its functions had.
     """
     paths = [os.fspath(path) for path in paths]
     folder = os.path.abspath(cwd or os.getcwd())
     replaced = [name for name, _ in replacements]
-    request = PythonRequest("", folder, options, **selection, is_alone=len(paths) == 1, replaced=replaced)
+    request = PythonRequest(
+        "",
+        folder,
+        options,
+        **selection,
+        is_alone=len(paths) == 1,
+        replaced=replaced,
+        format=format,
+        is_preview=is_preview,
+    )
     base = _base(paths, root, folder)
     is_demanding = strict and advise is not None  # `validate --strict` wants more to be said
     settings = Settings(
@@ -127,6 +151,8 @@ def load(
             plan = replace_by_files(plan, replacements, folder, mistakes)
         if plan is not None:
             _warn_changed_sources(plan.root, drafts, mistakes)
+        if plan is not None and present is not None:
+            plan = _with_present_code(plan, present, drafts, mistakes)
     return _finish(plan, documents, mistakes, strict, paths)
 
 
@@ -143,6 +169,29 @@ def _warn_changed_sources(root: str, drafts: Sequence[Draft], mistakes: Mistakes
             )
             location = draft.pointer_of(position, "digest")
             mistakes.warn("digest", message, draft.file, location, "compile the plan anew")
+
+
+def _with_present_code(plan: Plan, present: PresentCode, drafts: Sequence[Draft], mistakes: Mistakes) -> Plan:
+    """With the code of typed functions as it is now, which a compiled plan says as it was (dialects.md 1.11)."""
+    compiled = [draft for draft in drafts if draft.dialect == "native" and '"code"' in draft.document.text]
+    if not compiled:
+        return plan
+    try:
+        renewed = present(plan)
+    except PlanError as error:
+        for problem in error.problems():
+            mistakes.error(problem.code, problem.message, problem.file, problem.location, problem.hint)
+        return plan
+    if renewed is plan:
+        return plan
+    for draft in compiled:
+        for position, task in enumerate(draft.tasks):
+            was, now = (each.graph[task.name].action if task.name in each.graph else None for each in (plan, renewed))
+            if isinstance(was, Call) and isinstance(now, Call) and was.code != now.code:
+                message = f"task {cut(task.name)!r}: its function's code is not what it was compiled with"
+                location = draft.pointer_of(position, "code")
+                mistakes.warn("digest", message, draft.file, location, "compile the plan anew")
+    return renewed
 
 
 def _base(paths: Sequence[str], root: str | None, folder: str) -> str:
@@ -184,6 +233,8 @@ def _problems(mistakes: Sequence[Mistake], documents: Sequence[Document], paths:
     places: dict[str, dict[str, tuple[Place, Place]]] = {}
     for document in documents:
         if document.path in wanted:
+            from weft.formats import positions  # late: sound plans have no mistakes to find
+
             locations = sorted(wanted[document.path])
             places[document.path] = dict(positions.places(document.text, document.format, locations))
     order = {path: index for index, path in enumerate(paths)}
@@ -225,7 +276,7 @@ def _draft(
 ) -> Draft | None:
     is_json = path == STANDARD_INPUT or path in settings.as_json
     if not is_json and is_python(path, settings.cwd):
-        return _load_python(path, settings, seen, mistakes)
+        return _load_python(path, settings, documents, seen, mistakes)
     document = _document(path, settings, mistakes)
     if document is None:
         return None
@@ -239,11 +290,13 @@ def _draft(
     return None if dialect is None else _by_dialect(dialect, document, path, settings, mistakes)
 
 
-def _load_python(path: str, settings: Settings, seen: dict[str, str], mistakes: Mistakes) -> Draft | None:
-    """The draft of a module's registry; its mistakes come with their places."""
+def _load_python(
+    path: str, settings: Settings, documents: list[Document], seen: dict[str, str], mistakes: Mistakes
+) -> Draft | None:
+    """The draft of a module's registry or task plan; its mistakes come with their places."""
     if settings.python is None:
         return _by_dialect("python", None, path, settings, mistakes)
-    if settings.format not in (None, "python"):
+    if settings.format not in (None, "python", "taskplan"):
         message = f"{path!r} is a Python module, and no document of the dialect {settings.format}"
         mistakes.error("detect.unknown", message, path, hint="leave --format away")
         return None
@@ -256,6 +309,8 @@ def _load_python(path: str, settings: Settings, seen: dict[str, str], mistakes: 
         settings.used.update(range(len(settings.request.options)))  # nobody knows now whose they are
         return None
     plan = loaded.plan
+    if plan is None:
+        return _python_taskplan(loaded, path, settings, documents, seen, mistakes)
     if plan.key in seen:
         mistakes.error(
             "name.duplicate", f"{path!r} is the same registry as {seen[plan.key]!r}", path, hint="name it once"
@@ -271,6 +326,49 @@ def _load_python(path: str, settings: Settings, seen: dict[str, str], mistakes: 
     draft.tasks = list(plan.graph.tasks)
     draft.keys = [task.name for task in draft.tasks]
     return draft
+
+
+def _python_taskplan(
+    loaded: PythonPlan,
+    path: str,
+    settings: Settings,
+    documents: list[Document],
+    seen: dict[str, str],
+    mistakes: Mistakes,
+) -> Draft | None:
+    """The draft of a module that has `envs`, `notes` or `jobs`."""
+    from weft.formats.taskplan import load_taskplan
+
+    key = os.path.realpath(loaded.file) if loaded.file is not None else path
+    if key in seen:
+        mistakes.error("name.duplicate", f"{path!r} is the same module as {seen[key]!r}", path, hint="name it once")
+        return None
+    seen[key] = path
+    shown, folder = path, settings.cwd
+    if loaded.file is not None:
+        if path.endswith(".py"):
+            folder = os.path.dirname(os.path.abspath(os.path.join(settings.cwd, path)))
+        else:
+            shown = os.path.relpath(loaded.file, settings.cwd)
+    data = loaded.data
+
+    def plain() -> Any:
+        return data
+
+    document = Document(shown, "python", _source(loaded), data, loaded.digest, folder, key, plain)
+    documents.append(document)
+    return load_taskplan(document, mistakes, settings.shell_eval)
+
+
+def _source(loaded: PythonPlan) -> str:
+    """The text of the module, for the places of mistakes; nothing when it cannot be read as it was loaded."""
+    import tokenize
+
+    try:
+        with tokenize.open(loaded.file or "") as file:
+            return file.read()
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        return ""
 
 
 def _load_native(document: Document, settings: Settings, mistakes: Mistakes) -> Draft:

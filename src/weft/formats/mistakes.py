@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from weft.errors import Problem, cut
@@ -25,12 +24,14 @@ class Mistake(NamedTuple):
     others: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(slots=True)
 class Mistakes:
     """Errors and warnings in the order in which they were found."""
 
-    errors: list[Mistake] = field(default_factory=list)
-    warnings: list[Mistake] = field(default_factory=list)
+    __slots__ = ("errors", "warnings")
+
+    def __init__(self) -> None:
+        self.errors: list[Mistake] = []
+        self.warnings: list[Mistake] = []
 
     def error(
         self,

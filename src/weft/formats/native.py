@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weft.errors import cut, hint_nearest
 from weft.formats.draft import Draft
 from weft.formats.mistakes import Document, Mistakes, pointer, show
 from weft.formats.native_tasks import ACTIONS, LIMITS, Fields, TaskMaker, merge, subject_of, without_nulls
-from weft.formats.notes import read_note
 from weft.formats.plain import is_plain_plan, is_plain_task
 from weft.formats.shape import Place, check
 from weft.spec.actions import Expand
 from weft.spec.environments import Environment, ShellValue, VariableValue
-from weft.spec.notes import Note
 from weft.spec.options import MISSING, Option
 from weft.spec.plan import Source, Template
 from weft.spec.tasks import name_problem
 from weft.spec.types import BUILTIN, Type
+
+if TYPE_CHECKING:
+    from weft.spec.notes import Note
 
 
 def load_native(document: Document, mistakes: Mistakes, allow_shell: bool) -> Draft:
@@ -181,7 +182,11 @@ def make_environment(fields: Mapping[str, Any], variables: tuple[tuple[str, Vari
 
 def _notes(raw: Mapping[str, Any], file: str, mistakes: Mistakes) -> Iterator[tuple[str, Note]]:
     entries = raw.get("notes")
-    for name, body in entries.items() if isinstance(entries, dict) else ():
+    if not isinstance(entries, dict):
+        return
+    from weft.formats.notes import read_note  # late: few plans have notes
+
+    for name, body in entries.items():
         place = Place(file, ("notes", name), f"note {cut(name)!r}")
         problem = name_problem(name)
         if problem:

@@ -64,14 +64,7 @@ class OdopDraft(Draft):
         raw = self.raw(position)
         if not rest or not isinstance(raw, dict):
             return pointer(*base)
-        fields = find_fields(raw)
-        for names, inner in _origins(rest):
-            given = next((fields.given[name] for name in names if name in fields.given), None)
-            if given is not None:
-                return pointer(*base, *given.path, *self._existing(given.value, inner))
-        if rest[0] == "resources" and len(rest) > 1 and rest[1] in fields.named:
-            return pointer(*base, *fields.named[str(rest[1])].path)
-        return pointer(*base)
+        return pointer(*base, *_origin(find_fields(raw), rest))
 
     def section_pointer(self, section: str, name: str) -> str:
         """JSON pointer of an entry that is no task; environments are made from tasks."""
@@ -86,6 +79,17 @@ class OdopDraft(Draft):
             return self.pointer_of(position)
         index = given.value.index(name) if isinstance(given.value, list) and name in given.value else None
         return self.pointer_of(position, "dependencies", *(() if index is None else (index,)))
+
+
+def _origin(fields: Fields, rest: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Where below its task stands what the place `rest` of the normal form was made from; nothing when nowhere."""
+    for names, inner in _origins(rest):
+        given = next((fields.given[name] for name in names if name in fields.given), None)
+        if given is not None:
+            return (*given.path, *Draft._existing(given.value, inner))
+    if rest[0] == "resources" and len(rest) > 1 and rest[1] in fields.named:
+        return fields.named[str(rest[1])].path
+    return ()
 
 
 def _origins(rest: tuple[str | int, ...]) -> list[tuple[tuple[str, ...], tuple[str | int, ...]]]:
@@ -186,7 +190,8 @@ class _Reader:
         self._draft = draft
         self._settings = settings
         self._mistakes = mistakes
-        self._maker = TaskMaker(draft.file, mistakes)
+        self._told = Mistakes()  # of the normal form
+        self._maker = TaskMaker(draft.file, self._told)
         self._actions = ActionReader(draft.file, settings.root, Sources(settings.root), mistakes)
 
     def read(self, index: int, body: Any) -> None:
@@ -207,10 +212,24 @@ class _Reader:
             return
         native = self._native(name, values, found, place)
         task = self._maker.make(name, native, place, len(self._mistakes.errors) == before)
+        if self._told.errors or self._told.warnings:
+            self._take_over(found, place)
         if len(self._mistakes.errors) != before:
             draft.unsound.add(len(draft.tasks))
         draft.tasks.append(task)
         draft.keys.append(index)
+
+    def _take_over(self, found: Fields, place: Place) -> None:
+        """What was said of the normal form, at the places that it came from."""
+        told, mistakes = self._told, self._mistakes
+        for said, own in ((told.errors, mistakes.errors), (told.warnings, mistakes.warnings)):
+            for mistake in said:
+                parts = split_pointer(mistake.location or "")[len(place.base) :]
+                is_list = parts[:1] == ["dependencies"]
+                rest = tuple(int(part) if is_list and part.isdecimal() else part for part in parts)
+                location = pointer(*place.base, *(_origin(found, rest) if rest else ()))
+                own.append(mistake._replace(location=location))
+            said.clear()
 
     # --- the fields
 
@@ -240,7 +259,7 @@ class _Reader:
                 tell.error("shape.type", message, file, pointer(*place.base, *null.path))
         if self._settings.is_demanding:
             for field in _WANTED:
-                if field not in found.given:
+                if field not in found.given or found.given[field].value is None:
                     message = f"{place.subject} does not say its {field}"
                     tell.warn("shape.missing", message, file, pointer(*place.base), "a strict specification says it")
 

@@ -17,8 +17,8 @@ from weft.spec.types import BUILTIN, Type, lineage, problem_of
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
-_INT = re.compile(r"[-+]?[0-9]{1,4000}")
-_FLOAT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_INT = r"[-+]?[0-9]{1,4000}"
+_FLOAT = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
 
 Given = Sequence[tuple[str, object]]
 
@@ -37,13 +37,13 @@ def read_value(text: str, builtin: str) -> Any:
             return word.lower() in _TRUE
         raise ValueError("true or false")
     if builtin == "int":
-        if _INT.fullmatch(word):
+        if re.fullmatch(_INT, word):
             return int(word)
         raise ValueError("an integer")
     if builtin == "float":
-        if _INT.fullmatch(word):
+        if re.fullmatch(_INT, word):
             return int(word)
-        if _FLOAT.fullmatch(word) and abs(float(word)) != float("inf"):
+        if re.fullmatch(_FLOAT, word) and abs(float(word)) != float("inf"):
             return float(word)
         raise ValueError("a number")
     if builtin in ("list", "dict"):

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import gc
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
 from weft.errors import cut
-from weft.formats import positions
 from weft.formats.mistakes import NO_DATA, Mistakes, tell_empty
 
 DEPTH_LIMIT = 200  # dialects.md 1.2
@@ -21,20 +18,8 @@ MISTAKE_LIMIT = 1_000  # of one kind in a text; nobody reads more, and the rest 
 TOML_LINE_LIMIT = 16 << 20  # characters; the standard library's reader takes a second for each ten million
 
 _EXPECTED_BEFORE = {"}": "Expecting property name enclosed in double quotes", "]": "Expecting value"}
-_SURROGATE_ESCAPE = re.compile(r"\\[uU](?:0000)?[dD][89a-fA-F]")
-_TOML_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)|\(at end of document\)")
-
-
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """No cyclic garbage collection meanwhile: it would walk the growing plan again and again (performance.md 3)."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+_SURROGATE_ESCAPE = r"\\[uU](?:0000)?[dD][89a-fA-F]"
+_TOML_PLACE = r"\(at line (\d+), column (\d+)\)|\(at end of document\)"
 
 
 def parse(text: str, format: str, file: str, mistakes: Mistakes) -> Any:
@@ -71,12 +56,6 @@ def _parse_json(text: str, file: str, mistakes: Mistakes) -> Any:
             return 0.0
         return value
 
-    def integer(token: str) -> int:
-        if len(token.lstrip("-")) > positions.DIGIT_LIMIT:
-            flaws.add("number")
-            return 0
-        return int(token)
-
     def constant(_token: str) -> None:
         flaws.add("number")
 
@@ -91,22 +70,46 @@ def _parse_json(text: str, file: str, mistakes: Mistakes) -> Any:
         except json.JSONDecodeError:
             raise
         except ValueError:  # an integer with more digits than Python converts; only now is each worth a call of ours
-            data = read(integer)
+            data = read(_integer_reader(flaws))
     except json.JSONDecodeError as error:
         reason, line, column = _json_mistake(error)
         mistakes.error("parse.syntax", f"{file!r} is not JSON: {reason}", file, line=line, column=column)
         return NO_DATA
     except RecursionError:
-        _tell_depth(positions.json_depth_place(text, DEPTH_LIMIT), file, mistakes)
+        _tell_depth(_json_depth_place(text), file, mistakes)
         return NO_DATA
+    if flaws:
+        _tell_flaws(flaws, text, file, mistakes)
+    return NO_DATA if "number" in flaws else data
+
+
+def _integer_reader(flaws: set[str]) -> Callable[[str], int]:
+    from weft.formats.positions import DIGIT_LIMIT  # late, as below: sound documents need no places
+
+    def integer(token: str) -> int:
+        if len(token.lstrip("-")) > DIGIT_LIMIT:
+            flaws.add("number")
+            return 0
+        return int(token)
+
+    return integer
+
+
+def _tell_flaws(flaws: set[str], text: str, file: str, mistakes: Mistakes) -> None:
+    from weft.formats import positions
+
     if "duplicate" in flaws:
         for location, key, first, second in islice(positions.json_duplicates(text), MISTAKE_LIMIT):
             _tell_duplicate(key, location, first, second, file, mistakes)
     if "number" in flaws:
         for token, (line, column) in islice(positions.json_bad_numbers(text), MISTAKE_LIMIT):
             mistakes.error("parse.number", _number_message(token), file, line=line, column=column)
-        return NO_DATA
-    return data
+
+
+def _json_depth_place(text: str) -> tuple[int, int] | None:
+    from weft.formats.positions import json_depth_place
+
+    return json_depth_place(text, DEPTH_LIMIT)
 
 
 def _json_mistake(error: json.JSONDecodeError) -> tuple[str, int, int]:
@@ -169,9 +172,9 @@ def _parse_toml(text: str, file: str, mistakes: Mistakes) -> Any:
         return _plain(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         message = str(error)
-        found = _TOML_PLACE.search(message)
+        found = re.search(_TOML_PLACE, message)
         line, column = (int(found[1]), int(found[2])) if found and found[1] else (None, None)
-        reason = _TOML_PLACE.sub("", message).strip()
+        reason = re.sub(_TOML_PLACE, "", message).strip()
         is_duplicate = reason.startswith(("Cannot overwrite", "Cannot declare", "Duplicate"))
         code = "parse.duplicate_key" if is_duplicate else "parse.syntax"
         reason = reason[:1].lower() + reason[1:]
@@ -210,14 +213,14 @@ def _plain(data: Any) -> Any:
 
 def _is_sound(data: Any, text: str, format: str, file: str, mistakes: Mistakes) -> bool:
     """Depth, and what only some formats' parsers let through: infinities, lone surrogates. Level by level, never recursive."""
-    look_closer = format != "json" or ("\\u" in text and _SURROGATE_ESCAPE.search(text) is not None)
+    look_closer = format != "json" or ("\\u" in text and re.search(_SURROGATE_ESCAPE, text) is not None)
     level = [data] if isinstance(data, dict | list) else []
     depth = 0
     sound = True
     while level:
         depth += 1
         if depth > DEPTH_LIMIT:
-            place = positions.json_depth_place(text, DEPTH_LIMIT) if format == "json" else None
+            place = _json_depth_place(text) if format == "json" else None
             _tell_depth(place, file, mistakes)
             return False
         if look_closer:

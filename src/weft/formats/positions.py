@@ -167,6 +167,10 @@ def places(text: str, format: str, locations: Iterable[str]) -> Mapping[str, tup
     """As `locate`, for any format."""
     if format == "json":
         return locate(text, locations)
+    if format == "python":
+        from weft.formats.positions_python import locate_python
+
+        return locate_python(text, locations)
     if format == "yaml":
         from weft.formats.parse_yaml import locate_yaml
 

@@ -10,15 +10,14 @@ import json
 import zlib
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from weft.collector import collector_paused
 from weft.formats import compile as compiled
 from weft.formats.native import make_environment, make_variable
 from weft.formats.native_tasks import SHARED_COMMANDS, make_action, make_dependency, make_requirements
-from weft.formats.parse import collector_paused
 from weft.spec.actions import Call, Command, Shell, kind_of
 from weft.spec.graph import Graph
-from weft.spec.notes import Note, withhold
 from weft.spec.options import MISSING, Opaque, Option
 from weft.spec.plan import Plan, Source, Template
 from weft.spec.products import Product
@@ -27,6 +26,9 @@ from weft.spec.resources import NO_CORES, ONE_CORE, Resources
 from weft.spec.retries import NO_RETRIES, Retries
 from weft.spec.tasks import DEFAULT_POLICY, NOTHING, Dependency, Policy, Task
 from weft.spec.types import Type
+
+if TYPE_CHECKING:
+    from weft.spec.notes import Note
 
 VERSION: Final = 1
 _LEVEL: Final = 1  # zlib: four times smaller for a microsecond a task; higher levels cost more than they save
@@ -83,7 +85,7 @@ def snapshot(plan: Plan) -> bytes:
             "options": {name: _option_row(option) for name, option in plan.options.items()},
             "types": {name: compiled.type_document(kind) for name, kind in plan.types.items()},
             "environments": {name: compiled.environment_document(each) for name, each in plan.environments.items()},
-            "notes": {name: _note_row(withhold(note)) for name, note in plan.notes.items()},
+            "notes": {name: _note_row(note) for name, note in plan.notes.items()},
             "templates": {name: dict(template.fields) for name, template in plan.templates.items()},
             "policies": policy_rows,
             "requirements": requirement_rows,
@@ -95,6 +97,9 @@ def snapshot(plan: Plan) -> bytes:
 
 
 def _note_row(note: Note) -> list[Any]:
+    from weft.spec.notes import withhold  # late, as below: few plans have notes
+
+    note = withhold(note)
     return [note.kind, dict(note.arguments), note.conditions]
 
 
@@ -190,9 +195,7 @@ def restore(data: bytes) -> Plan:
                     for name, fields in document["environments"].items()
                 }
             ),
-            notes=_proxy(
-                {name: Note(row[0], _proxy(row[1]), tuple(row[2])) for name, row in document["notes"].items()}
-            ),
+            notes=_proxy({name: _note(*row) for name, row in document["notes"].items()}),
             templates=_proxy({name: Template(name, _proxy(fields)) for name, fields in document["templates"].items()}),
             attributes=_proxy(document["attributes"]),
             order=document["order"],
@@ -202,6 +205,12 @@ def restore(data: bytes) -> Plan:
 
 def _proxy(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
     return MappingProxyType(dict(mapping)) if mapping else NOTHING
+
+
+def _note(kind: str, arguments: Fields, conditions: list[str]) -> Note:
+    from weft.spec.notes import Note
+
+    return Note(kind, _proxy(arguments), tuple(conditions))
 
 
 def _option(kind: str, description: str | None, default: Any = MISSING) -> Option:

@@ -151,7 +151,7 @@ def _known(body: Mapping[str, Any], known: tuple[str, ...], place: Place, mistak
 
 def _native(fields: Mapping[str, Any], body: Mapping[str, Any], place: Place, mistakes: Mistakes) -> dict[str, Any]:
     native = {key: value for key, value in fields.items() if key not in _OWN_KEYS}
-    if fields.get("env"):
+    if "env" in fields:
         native["environment"] = fields["env"]
     if fields.get("note"):
         native["notes"] = fields["note"]

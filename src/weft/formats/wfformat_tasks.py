@@ -222,6 +222,9 @@ def _read_edges(bodies: list[tuple[ReadTask, dict[str, Any]]], names: _Names, pa
                     _tell_unknown(other, f"{subject}: {side}[{index}]", names, place, checker)
                     continue
                 child, parent = (task.id, found) if side == "parents" else (found, task.id)
+                if parent in declared[side].get(child, ()):
+                    message = f"{subject} names {cut(other)!r} twice among its {side}"
+                    checker.warn("name.duplicate", message, place, "one edge is made of both")
                 declared[side].setdefault(child, {}).setdefault(parent, place)
     for task, _ in bodies:
         by_parent, by_child = declared["parents"].get(task.id, {}), declared["children"].get(task.id, {})

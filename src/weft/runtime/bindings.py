@@ -35,7 +35,9 @@ class Binder:
     def bind(self, index: int, instance: int) -> Bindings:
         """What the attempt of this task or instance receives."""
         task = self._plan.graph.tasks[index]
-        values: dict[str, Any] = {**self._files.bound(index, instance), **self._products.bound(task)}
+        values: dict[str, Any] = dict(self._files.bound(index, instance))
+        if task.dependencies:
+            values.update(self._products.bound(task))
         stdin = self._feeds.stdin(index) if self._feeds is not None else None
         foreach = task.policy.foreach
         if foreach is None or instance == WHOLE:

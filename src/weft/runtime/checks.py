@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from weft.spec.products import Product
 from weft.spec.types import BUILTIN, Type, lineage
 
-ASKED = tuple(field.name for field in fields(Type) if field.name not in ("name", "description"))
+ASKED = tuple(name for name in Type._fields if name not in ("name", "description"))
 
 
 def checks_of(product: Product | None, types: Mapping[str, Type]) -> str:

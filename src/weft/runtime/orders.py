@@ -6,22 +6,23 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from math import ceil
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from weft.ports import Code, Function, Order, Process, Stdin
+from weft.ports import Code, Function, Keeps, Order, Process, Stdin
 from weft.runtime.checks import checks_of
+from weft.runtime.devices import GPU, VISIBLE, Devices
 from weft.scheduling.commands import StartAttempt
 from weft.scheduling.keys import WHOLE
-from weft.scheduling.outcomes import NOT_FOUND, SETUP
+from weft.scheduling.outcomes import NOT_FOUND, SETUP, Request
 from weft.scheduling.streams import is_byte_stream
-from weft.spec import mapping, slots
+from weft.spec import slots
 from weft.spec.actions import Action, Call, Command, Expand, Script, Serialized, Shell, Snippet
 from weft.spec.environments import Environment
 from weft.spec.plan import Plan
 from weft.spec.products import Product
 from weft.spec.requirements import instance_name
 from weft.spec.resources import CORES, MEMORY, MILLI
-from weft.spec.shelltext import ShellSlotError
+from weft.spec.slots import ShellSlotError
 from weft.spec.tasks import Isolation, Task
 
 Launch = Process | Code | Function
@@ -37,6 +38,10 @@ class OrderError(ValueError):
     def __init__(self, cause: str, message: str):
         super().__init__(message)
         self.cause = cause
+
+
+class ProductError(LookupError):
+    """A product that a task needs cannot be read back."""
 
 
 class Bindings:
@@ -56,13 +61,33 @@ class Bindings:
 NOTHING_BOUND = Bindings({})
 
 
+class _Shared(NamedTuple):
+    """What orders of tasks with one policy and one action have in common. call: of a function, without its arguments."""
+
+    place: Environment
+    folder: str
+    call: Function | None
+    keeps: Keeps | None
+    products: str
+    is_durable: bool
+    is_streamed: bool
+
+
+class _Amounts(NamedTuple):
+    """What a request comes to. memory: bytes, None without a limit; cores: whole ones, at least one; gpu: units."""
+
+    memory: int | None
+    cores: int
+    gpu: int
+
+
 class OrderWriter:
     """Writes orders for the attempts of one run.
 
     bound: values that the run itself brings (products of dependencies, found files, the item), by task and instance.
     interpreter: of an environment by name; None is weft's own. products, passing: folders where functions keep what they
     hand on; passing: of those whose product is kept only while it is needed. is_durable: whether anything has to outlive a
-    power cut.
+    power cut. devices: what attempts that ask for `gpu` may see; None without any.
     """
 
     def __init__(
@@ -75,6 +100,7 @@ class OrderWriter:
         products: str = "",
         passing: str = "",
         is_durable: bool = True,
+        devices: Devices | None = None,
     ):
         self._plan = plan
         self._run = run
@@ -83,11 +109,14 @@ class OrderWriter:
         self._products = products
         self._passing = passing
         self._is_durable = is_durable
+        self._devices = devices
         self._needs_bound = [_needs_bound(task) for task in plan.graph.tasks]
         self._itemised = _itemised(plan)
         self._names_jobs = any(source.dialect == "taskplan" for source in plan.sources)
         self._checks: dict[Product, str] = {}
         self._serialized: dict[str, str] = {}
+        self._shared: dict[tuple[int, int, bool], _Shared] = {}  # by identity of policy and action; the plan holds them
+        self._asked: tuple[Request, _Amounts] | None = None  # by the last order: as a rule the next one's are the same
 
     def write(self, start: StartAttempt) -> Order:
         """The order for one attempt. Raises OrderError."""
@@ -96,7 +125,8 @@ class OrderWriter:
         task = plan.graph.tasks[key.task]
         policy = task.policy
         bindings = self._bound(key.task, key.instance) if self._needs_bound[key.task] else NOTHING_BOUND
-        environment = plan.environments[policy.environment] if policy.environment is not None else NO_ENVIRONMENT
+        shared = self._shared_by(key.task, task)
+        environment = shared.place
         if environment.path and bindings is not NOTHING_BOUND:
             bindings = _from_elsewhere(task, bindings, plan.root)
         interpreter, bin_folder = (
@@ -104,33 +134,77 @@ class OrderWriter:
         )
         values = self._values(task, bindings)
         name = task.name if key.instance == WHOLE else instance_name(task.name, bindings.item or str(key.instance))
-        memory = next((units for amount, units in start.request.amounts if amount == MEMORY), None)
+        amounts = self._amounts(start.request)
         return Order(
             key=key,
             nonce=start.nonce,
-            token=f"{self._run}.{start.nonce:016x}",
+            token=self._token(start.nonce),
             name=name,
-            launch=self._launch(task, values, bindings.values, interpreter),
-            folder=os.path.join(plan.root, environment.path) if environment.path else plan.root,
-            environment=self._variables(task, bindings, bin_folder),
+            launch=self._launch(task, shared, values, bindings.values, interpreter),
+            folder=shared.folder,
+            environment=self._variables(task, bindings, bin_folder, start.nonce, amounts.gpu),
             variables=environment.variables,
             interpreter=interpreter,
             timeout=start.request.timeout,
-            memory_bytes=memory,
+            memory_bytes=amounts.memory,
             niceness=policy.niceness,
             lane=start.lane,
             ahead=start.ahead,
-            isolation=_isolation(task, memory, start.alone),
-            keeps="items" if key.task in self._itemised else _keeps(task),
-            products=self._passing if policy.cache == "memory" else self._products,
-            is_durable=self._is_durable and policy.cache != "memory",
-            cores=_cores(start),
+            isolation=_isolation(task, amounts.memory, start.alone),
+            keeps=shared.keeps,
+            products=shared.products,
+            is_durable=shared.is_durable,
+            cores=amounts.cores,
             stdin=bindings.stdin,
-            is_streamed=policy.product is not None and is_byte_stream(task),
+            is_streamed=shared.is_streamed,
         )
 
-    def _variables(self, task: Task, bindings: Bindings, bin_folder: str | None) -> Mapping[str, str]:
+    def _shared_by(self, index: int, task: Task) -> _Shared:
+        policy, action = task.policy, task.action
+        is_itemised = index in self._itemised
+        key = (id(policy), id(action), is_itemised)
+        found = self._shared.get(key)
+        if found is None:
+            plan, name = self._plan, policy.environment
+            environment = plan.environments[name] if name is not None else NO_ENVIRONMENT
+            found = self._shared[key] = _Shared(
+                environment,
+                os.path.join(plan.root, environment.path) if environment.path else plan.root,
+                self._call(task, action, environment) if isinstance(action, Call) else None,
+                "items" if is_itemised else _keeps(task),
+                self._passing if policy.cache == "memory" else self._products,
+                self._is_durable and policy.cache != "memory",
+                policy.product is not None and is_byte_stream(task),
+            )
+        return found
+
+    def _amounts(self, request: Request) -> _Amounts:
+        if self._asked is None or self._asked[0] is not request:
+            cores = max(1, ceil(_units(request, CORES) / MILLI))
+            self._asked = request, _Amounts(_units(request, MEMORY) or None, cores, _units(request, GPU))
+        return self._asked[1]
+
+    def adopt(self, nonce: int, request: Request) -> None:
+        """An attempt of an earlier engine lives, with the devices that it was given."""
+        if self._devices is not None and (units := _units(request, GPU)):
+            self._devices.adopt(nonce, units, self._token(nonce))
+
+    def ended(self, nonce: int) -> None:
+        """What the attempt had for itself is free again."""
+        if self._devices is not None:
+            self._devices.give(nonce)
+
+    def _token(self, nonce: int) -> str:
+        return f"{self._run}.{nonce:016x}"
+
+    def _variables(
+        self, task: Task, bindings: Bindings, bin_folder: str | None, nonce: int, gpu: int
+    ) -> Mapping[str, str]:
         variables = _variables(task, bindings, bin_folder)
+        if self._devices is not None:
+            visible = self._devices.take(nonce, gpu)
+            if visible is not None:
+                variables = {**variables, VISIBLE: visible}
         if self._names_jobs and isinstance(task.action, Command | Shell):
             return {**variables, JOB_NAME: task.name}  # what task plans promise to their jobs (dialects.md 5.3)
         return variables
@@ -142,8 +216,16 @@ class OrderWriter:
         return {**plan_values, **task.parameters, **bindings.values}
 
     def _launch(
-        self, task: Task, values: Mapping[str, Any], bound: Mapping[str, Any], interpreter: str | None
+        self,
+        task: Task,
+        shared: _Shared,
+        values: Mapping[str, Any],
+        bound: Mapping[str, Any],
+        interpreter: str | None,
     ) -> Launch:
+        if shared.call is not None:
+            reference, serialized, _, paths, checks = shared.call
+            return Function(reference, serialized, self._arguments(task, values, bound), paths, checks)
         action: Action = task.action
         match action:
             case Command(argv):
@@ -163,17 +245,20 @@ class OrderWriter:
             case Snippet(source):
                 return Code(source, values, f"<{task.name}>")
             case Call():
-                return self._call(task, action, values, bound)
+                raise AssertionError("its function is shared")
 
-    def _call(self, task: Task, action: Call, values: Mapping[str, Any], bound: Mapping[str, Any]) -> Function:
+    def _arguments(self, task: Task, values: Mapping[str, Any], bound: Mapping[str, Any]) -> Mapping[str, Any]:
         arguments = values if not self._plan.values else {**task.parameters, **bound}
         foreach = task.policy.foreach
-        if (
-            foreach is not None and foreach.files
-        ):  # an instance has the file of one source; the others' arguments are None
-            requires = task.requires
-            others = [need.bind for kind in (requires.folders, requires.match) for need in kind if need.bind]
-            arguments = {**dict.fromkeys(others), **arguments}
+        if foreach is None or not foreach.files:
+            return arguments
+        # An instance has the file of one source; the others' arguments are None.
+        requires = task.requires
+        others = [need.bind for kind in (requires.folders, requires.match) for need in kind if need.bind]
+        return {**dict.fromkeys(others), **arguments}
+
+    def _call(self, task: Task, action: Call, environment: Environment) -> Function:
+        """The function that is called, as yet without arguments. Raises OrderError."""
         product = task.policy.product
         checks = self._checks.get(product) if product is not None else ""
         if checks is None:
@@ -181,16 +266,15 @@ class OrderWriter:
             checks = self._checks[product] = checks_of(product, self._plan.types)
         function = action.function
         if isinstance(function, Serialized):
-            return Function(None, self._text_of(function), arguments, action.paths, checks)
+            return Function(None, self._text_of(function), {}, action.paths, checks)
         paths = action.paths
-        environment = self._plan.environments.get(task.policy.environment or "", NO_ENVIRONMENT)
         if environment.path:  # names of files and modules start from the root, wherever the function works
             place, _, name = function.rpartition(":")
             if place.endswith(".py"):
                 function = f"{os.path.join(self._plan.root, place)}:{name}"
             else:
                 paths = (*paths, self._plan.root)
-        return Function(function, None, arguments, paths, checks)
+        return Function(function, None, {}, paths, checks)
 
     def _text_of(self, function: Serialized) -> str:
         """The function itself; a file is read once."""
@@ -213,9 +297,11 @@ class OrderWriter:
             for name, value in values.items()
             if name in task.parameters or name in bound or name not in options
         }
+        from weft.spec.mapping import MappingError, map_parameters  # late: few tasks are mapped
+
         try:
-            return mapping.map_parameters(given, rule)
-        except mapping.MappingError as error:
+            return map_parameters(given, rule)
+        except MappingError as error:
             raise OrderError(SETUP, str(error)) from error
 
 
@@ -310,7 +396,5 @@ def _itemised(plan: Plan) -> frozenset[int]:
     return frozenset(found)
 
 
-def _cores(start: StartAttempt) -> int:
-    """Whole cores that the attempt holds, at least one."""
-    held = next((units for amount, units in start.request.amounts if amount == CORES), 0)
-    return max(1, ceil(held / MILLI))
+def _units(request: Request, name: str) -> int:
+    return next((units for amount, units in request.amounts if amount == name), 0)

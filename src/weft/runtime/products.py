@@ -18,6 +18,7 @@ from threading import Lock
 from typing import Any, Final, Protocol
 
 from weft.ports import Flow, Handed, HandedItem, HandedList, OpenRun
+from weft.runtime.orders import ProductError as ProductError
 from weft.scheduling.keys import WHOLE
 from weft.scheduling.outcomes import MISSING_OUTPUT, TYPE, LogRegion, Outcome
 from weft.spec.actions import Call
@@ -30,12 +31,11 @@ from weft.spec.types import BUILTIN, problem_of
 from weft.values import encoding, plain
 from weft.values.items import Item, ItemReader, item_of
 
+SHORT_MOST: Final = 64
+"""Characters of a product that is kept in place of its digest until somebody asks for that: it is no more to remember."""
+
 PLAIN_MOST: Final = 1024
 """Characters of JSON that are parsed here for a function; what is longer is parsed where it is used."""
-
-
-class ProductError(LookupError):
-    """A product that a task needs cannot be read back."""
 
 
 class ProductFiles(Protocol):
@@ -89,8 +89,10 @@ class Products:
         self._streams = streams
         self._kept: dict[tuple[int, int], str | LogRegion] = {}
         self._digests: dict[tuple[int, int], str] = {}
+        self._undigested: dict[tuple[int, int], str] = {}
         self._instances: dict[int, Sequence[str]] = {}
         self._lists: dict[int, list[Item]] = {}
+        self._groups: dict[str, Mapping[str, Sequence[Dependency]]] = {}
         self._readers: dict[int, ItemReader] = {}
         self._reading = Lock()  # items are looked at by the inspector's thread, too
         self._rows: dict[int, Any] = {}
@@ -188,12 +190,16 @@ class Products:
 
     def _keep(self, task: int, instance: int, product: str | None, stdout: LogRegion) -> None:
         self._digests.pop((task, instance), None)
+        self._undigested.pop((task, instance), None)
         if instance == WHOLE:
             self._lists.pop(task, None)
         if product is None:
             self._kept[task, instance] = stdout  # small, and its digest may still be asked for
             return
-        self._digests[task, instance] = self._digest_of_text(task, product)
+        if len(product) <= SHORT_MOST:
+            self._undigested[task, instance] = product
+        else:
+            self._digests[task, instance] = self._digest_of_text(task, product)
         given = self._plan.graph.tasks[task]
         is_fed = given.policy.foreach is not None and given.policy.foreach.stream is not None
         if given.is_cacheable and (is_fed or (product.startswith("@") and self._is_value(task))):
@@ -204,7 +210,7 @@ class Products:
                 self._rooms[product] += 1
 
     def _digest_of_text(self, task: int, text: str) -> str:
-        return encoding.digest_of(text) if self._is_value(task) else digest(text)
+        return encoding.digest_of_value(text) if self._is_value(task) else digest(text)
 
     def _is_value(self, task: int) -> bool:
         """Whether the product's text is one that `weft.values` wrote; a captured output may begin with anything."""
@@ -266,6 +272,9 @@ class Products:
         known = self._digests.get((task, instance))
         if known is not None:
             return known
+        short = self._undigested.get((task, instance))
+        if short is not None:
+            return self._digests.setdefault((task, instance), self._digest_of_text(task, short))
         if (task, instance) not in self._kept and instance == WHOLE:
             return None  # of a task that is cached as a whole the inspector has the recorded digest at hand
         try:
@@ -398,17 +407,12 @@ class Products:
 
         Several dependencies under one parameter give one list, in their order.
         """
-        groups: dict[str, list[Dependency]] = {}
-        stdin = task.stdin
-        for dependency in task.dependencies:
-            if dependency.bind is not None and not dependency.each and dependency is not stdin:
-                groups.setdefault(dependency.bind, []).append(dependency)
-        foreach = task.policy.foreach
-        streamed = foreach.stream if foreach is not None else None
+        groups = self._groups.get(task.name)
+        if groups is None:
+            groups = self._groups[task.name] = _groups(task)
         return {
             bind: self._value_of(dependencies[0], task) if len(dependencies) == 1 else self._joined(dependencies, task)
             for bind, dependencies in groups.items()
-            if dependencies[0].name != streamed
         }
 
     def _value_of(self, dependency: Dependency, user: Task) -> Any:
@@ -488,7 +492,7 @@ class Products:
         if reference is None or reference.format == "json":
             written = encoding.json_of(text, self._files.products)
             if plain.is_deep(written):
-                raise ProductError(self._only_for_functions(maker, f"it is nested more than {plain.DEPTH_MOST} deep"))
+                raise ProductError(self._only_for_functions(maker, f"nested more than {plain.DEPTH_MOST} deep"))
             try:
                 return plain.value_of(written)
             except ValueError as error:
@@ -499,13 +503,13 @@ class Products:
             with ItemReader(encoding.path_of(self._files.products, reference), self._files.products, reference) as log:
                 return [self._plain_value(maker, log.text(index)) for index in range(log.count)]
         raise ProductError(
-            self._only_for_functions(maker, f"it is no plain data ({reference.format}, {reference.size} bytes)")
+            self._only_for_functions(maker, f"no plain data ({reference.format}, {reference.size} bytes)")
         )
 
-    def _only_for_functions(self, maker: int, reason: str) -> str:
+    def _only_for_functions(self, maker: int, trait: str) -> str:
         name = self._plan.graph.tasks[maker].name
         return (
-            f"only a Python function can take the product of {name!r}, because {reason}; "
+            f"the product of {name!r} is {trait}: only a Python function can take it; "
             "let a function make text or JSON of it"
         )
 
@@ -524,6 +528,18 @@ class Products:
 
     def _text_of(self, region: LogRegion) -> str:
         return self._files.read(region).decode("utf-8", "replace").removesuffix("\n")
+
+
+def _groups(task: Task) -> Mapping[str, Sequence[Dependency]]:
+    """What a task receives as a whole: dependencies by parameter. Not the one over which it is mapped, nor its input."""
+    groups: dict[str, list[Dependency]] = {}
+    stdin = task.stdin
+    for dependency in task.dependencies:
+        if dependency.bind is not None and not dependency.each and dependency is not stdin:
+            groups.setdefault(dependency.bind, []).append(dependency)
+    foreach = task.policy.foreach
+    streamed = foreach.stream if foreach is not None else None
+    return {bind: dependencies for bind, dependencies in groups.items() if dependencies[0].name != streamed}
 
 
 def _list_of(members: list[Any]) -> Any:

@@ -24,6 +24,7 @@ from weft.ports import (
     TaskRow,
     Waiter,
 )
+from weft.runtime.recovered import Recovered as Recovered
 from weft.scheduling.commands import CloseAttempt, ReopenTask
 from weft.scheduling.events import (
     AttemptAdopted,
@@ -34,6 +35,7 @@ from weft.scheduling.events import (
 )
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import CANCELLED, LOST, Outcome
+from weft.spec.actions import Call, Serialized
 from weft.spec.plan import Plan
 
 OPEN_STATES: Final = frozenset({"queued", "running"})
@@ -68,8 +70,8 @@ def compare(old: Plan, new: Plan) -> PlanChange:
     for name, index in after.items():
         if name in before:
             was, now = old.graph.tasks[before[name]], new.graph.tasks[index]
-            if was != now:
-                changed[name] = tuple(_differing(was, now))
+            if was != now and (differing := tuple(_differing(was, now))):
+                changed[name] = differing
     return PlanChange(
         tuple(name for name in after if name not in before),
         tuple(name for name in before if name not in after),
@@ -80,7 +82,7 @@ def compare(old: Plan, new: Plan) -> PlanChange:
 def _differing(was: object, now: object) -> Iterable[str]:
     for field in fields(was):  # type: ignore[arg-type]
         one, other = getattr(was, field.name), getattr(now, field.name)
-        if one == other:
+        if one == other or (field.name == "action" and _is_same_code(one, other)):
             continue
         if field.name == "policy":
             yield from _differing(one, other)
@@ -88,21 +90,16 @@ def _differing(was: object, now: object) -> Iterable[str]:
             yield field.name
 
 
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """What a run that is taken up starts from. done: tasks that are ok already.
-
-    facts: for the scheduler, before the first `CapacityChanged`. begun: attempts that live and were not recorded as begun.
-    reports: of attempts that ended meanwhile, read after the facts as an executor's are.
-    """
-
-    facts: Sequence[Event]
-    begun: Sequence[Began]
-    reports: Reports
-    done: int
-
-
-NOTHING_RECOVERED: Final = Recovered((), (), Reports((), {}), 0)
+def _is_same_code(one: object, other: object) -> bool:
+    """Whether both are one typed function by value: its pickle may be another each time, the parts of its code are not."""
+    return (
+        isinstance(one, Call)
+        and isinstance(other, Call)
+        and isinstance(one.function, Serialized)
+        and isinstance(other.function, Serialized)
+        and bool(one.code)
+        and one.code == other.code
+    )
 
 
 def unfinished(rows: Sequence[TaskRow]) -> set[int]:

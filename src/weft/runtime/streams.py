@@ -228,13 +228,13 @@ class Streams:
         flows = self._flows.get(key.task)
         if flows is not None:
             self._readers[nonce] = readers = []
+            self._flowed[key.task] = False  # also when all is complete by now: it was not when the task was looked at
             for bind, stream in flows:
                 if stream.state == "complete" and not stream.nonce:
                     continue  # it reads the product itself
                 reader = _Reader(key, nonce, bind, stream, not ahead)
                 readers.append(reader)
                 stream.readers.append(reader)
-                self._flowed[key.task] = False
         mapped = self._mapped.get(key.task)
         if mapped is not None and not ahead:
             mapped.live.add(nonce)

@@ -35,6 +35,27 @@ class StopAttempt(NamedTuple):
     cause: str
 
 
+class PauseAttempt(NamedTuple):
+    """Let its processes stand still until `ContinueAttempt`; that time counts for no limit of it."""
+
+    key: AttemptKey
+    nonce: int
+
+
+class ContinueAttempt(NamedTuple):
+    """Let a paused attempt go on."""
+
+    key: AttemptKey
+    nonce: int
+
+
+class Mention(NamedTuple):
+    """Tell people. task: whom it is about."""
+
+    text: str
+    task: int | None
+
+
 class Inspect(NamedTuple):
     """Look at the world for this task: requirements, items, freshness. Answered by `Inspected`.
 
@@ -135,4 +156,4 @@ class ExplainTask(NamedTuple):
 
 
 Record = CloseAttempt | BeginAttempt | SettleTask | SettleInstance | TakeItems | AddItems | ReopenTask | ExplainTask
-Command = StartAttempt | StopAttempt | Inspect | SetTimer | Record
+Command = StartAttempt | StopAttempt | PauseAttempt | ContinueAttempt | Mention | Inspect | SetTimer | Record

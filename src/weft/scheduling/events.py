@@ -7,11 +7,14 @@ Two kinds never compare equal by accident because handling goes by class, never 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
 
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import NO_OUTPUT, LogRegion, Outcome, Request, TaskState
 from weft.scheduling.reasons import Reason
+
+NOTHING_MEASURED: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 class AttemptStarted(NamedTuple):
@@ -81,6 +84,18 @@ class CapacityChanged(NamedTuple):
 
     amounts: Mapping[str, int]
     slots: int | None = None
+
+
+class HeadroomChanged(NamedTuple):
+    """Opportunistic mode: what was measured of the host, per resource in integer units.
+
+    free: what nobody uses now, less the host's reserve (it may be negative). own: what our attempts use; of a name that is
+    absent, what they hold stands for it. remarks: what people should know of the measuring.
+    """
+
+    free: Mapping[str, int]
+    own: Mapping[str, int] = NOTHING_MEASURED
+    remarks: tuple[str, ...] = ()
 
 
 class Interrupted(NamedTuple):
@@ -157,6 +172,7 @@ Event = (
     | StreamGrew
     | TimerFired
     | CapacityChanged
+    | HeadroomChanged
     | Interrupted
     | CancelRequested
     | PauseChanged

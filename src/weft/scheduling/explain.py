@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from weft.scheduling import flowing
+from weft.scheduling.headroom import BUSY
 from weft.scheduling.lanes import Lane
 from weft.scheduling.lifecycle import (
     ABSENT,
@@ -161,6 +162,8 @@ def _running(scheduler: Scheduler, task: int) -> Iterator[Reason]:
             yield Reason("ahead", f"attempt {number} is ordered and starts when one like it has ended", str(number))
         elif live.stop_cause is not None:
             yield Reason("stopping", f"attempt {number} was asked to end: {live.stop_cause}", live.stop_cause)
+        elif scheduler.placement.headroom is not None and live.nonce in scheduler.placement.headroom.paused:
+            yield Reason("host_busy", f"{BUSY}; attempt {number} goes on when it is quiet", str(number))
         else:
             since = show_seconds(max(0.0, board.now - live.since))
             yield Reason("running", f"attempt {number} has been under way for {since}", str(number))
@@ -184,6 +187,7 @@ def _obstacles(scheduler: Scheduler, unit: int) -> Iterator[Reason]:
         )
     short = list(_shortages(placement, lane))
     yield from short
+    yield from _busy_host(placement, lane)
     reservation = placement.reservation
     if reservation is not None and reservation.lane is not lane and not short:
         yield Reason(
@@ -202,6 +206,23 @@ def _shortages(placement: Placement, lane: Lane) -> Iterator[Reason]:
             name = placement.names[number]
             needed, there = show_amount(name, units), show_amount(name, max(free, 0))
             yield Reason("resource", f"needs {needed} of {name}, {there} is free", name, there, needed)
+
+
+def _busy_host(placement: Placement, lane: Lane) -> Iterator[Reason]:
+    """Opportunistic mode: what the host itself keeps a unit from."""
+    headroom = placement.headroom
+    if headroom is None:
+        return
+    if not headroom.is_known:
+        yield Reason("measuring", "it is being measured what the host has free")
+        return
+    for number, _ in lane.needs:
+        name = placement.names[number]
+        usable, capacity = headroom.usable.get(name), placement.capacity_of(name) or 0
+        if usable is not None and usable < capacity:
+            there = show_amount(name, max(0, usable))
+            text = f"the host is busy: {there} of {show_amount(name, capacity)} {name} may be used"
+            yield Reason("host_busy", text, name, there)
 
 
 def _is_head(scheduler: Scheduler, lane: Lane, unit: int) -> bool:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from hashlib import blake2b
+from math import inf
 
 from weft.errors import InternalError
 from weft.scheduling.keys import WHOLE
+from weft.scheduling.lanes import Lane
 from weft.scheduling.lifecycle import (
     ABSENT,
     CANCELLED,
@@ -87,6 +89,7 @@ def fingerprint(scheduler: Scheduler) -> str:
         sorted(board.cancelling),
         (board.paused, board.halted, board.interrupt_level, board.remaining),
         (placement.names, placement.capacity, placement.held, placement.slots, placement.holding),
+        None if placement.headroom is None else placement.headroom.state(),
         live,
         trials,
         mapped,
@@ -235,7 +238,15 @@ def _resources(scheduler: Scheduler) -> list[str]:
             faults.append(f"lane {lane.number} keeps an heir that has begun, or holds nothing")
     if placement.hosts is not None:
         faults += placement.hosts.faults(placement.live.values())
+    for nonce in () if placement.headroom is None else placement.headroom.paused:
+        attempt = placement.live.get(nonce)
+        if attempt is None or attempt.state != "running" or not _may_be_paused(scheduler, attempt.key.task):
+            faults.append(f"the attempt with nonce {nonce} is paused, but it may not be, or does not run")
     return faults
+
+
+def _may_be_paused(scheduler: Scheduler, task: int) -> bool:
+    return scheduler.workload.tasks[task].policy.interruptible
 
 
 def _rarities(scheduler: Scheduler) -> list[str]:
@@ -311,7 +322,8 @@ def _progress(scheduler: Scheduler) -> list[str]:
     for unit, phase in _units(scheduler):
         if phase == DELAYED and unit not in timed:
             faults.append(f"unit {unit} is delayed without a timer")
-    moving = placement.live or timed or board.inspecting or board.paused is not None or scheduler.has_turn
+    measured = placement.headroom is not None  # the next measurement may make room
+    moving = placement.live or timed or board.inspecting or board.paused is not None or scheduler.has_turn or measured
     if not moving:
         faults.append("nothing lives, nothing is timed or asked, and tasks are not ended")
     return faults
@@ -358,11 +370,22 @@ def _room(scheduler: Scheduler) -> list[str]:
         return []
     if placement.slots is not None and placement.holding >= placement.slots:
         return []
-    hosts = placement.hosts
+    hosts, headroom = placement.hosts, placement.headroom
+    if headroom is not None and not headroom.is_known:
+        return []
     return [
         f"lane {lane.number} has room and units, but none was started"
         for lane in placement.lanes.values()
         if placement.ready_items(lane)
         and all(placement.free[number] >= units for number, units in lane.needs)
         and (hosts is None or hosts.find(lane))
+        and (headroom is None or headroom.lasts(placement, lane, _expected(scheduler, lane)))
     ]
+
+
+def _expected(scheduler: Scheduler, lane: Lane) -> float:
+    """Seconds that the best unit of a lane is said to take."""
+    item = scheduler.placement.best(lane)
+    work = scheduler.workload
+    duration = None if item is None else work.tasks[work.by_rank[item >> SHIFT]].policy.duration
+    return inf if duration is None else duration

@@ -50,8 +50,9 @@ from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Final
 
-from weft.scheduling.hosts import Hosts
-from weft.scheduling.lanes import NO_ITEM, Lane, LaneKey, LiveAttempt, Reservation
+from weft.scheduling.headroom import Headroom
+from weft.scheduling.hosts import NOWHERE, Hosts
+from weft.scheduling.lanes import NO_ITEM, Lane, LaneKey, LiveAttempt, Reservation, fits
 from weft.scheduling.outcomes import Request
 from weft.scheduling.workload import SHIFT
 
@@ -80,12 +81,16 @@ class Placement:
 
     first_lane: number of the first lane; other ones than those of an earlier engine whose attempts the executor may still
     know. apart: ranks of tasks that are never ordered ahead. hosts: where amounts lie, when that is on several machines; then
-    nothing is ordered ahead, and a reservation is of one host: what goes to others passes it.
+    nothing is ordered ahead, and a reservation is of one host: what goes to others passes it. headroom: of opportunistic mode.
     """
 
-    def __init__(self, unlimited: bool, first_lane: int = 0, hosts: Hosts | None = None):
+    def __init__(
+        self, unlimited: bool, first_lane: int = 0, hosts: Hosts | None = None, headroom: Headroom | None = None
+    ):
         self.unlimited = unlimited
         self.hosts = hosts
+        self.headroom = headroom
+        self.ceilings: Mapping[str, int] = {}
         self.names: list[str] = []
         self.numbers: dict[str, int] = {}
         self.given: Mapping[str, int] = {}
@@ -133,15 +138,27 @@ class Placement:
             self.limits[name] = units
         self._recount()
 
+    def set_ceilings(self, ceilings: Mapping[str, int]) -> None:
+        """What of the capacity is there for us now, by what was measured; a name that is absent has all of it."""
+        self.ceilings = ceilings
+        self._refill()
+
     def _recount(self) -> None:
-        for number, name in enumerate(self.names):
-            self.capacity[number] = capacity = self._capacity_of(name)
-            self.free[number] = (capacity or 0) - self.held[number]
+        self._refill()
         for lane in self.lanes.values():
             lane.lacking = self._lacking(lane)
 
+    def _refill(self) -> None:
+        for number, name in enumerate(self.names):
+            self.capacity[number] = capacity = self._present(name)
+            self.free[number] = (capacity or 0) - self.held[number]
+
     def _capacity_of(self, name: str) -> int | None:
         return self.limits.get(name, self.given.get(name))
+
+    def _present(self, name: str) -> int | None:
+        capacity = self._capacity_of(name)
+        return capacity if capacity is None else min(capacity, self.ceilings.get(name, capacity))
 
     def capacity_of(self, name: str) -> int | None:
         """Units of a resource there are in all; None when nobody knows it, or when nothing is ever short."""
@@ -150,7 +167,7 @@ class Placement:
     def _lacking(self, lane: Lane) -> str | None:
         """The resource of which the lane can never get enough."""
         for number, units in lane.needs:
-            capacity = self.capacity[number]
+            capacity = self._capacity_of(self.names[number])  # all of it: a busy host will not be busy for ever
             if capacity is None or capacity < units:
                 return self.names[number]
         if self.hosts is not None and (short := self.hosts.lacking(lane.needs)) is not None:
@@ -184,7 +201,7 @@ class Placement:
         if number is None:
             number = self.numbers[name] = len(self.names)
             self.names.append(name)
-            capacity = self._capacity_of(name)
+            capacity = self._present(name)
             self.capacity.append(capacity)
             self.held.append(0)
             self.free.append(capacity or 0)
@@ -327,9 +344,9 @@ class Placement:
         wanted = left
         aside: list[Lane] = []
         if left and self.overdue is not None:
-            left = self._serve_overdue(left, start)
-        reserved = self.overdue
-        heads, free, hosts = self.heads, self.free, self.hosts
+            left = self._serve_overdue(left, start, duration)
+        reserved = self.overdue if self.overdue is None or self._is_in_reach(self.overdue, duration) else None
+        heads = self.heads
         while heads and left:
             item, number = heappop(heads)
             lane = self.lane_by_number.get(number)
@@ -342,17 +359,16 @@ class Placement:
             if lane is self.overdue:
                 aside.append(lane)
                 continue
-            if not _fits(lane, free) or (hosts is not None and not hosts.find(lane)):
+            if not self._has_room(lane, item, duration):
                 aside.append(lane)
-                self._note_misfit(lane)
-                if reserved is None:
-                    reserved = lane
-                    self._reserve(lane)
+                if self.headroom is None or self._is_in_reach(lane, duration):
+                    self._note_misfit(lane)
+                    reserved = self._reserve(lane) if reserved is None else reserved
                 if len(aside) >= SCAN_LIMIT:
                     break
                 continue
             if reserved is None:
-                left = self._start_run(lane, left, start)
+                left = self._start_run(lane, left, start, duration)
             elif self._may_pass(lane, item, now, duration):
                 self._start_past(lane, start)
                 left -= 1
@@ -367,7 +383,7 @@ class Placement:
             self.reservation = None
         return wanted - left
 
-    def _start_run(self, lane: Lane, left: int, start: Starter) -> int:
+    def _start_run(self, lane: Lane, left: int, start: Starter, duration: DurationOf) -> int:
         """Start the lane's units as long as they fit and no other lane has a better one; how many more may start."""
         items, free, needs = lane.items, self.free, lane.needs
         held, withdrawn, hosts = self.held, self.withdrawn, self.hosts
@@ -386,7 +402,9 @@ class Placement:
                 held[number] += units
             if begun == left or not items or items[0] > next_best or withdrawn:
                 break
-            if needs and (not _fits(lane, free) or (hosts is not None and not hosts.find(lane))):
+            if needs and (not fits(lane, free) or (hosts is not None and not hosts.find(lane))):
+                break
+            if self.headroom is not None and not self._has_room(lane, items[0], duration):
                 break
         lane.live += begun
         self.holding += begun
@@ -406,19 +424,31 @@ class Placement:
                 if self.hosts is None or self.hosts.counts(number, live, reservation.host):
                     reservation.taken[number] += units
 
-    def _serve_overdue(self, left: int, start: Starter) -> int:
+    def _has_room(self, lane: Lane, item: int, duration: DurationOf) -> bool:
+        """Whether a unit of the lane fits now, and, in opportunistic mode, for as long as it is expected to take."""
+        if not fits(lane, self.free) or (self.hosts is not None and not self.hosts.find(lane)):
+            return False
+        return self.headroom is None or self.headroom.lasts(self, lane, duration(item))
+
+    def _is_in_reach(self, lane: Lane, duration: DurationOf) -> bool:
+        """Whether ends of our own attempts can make room for it; if the host must, nobody is kept waiting for that."""
+        item = self.best(lane)
+        return self.headroom is None or item is None or self.headroom.lasts(self, lane, duration(item), alone=True)
+
+    def _serve_overdue(self, left: int, start: Starter, duration: DurationOf) -> int:
         lane = self.overdue
         assert lane is not None
-        if self.best(lane) is None:
+        item = self.best(lane)
+        if item is None:
             self._clear_claims(lane)
-        elif _fits(lane, self.free) and (self.hosts is None or self.hosts.find(lane)):
+        elif self._has_room(lane, item, duration):
             self.hold(start(heappop(lane.items), lane))
             self.starts += 1
             self._clear_claims(lane)
             lane.passed_since = -1
             self._post(lane)
             return left - 1
-        else:
+        elif self._is_in_reach(lane, duration):
             self._reserve(lane)
         return left
 
@@ -436,20 +466,23 @@ class Placement:
         ):
             self.overdue = lane
 
-    def _reserve(self, lane: Lane) -> None:
+    def _reserve(self, lane: Lane) -> Lane:
         if self.reservation is None or self.reservation.lane is not lane:
             self._reservations += 1
             self.reservation = Reservation(self._reservations, lane, len(self.names))
-            if self.hosts is not None:
-                ending = (self.live[nonce] for _, nonce in self.ends)
-                self.reservation.host = self.hosts.reserve(lane.needs, ending)
+        return lane
 
     def _may_pass(self, lane: Lane, item: int, now: float, duration: DurationOf) -> bool:
         """Whether a unit of `lane`, for which there is room, may start before the reserved one."""
         reservation = self.reservation
         assert reservation is not None
         reserved, hosts = reservation.needs, self.hosts
-        needs = lane.needs if hosts is None else hosts.pressing(lane, reservation.host)
+        needs = lane.needs
+        if hosts is not None:
+            if reservation.host == NOWHERE:  # chosen when somebody asks: most reservations are over before that
+                ending = (self.live[nonce] for _, nonce in self.ends)
+                reservation.host = hosts.reserve(reservation.lane.needs, ending)
+            needs = hosts.pressing(lane, reservation.host)
         if not any(number in reserved for number, _ in needs):
             return True
         if reservation.estimated < max(PATIENCE_STARTS, PATIENCE_ROUNDS * self.holding):
@@ -565,10 +598,3 @@ class Placement:
 
 Starter = Callable[[int, Lane], LiveAttempt]
 DurationOf = Callable[[int], float]
-
-
-def _fits(lane: Lane, free: list[int]) -> bool:
-    for number, units in lane.needs:  # noqa: SIM110 - three times faster than all(), and a round with many lanes is made of it
-        if free[number] < units:
-            return False
-    return True

@@ -45,6 +45,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from weft.scheduling import flowing, preparing, recovering, stopping
+from weft.scheduling import headroom as giving
 from weft.scheduling import mapped as mapping
 from weft.scheduling.board import Board
 from weft.scheduling.commands import BeginAttempt, CloseAttempt, Command, Retry, SetTimer, StartAttempt
@@ -55,6 +56,7 @@ from weft.scheduling.events import (
     CancelRequested,
     CapacityChanged,
     Event,
+    HeadroomChanged,
     Inspected,
     Interrupted,
     ItemsRecovered,
@@ -96,6 +98,7 @@ from weft.scheduling.retrying import Again, Bounds, Over, ScaleError, Trial, cau
 from weft.scheduling.workload import LOW, SHIFT, QueueLimit, Workload, declared_request
 from weft.spec.plan import Plan
 
+GPU: Final = "gpu"
 NONCE_MASK: Final = (1 << 64) - 1
 LANE_SHIFT: Final = 33
 """Lanes are numbered from the seed's upper bits, so that no engine takes up the numbers of the one before it."""
@@ -109,6 +112,7 @@ class SchedulerOptions:
     wait_seconds: how long an unmet requirement is waited for, None = not. unlimited: amounts are never short, slots count.
     queue_ahead: ahead orders may be given. queues: limits by name. placement_batch: most starts that one `handle` gives.
     hosts: machines that attempts are placed on, integer units by name, `cores` in each; `CapacityChanged` tells the sums.
+    opportunistic: only what `HeadroomChanged` says the host leaves is used, and given back when the host needs it.
     """
 
     fail_fast: bool = False
@@ -120,6 +124,7 @@ class SchedulerOptions:
     queues: Mapping[str, QueueLimit] = field(default_factory=lambda: MappingProxyType({}))
     placement_batch: int = 256
     hosts: tuple[Mapping[str, int], ...] = ()
+    opportunistic: bool = False
 
 
 NO_OPTIONS: Final = SchedulerOptions()
@@ -148,12 +153,22 @@ class Scheduler:
         asks = options.use_cache and not options.force
         self.workload = Workload(plan, selected, asks, options.queues)
         hosts = Hosts(options.hosts) if len(options.hosts) > 1 else None  # the sums say all about a single one
-        self.placement = Placement(options.unlimited, seed >> LANE_SHIFT, hosts)
+        headroom = giving.Headroom() if options.opportunistic and not options.unlimited else None
+        self.placement = Placement(options.unlimited, seed >> LANE_SHIFT, hosts, headroom)
         self.placement.apart = {self.workload.rank_of[task] for task in self.workload.ties.iterated}
+        self.placement.apart |= self._device_ranks()
         self.board = Board(self.workload, self.placement, options.fail_fast, options.wait_seconds)
         self._seed = seed
         self._nonces = 0
         self._turn_timer: int | None = None
+
+    def _device_ranks(self) -> set[int]:
+        """Of tasks that hold devices of their own: which ones can be said only when they hold them, so not ahead."""
+        work = self.workload
+        asking = {
+            number for number, offer in enumerate(work.offers) if any(name == GPU for name, _ in offer.request.amounts)
+        }
+        return {work.rank_of[task] for task in work.by_rank if work.offer_of[task] in asking} if asking else set()
 
     # --- questions ------------------------------------------------------------------------------------------------------
 
@@ -262,6 +277,8 @@ class Scheduler:
 
     def _place(self) -> None:
         board, placement = self.board, self.placement
+        if placement.headroom is not None and not placement.headroom.is_known:
+            return  # the first measurement is on its way
         started = placement.place(board.now, self.options.placement_batch, self._start, self._duration_of)
         if started >= self.options.placement_batch and self._turn_timer is None:
             # More may be possible, and no event need ever come that says so: ask for another turn.
@@ -271,7 +288,8 @@ class Scheduler:
             placement.place_ahead(self._start_ahead)
         if board.makers and not started and self._turn_timer is None:
             stopping.break_stalemate(board)
-        if board.remaining and not (placement.live or board.timers or board.inspecting or self._turn_timer):
+        moving = placement.live or board.timers or board.inspecting or self._turn_timer
+        if board.remaining and not moving and placement.headroom is None:  # the next measurement may make room
             board.give_out()
 
     # --- starting -------------------------------------------------------------------------------------------------------
@@ -365,12 +383,14 @@ class Scheduler:
             board.ignored += 1
             return
         del placement.live[nonce]
+        if placement.headroom is not None:
+            giving.forget(placement.headroom, live)
         heir = placement.release(live)
         if heir is not None:
             heir.since = board.now
             if heir.state == "ahead":
                 board.turn(heir, "queued")
-        if outcome.charged:
+        if outcome.charged and not live.gives_way:
             placement.learn(live.lane, outcome.usage.seconds)
         if outcome.ok:
             board.turn(live, "ok")
@@ -395,6 +415,8 @@ class Scheduler:
         unit = key.task << SHIFT | key.instance + 1
         cause = cause_of(outcome)
         had_begun = live.state == "running" or not live.is_ahead
+        if live.gives_way and kind(cause) == INTERRUPTED:
+            outcome = outcome._replace(charged=False, detail="the host needed what it used")
         board.turn(live, _ended_state(outcome, cause))
         trial = board.trials.get(unit)
         if trial is None:
@@ -455,6 +477,9 @@ class Scheduler:
         self.placement.set_capacity(event.amounts, event.slots)
         self._refuse_lacking()
 
+    def _headroom_changed(self, event: HeadroomChanged) -> None:
+        giving.take_sample(self.board, event)
+
     def _limit_changed(self, event: LimitChanged) -> None:
         self.placement.set_limit(event.name, event.units)
         if self.placement.is_known:
@@ -477,6 +502,8 @@ class Scheduler:
     # --- what other parts do --------------------------------------------------------------------------------------------
 
     def _inspected(self, event: Inspected) -> None:
+        if self.placement.headroom is not None and event.reasons:
+            self.placement.headroom.reasons[event.task] = event.reasons
         preparing.inspected(self.board, event)
 
     def _interrupted(self, event: Interrupted) -> None:
@@ -519,6 +546,7 @@ _HANDLERS: Final[Mapping[type, Callable[[Scheduler, Any], None]]] = {
     Inspected: Scheduler._inspected,
     TimerFired: Scheduler._timer_fired,
     CapacityChanged: Scheduler._capacity_changed,
+    HeadroomChanged: Scheduler._headroom_changed,
     Interrupted: Scheduler._interrupted,
     CancelRequested: Scheduler._cancel_requested,
     PauseChanged: Scheduler._pause_changed,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from weft.spec.actions import Expand
 
 
-@dataclass(frozen=True, slots=True)
-class ShellValue:
+class ShellValue(NamedTuple):
     """A variable's value that is the output of a shell command, evaluated anew for every attempt where it runs."""
 
     command: str
@@ -17,8 +16,7 @@ class ShellValue:
 VariableValue = str | Expand | ShellValue
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(NamedTuple):
     """Where an action runs. variables keep document order: later ones may use earlier ones.
 
     fingerprint: whether the variables belong to the fingerprint.

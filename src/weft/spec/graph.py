@@ -329,6 +329,10 @@ class Graph:
             dropped[task] = 1
         return Graph(keep_tasks(self, tuple(i for i, is_dropped in enumerate(dropped) if not is_dropped)))
 
+    def diff(self, other: Graph) -> GraphDiff:
+        """What makes `other` of this graph."""
+        return compare(self, other)
+
 
 def diff(old: Graph, new: Graph) -> GraphDiff:
     """What makes `new` of `old`; by name, in plan order."""

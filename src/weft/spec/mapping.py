@@ -13,7 +13,7 @@ from weft.spec.slots import has_nul, text_of
 DEFAULT_MAPPING: Final = "--{key} {value}"
 REST: Final = "*"  # key of an object mapping for the parameters that it does not name
 
-_SLOT = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
+_SLOT = r"\{\{|\}\}|\{([^{}]*)\}"
 
 
 class MappingError(ValueError):
@@ -98,7 +98,7 @@ def parse_text(text: str) -> tuple[Token, ...]:
 
 def _pieces(word: str, text: str) -> Iterator[str]:
     position = 0
-    for found in _SLOT.finditer(word):
+    for found in re.finditer(_SLOT, word):
         if found.start() > position:
             yield word[position : found.start()]
         piece = _SLOTS.get(found[0] if found[1] is None else found[1])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
@@ -33,17 +32,16 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "url": "a text",
 }
 _LAST_PORT: Final = 65_535
-_ONE_REFERENCE: Final = re.compile(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*\})")
+_ONE_REFERENCE: Final = r"\$(?:[A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*\})"
 WITHHELD: Final[Mapping[str, Any]] = MappingProxyType({"withheld": True})
 """Stands for a credential in what is stored of a plan."""
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """A sink by kind (`file`, `echo`, `email`, …, or a class of the user's) and its arguments."""
 
     kind: str
-    arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    arguments: Mapping[str, Any] = MappingProxyType({})
     conditions: tuple[str, ...] = ()
 
 
@@ -209,7 +207,7 @@ def is_withheld(value: Any) -> bool:
 
 def _is_reference(value: Any) -> bool:
     texts = [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else ()
-    return bool(texts) and all(isinstance(text, str) and _ONE_REFERENCE.fullmatch(text) for text in texts)
+    return bool(texts) and all(isinstance(text, str) and re.fullmatch(_ONE_REFERENCE, text) for text in texts)
 
 
 def _fault_of(keyword: Keyword, value: Any) -> Fault | None:

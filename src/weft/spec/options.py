@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 Value = None | bool | int | float | str | Sequence[Any] | Mapping[str, Any]
 """Plain data: what JSON can say."""
@@ -29,16 +29,16 @@ MISSING: Final = _Missing()
 class Opaque:
     """A value that is no plain data, as it travels and is recorded; only workers and the user's own process unpickle it.
 
-    pickle: base64 of protocol 5. digest: hex, over what the value is. shown: one line for people.
+    pickle: base64 of protocol 5; equal values may have different ones. digest: hex, over what the value is. shown: one line for
+    people.
     """
 
-    pickle: str
+    pickle: str = field(compare=False)
     digest: str
     shown: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """A named input: its type's name, maybe a default, which is a value and never a closure."""
 
     type: str = "any"

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from weft.errors import cut, hint_nearest
 from weft.spec.environments import Environment
-from weft.spec.given import given
+from weft.spec.given import given, given_back
 from weft.spec.graph import Graph, Selection, diff
-from weft.spec.notes import Note
 from weft.spec.options import Option
 from weft.spec.rewrites import GraphDiff, RewriteError
 from weft.spec.tasks import Task, nothing
 from weft.spec.types import Type, problem_of
 
+if TYPE_CHECKING:
+    from weft.spec.notes import Note
 
-@dataclass(frozen=True, slots=True)
-class Source:
+
+class Source(NamedTuple):
     """A file that a plan was made from: its path, dialect and the blake2b digest (hex) of its bytes."""
 
     path: str
@@ -26,8 +27,7 @@ class Source:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(NamedTuple):
     """A native template: the raw keys (normal form, units canonical) that its tasks take over unless they say otherwise."""
 
     name: str
@@ -97,16 +97,32 @@ class Plan:
         if isinstance(by, Task):
             return self.with_graph(self.graph.replace(name, by, self.types))
         before = self.graph[name].policy
-        type_name = before.product.type if before.product is not None else "any"
-        problem = problem_of(by, type_name, self.types)
+        product = before.product
+        type_name = product.type if product is not None else "any"
+        has_items = product is not None and (
+            product.stream
+            or (before.foreach is not None and product.source == "return" and isinstance(by, list | tuple))
+        )
+        problem = self._problem_of_items(by, type_name) if has_items else problem_of(by, type_name, self.types)
         if problem is not None:
             raise RewriteError(f"the value for {cut(name)!r} does not fit its product: {problem}")
         try:
             task = given(name, by, before, type_name)
+            if has_items and product is not None and product.source == "return":
+                task = given_back(name, list(by), before, product)
         except (TypeError, ValueError) as error:
             message = f"the value for {cut(name)!r} cannot be written as JSON: {error}"
             raise RewriteError(message, "give a task that makes it") from None
         return self.with_graph(self.graph.replace(name, task, self.types))
+
+    def _problem_of_items(self, value: Any, type_name: str) -> str | None:
+        if not isinstance(value, list | tuple):
+            return "it hands on many items; give a list of them"
+        for index, item in enumerate(value):
+            problem = problem_of(item, type_name, self.types)
+            if problem is not None:
+                return f"item {index}: {problem}"
+        return None
 
     def substitute(self, selection: Selection, tasks: Iterable[Task]) -> Plan:
         """Other tasks, or another graph, instead of the selected ones (`Graph.substitute`)."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 ProductSource = Literal["stdout", "json", "outputs", "return"]
 
 
-@dataclass(frozen=True, slots=True)
-class Product:
+class Product(NamedTuple):
     """Where a task's product comes from and its type's name. stream: handed on while it is made."""
 
     source: ProductSource

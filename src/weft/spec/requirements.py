@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from weft.spec.options import Value
 
 
-@dataclass(frozen=True, slots=True)
-class FileNeed:
+class FileNeed(NamedTuple):
     """A regular file that must exist. bind: the parameter that receives its path."""
 
     path: str
     bind: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FolderNeed:
+class FolderNeed(NamedTuple):
     """A folder with at least `minimum` regular files. source: its files are bound and mapped over."""
 
     path: str
@@ -28,8 +25,7 @@ class FolderNeed:
     source: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class MatchNeed:
+class MatchNeed(NamedTuple):
     """At least `minimum` files that match. kind: `regex` matches the whole path relative to the root; `glob`."""
 
     pattern: str
@@ -39,8 +35,7 @@ class MatchNeed:
     source: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Requirements:
+class Requirements(NamedTuple):
     """All that must hold. signal: paths that must exist and are no inputs. shared_memory: names below the host's folder."""
 
     files: tuple[FileNeed, ...] = ()
@@ -54,8 +49,7 @@ class Requirements:
 NO_REQUIREMENTS = Requirements()
 
 
-@dataclass(frozen=True, slots=True)
-class Foreach:
+class Foreach(NamedTuple):
     """What a mapped task has one instance of: exactly one of files, values, stream.
 
     files: one instance per file of the sources in `requires.folders` and `requires.match`.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 NEVER_RETRIED = frozenset({"not_found", "type", "setup", "interrupted", "cancelled"})
 """Cause kinds that `retry_on: None` leaves out; design.md 7."""
@@ -16,8 +15,7 @@ Scale = float | tuple[float, ...] | Callable[[float], float]
 """A factor f (times 1 + f) · the next amounts, the last one repeated · a function of the old amount."""
 
 
-@dataclass(frozen=True, slots=True)
-class Retries:
+class Retries(NamedTuple):
     """The retry policy of a task.
 
     max_attempts: counts all attempts, >= 1. delay: seconds before the next one.

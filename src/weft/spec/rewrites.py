@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from weft.errors import UsageError, cut
 from weft.spec.requirements import Foreach
@@ -22,8 +22,7 @@ class RewriteError(UsageError, ValueError):
         super().__init__(message, hint, code="rewrite")
 
 
-@dataclass(frozen=True, slots=True)
-class GraphDiff:
+class GraphDiff(NamedTuple):
     """What makes one graph of another; names in plan order. changed: name -> fields of the normal form that differ.
 
     edges_added, edges_removed: (dependency, follower).
@@ -144,9 +143,9 @@ def _follow(graph: Graph, tasks: list[Task], old: int, name: str) -> list[Task]:
         tasks[i] = replace(
             task,
             dependencies=tuple(
-                replace(edge, name=name) if edge.name == old_name else edge for edge in task.dependencies
+                edge._replace(name=name) if edge.name == old_name else edge for edge in task.dependencies
             ),
-            requires=replace(task.requires, parameters=tuple(_renamed(need, old_name, name) for need in needs))
+            requires=task.requires._replace(parameters=tuple(_renamed(need, old_name, name) for need in needs))
             if needs
             else task.requires,
             policy=policy,

@@ -28,9 +28,9 @@ States = Mapping[str, str] | Sequence[str]
 """States by name, or one per task in plan order."""
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
-_ATOM = re.compile(rf"(?P<up>[0-9]*\+)?(?P<body>{_QUOTED}|.+?)(?P<down>\+[0-9]*)?", re.DOTALL)
-_PIECES = re.compile(rf'{_QUOTED}|[,&]|[^,&"]+|"', re.DOTALL)
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_ATOM = rf"(?P<up>[0-9]*\+)?(?P<body>{_QUOTED}|.+?)(?P<down>\+[0-9]*)?"
+_PIECES = rf'{_QUOTED}|[,&]|[^,&"]+|"'
+_ESCAPED = r"\\(.)"
 _OPPOSITE = bytes([1, 0]) + bytes(254)
 
 
@@ -84,7 +84,7 @@ class _Selector:
     def _atom(self, text: str) -> bytes:
         if text in self._graph.index:
             return self._one(text)
-        parts = _ATOM.fullmatch(text)
+        parts = re.fullmatch(_ATOM, text, re.DOTALL)
         assert parts is not None, "every text matches: the body may be anything"
         up, body, down = parts["up"], parts["body"].strip(), parts["down"]
         selected = self._body(body, text)
@@ -169,7 +169,7 @@ class _Selector:
 def _split(text: str, operator: str) -> list[str]:
     """The parts between operators outside quotes. A quote without its partner is plain text."""
     parts: list[list[str]] = [[]]
-    for piece in _PIECES.findall(text):
+    for piece in re.findall(_PIECES, text, re.DOTALL):
         if piece == operator:
             parts.append([])
         else:
@@ -182,7 +182,7 @@ def _unquote(text: str, atom: str) -> str:
         return text
     if len(text) < 2 or not re.fullmatch(_QUOTED, text, re.DOTALL):
         raise SelectError(f"the quotes in {cut(atom)!r} do not close", 'write "..." around the whole name')
-    return _ESCAPED.sub(r"\1", text[1:-1])
+    return re.sub(_ESCAPED, r"\1", text[1:-1], flags=re.DOTALL)
 
 
 def _depth(digits: str) -> int:

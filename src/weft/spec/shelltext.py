@@ -14,6 +14,8 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
+from weft.spec.slots import ShellSlotError as ShellSlotError
+
 Place = Literal["plain", "single", "double", "here", "here_literal", "unsafe"]
 
 _SLOT = r"\{(?P<slot>[^\W\d]\w*)\}"
@@ -38,16 +40,6 @@ _TOKENS = {
 _HERE = re.compile(rf"{_ESCAPE}|(?P<start>\$\{{(?!\{{))|{_BRACES}|(?P<end>\}})", re.DOTALL)
 _TABBED = re.compile(r"^\t", re.MULTILINE)
 _HARMLESS = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
-
-
-class ShellSlotError(ValueError):
-    """A value cannot be quoted where its slot stands in a script. slot: its name."""
-
-    def __init__(self, slot: str, reason: str):
-        super().__init__(
-            f'the value of {{{slot}}} cannot be quoted {reason}; write "${slot}" there instead of the slot'
-        )
-        self.slot = slot
 
 
 class _Here(NamedTuple):

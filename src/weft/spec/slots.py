@@ -10,21 +10,31 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_SLOT = re.compile(r"\{\{|\}\}|\{([^\W\d]\w*)\}")
+_SLOT = r"\{\{|\}\}|\{([^\W\d]\w*)\}"
+
+
+class ShellSlotError(ValueError):
+    """A value cannot be quoted where its slot stands in a script. slot: its name."""
+
+    def __init__(self, slot: str, reason: str):
+        super().__init__(
+            f'the value of {{{slot}}} cannot be quoted {reason}; write "${slot}" there instead of the slot'
+        )
+        self.slot = slot
 
 
 def slots_in(text: str) -> tuple[str, ...]:
     """Names of the slots of a command word, each once, in order."""
     if "{" not in text:
         return ()
-    return tuple(dict.fromkeys(name for name in _SLOT.findall(text) if name))
+    return tuple(dict.fromkeys(name for name in re.findall(_SLOT, text) if name))
 
 
 def fill(text: str, values: Mapping[str, Any]) -> str:
     """The word with every slot filled by the text of its value. Raises KeyError for a slot without one."""
     if "{" not in text and "}" not in text:
         return text
-    return _SLOT.sub(lambda found: text_of(values[found[1]]) if found[1] else found[0][0], text)
+    return re.sub(_SLOT, lambda found: text_of(values[found[1]]) if found[1] else found[0][0], text)
 
 
 def shell_slots_in(script: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from weft.spec.actions import Action, Call, Snippet
 from weft.spec.options import Value
@@ -31,8 +31,7 @@ def nothing() -> Mapping[str, Any]:
     return NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
+class Dependency(NamedTuple):
     """A task that must be ok first. bind: the parameter (or `stdin`) that receives its product. each: item by item."""
 
     name: str

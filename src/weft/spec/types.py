@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from weft.errors import cut
 
 
-@dataclass(frozen=True, slots=True)
-class Type:
+class Type(NamedTuple):
     """A named type of a document: its parent's predicate holds first, then its own limits.
 
     minimum, maximum: for numbers, inclusive. pattern: regular expression that a whole text matches. choices: allowed values.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -15,7 +16,7 @@ from weft.store import codec, database, rows
 from weft.store.folder import unusable
 from weft.store.ownership import is_locked
 from weft.store.sql import statements
-from weft.store.tables import TASK_STATES, pack_digest, pack_text, unpack_text
+from weft.store.tables import TASK_STATES, pack_digest, pack_text, unpack_digest, unpack_text
 
 _READER_BUSY_MS: Final = 5000
 _SHORT: Final = 8  # characters of a run's id that messages show
@@ -95,6 +96,24 @@ class SqliteArchive:
             return {(row.name, row.instance): row for row in rows.load_results(found)}
 
     # -- beyond the port
+
+    def names(self, run: str) -> list[str]:
+        """Of all tasks of the run's plan, in plan order; those that did not take part, too."""
+        found = self._all("names", self._number(run))
+        with database.reading(self._path):
+            return list(json.loads(found[0][0])) if found else []
+
+    def results_of(self, plan_key: str, name: str) -> dict[str, ResultRow]:
+        """The newest finished work of one task by item."""
+        found = self._all("latest_results_of_task", pack_text(plan_key), pack_text(name))
+        with database.reading(self._path):
+            return {row.instance: row for row in rows.load_results(found)}
+
+    def fingerprint(self, run: str, task: int) -> str | None:
+        """What a task of the run was compared by; None when it was not, or has not ended."""
+        found = self._all("fingerprint", self._number(run), task)
+        with database.reading(self._path):
+            return unpack_digest(found[0][0]) if found else None
 
     def every_result(self, plan_key: str) -> dict[tuple[str, str, str], ResultRow]:
         """All finished work of a plan by (task name, item, fingerprint), superseded work, too."""

@@ -183,6 +183,8 @@ class _Encoder:
     def begin(self, fact: BeginAttempt) -> str:
         (task, instance, attempt), nonce, started, stdout, stderr = fact
         head = f'["b",{task},{instance},{attempt},{self._nonce(nonce)},{round(started, SECONDS_DIGITS)!r}'
+        if not stdout.file and not stderr.file:
+            return head + "]"
         return head + _tail([self._region_text(stdout), self._region_text(stderr)])
 
     def close(self, fact: CloseAttempt) -> str:
@@ -193,10 +195,11 @@ class _Encoder:
         ok, cause, exit_code, detail, usage, stdout, stderr, product, charged, alone = outcome
         seconds, cpu_seconds, memory = usage
         seconds = round(seconds, SECONDS_DIGITS)
-        if ok and cause is None and detail is None and product is None and charged and not alone and retry is None:
+        if ok and cause is None and detail is None and charged and not alone and retry is None:
             self._usage = usage
             measured = [_number(exit_code), _NULL, _number(_seconds(cpu_seconds)), _number(memory)]
-            tail = _tail([_NULL, *measured, self._region_text(stdout), self._region_text(stderr)])
+            said = [self._region_text(stdout), self._region_text(stderr), _NULL if product is None else _dumps(product)]
+            tail = _tail([_NULL, *measured, *said])
             return f'["c",{task},{instance},{attempt},{self._nonce(nonce)},1,{seconds!r}{tail}'
         coded = ["c", task, instance, attempt, self._nonce(nonce), 1 if ok else 0, seconds]
         again = None if retry is None else [retry.reason, retry.delay, self._index(retry.request), retry.change]

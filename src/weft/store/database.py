@@ -292,7 +292,7 @@ def holder(path: str) -> str:
             inodes.add(str(os.stat(name).st_ino))
     pids: list[str] = []
     try:
-        with open("/proc/locks", encoding="ascii", errors="replace") as source:
+        with open("/proc/locks", encoding="utf-8", errors="replace") as source:
             for line in source:
                 fields = line.split()
                 if "WRITE" in fields and any(field.rpartition(":")[2] in inodes for field in fields[4:6]):

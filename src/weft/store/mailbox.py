@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import socket
 import stat
 import time
@@ -44,7 +43,7 @@ class Mailbox:
 
     def post(self, run: str, kind: str, payload: Mapping[str, Any], id: str | None = None) -> str:
         """Ask something of the engine of `run`; the request's id. Raises StoreError."""
-        given = id or secrets.token_hex(16)
+        given = id or os.urandom(16).hex()
         body = json.dumps(dict(payload), separators=(",", ":"), sort_keys=True)
         with _writing(self._folder) as connection:
             connection.execute(statements("mailbox")["post"], (given, run, kind, body, time.time()))

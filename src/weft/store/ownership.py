@@ -89,7 +89,7 @@ def is_locked(folder: str, plan_key: str) -> bool:
     """Whether an owner of the plan lives, from /proc/locks: trying the lock could refuse somebody who starts just now."""
     try:
         inode = str(os.stat(lock_path(folder, plan_key)).st_ino)
-        with open("/proc/locks", encoding="ascii", errors="replace") as source:
+        with open("/proc/locks", encoding="utf-8", errors="replace") as source:
             lines = [line.split() for line in source]
     except OSError:
         return False
@@ -123,7 +123,7 @@ def owned(note: dict[str, object]) -> OwnedError:
 def boot_id() -> str:
     """The kernel's name of this boot; empty where there is none."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as source:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as source:
             return source.read().strip()
     except OSError:
         return ""

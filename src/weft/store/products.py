@@ -111,7 +111,7 @@ class RecordedProducts:
 
     def _place(self, archive: SqliteArchive, run: str, name: str) -> int | None:
         if run not in self._places:
-            self._places[run] = {row.name: row.task for row in archive.tasks(run)}
+            self._places[run] = {name: task for task, name in enumerate(archive.names(run))}
         return self._places[run].get(name)
 
     def _text_of(self, run: str, made: Made | None) -> str | None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
 import apsw
 
+from weft.collector import collector_paused
 from weft.ports import AttemptRow, FileRow, Held, OpenRun, ResultRow, RunRow, TaskRow
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import NO_OUTPUT, LogRegion, Request, TaskState, Usage
@@ -31,18 +30,6 @@ _COMPRESSED_BYTES: Final = 4096  # below that, a snapshot is kept as it is: easi
 _RAW, _DEFLATED = b"\x00", b"\x01"
 
 _dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
-
-
-@contextmanager
-def many_rows() -> Iterator[None]:
-    """Building values by the ten thousand makes the cyclic collector walk them again and again, and they hold no cycles."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 # --- plans ---------------------------------------------------------------------------------------------------------------
@@ -120,7 +107,7 @@ def run_row(row: Sequence[Any]) -> RunRow:
     )
 
 
-@many_rows()
+@collector_paused()
 def task_rows(connection: apsw.Connection, number: int) -> list[TaskRow]:
     """The selected tasks of a run in plan order."""
     sql = statements("archive")
@@ -176,7 +163,7 @@ def demands(connection: apsw.Connection, number: int) -> Mapping[int, Request]:
     return {demand: codec.load_request(body) for demand, body in rows}
 
 
-@many_rows()
+@collector_paused()
 def attempt_rows(connection: apsw.Connection, number: int, which: str, *more: int) -> list[AttemptRow]:
     """The attempts that a statement of archive.sql finds."""
     requests = demands(connection, number)
@@ -200,13 +187,24 @@ def _attempt_row(row: Sequence[Any], requests: Mapping[int, Request]) -> Attempt
         started,
         Usage(seconds or 0.0, cpu_seconds, memory),
         requests[demand],
-        NO_OUTPUT if out_file is None else LogRegion(unpack_text(out_file), out_offset, out_length),
-        NO_OUTPUT if err_file is None else LogRegion(unpack_text(err_file), err_offset, err_length),
+        _region(out_file, out_offset, out_length, state),
+        _region(err_file, err_offset, err_length, state),
         unpack_text(product),
         None if again is None else again.change or again.reason,
         not (flags or 0) & codec.NOT_CHARGED,
         None if again is None else again.request,
     )
+
+
+def _region(file: Any, offset: int, length: int, state: int) -> LogRegion:
+    """Where output is.
+
+    An end without a region keeps that of the beginning, open to the end of a file that others write after it: only of a lost
+    attempt, whose end nobody saw, does it tell more than that nothing was written.
+    """
+    if file is None or (length < 0 and ATTEMPT_STATES[state] in ("ok", "failed", "cancelled")):
+        return NO_OUTPUT
+    return LogRegion(unpack_text(file), offset, length)
 
 
 def item_rows(rows: Iterable[Sequence[Any]]) -> dict[int, list[tuple[str, str, str | None]]]:
@@ -253,7 +251,7 @@ def dump_result(row: ResultRow) -> tuple[Any, ...]:
     )
 
 
-@many_rows()
+@collector_paused()
 def load_results(rows: Iterable[Sequence[Any]]) -> list[ResultRow]:
     """From (plan key, name, instance, fingerprint, run, body, plan) columns. The bodies are parsed in one go: half the time."""
     found = list(rows)

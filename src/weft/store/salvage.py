@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import apsw
 
+from weft.collector import collector_paused
 from weft.errors import OwnedError, StoreError
 from weft.store import database, rows
 from weft.store.folder import FILE_MODE, unusable
@@ -100,7 +101,7 @@ def _save_runs(aside: str, new: apsw.Connection) -> tuple[list[str], list[tuple[
     return saved, lost
 
 
-@rows.many_rows()
+@collector_paused()
 def _save_run(old: apsw.Connection, new: apsw.Connection, number: int, path: str) -> None:
     """One run: its plan and facts as they are, its tables as the facts make them. Raises StoreError."""
     check_plan(old, number, path)

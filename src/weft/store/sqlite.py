@@ -26,7 +26,7 @@ from weft.store.verify import check_facts, verify_run
 
 BUSY_SECONDS: Final = 60.0
 
-_RUN_ID: Final = re.compile("[0-9a-f]{32}")
+_RUN_ID: Final = "[0-9a-f]{32}"
 
 OWN_LOCKED: Final = declare("store.own.locked", "the plan's lock is held, its epoch not yet raised")
 
@@ -143,7 +143,7 @@ class SqliteStore:
         names = os.listdir(os.path.join(self.folder, "runs"))  # first: the record of a run is older than its folder
         with database.reading(self._path):
             known = {run for (run,) in self.connection.execute("SELECT run FROM runs")}
-        return sorted(name for name in names if _RUN_ID.fullmatch(name) and name not in known)
+        return sorted(name for name in names if re.fullmatch(_RUN_ID, name) and name not in known)
 
     def counted(self, run: str) -> dict[str, int]:
         """How far the receipts of a run are recorded: file -> bytes."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import apsw
 
+from weft.collector import collector_paused
 from weft.errors import InternalError, StoreError
 from weft.store import codec, rows
 from weft.store.database import damaged
@@ -19,7 +20,7 @@ SHOWN_TABLES: Final = ("tasks", "attempts", "items", "demands", "reasons", "offs
 _RUN_COLUMNS: Final = "state, ended, exit_code, epoch"
 
 
-@rows.many_rows()
+@collector_paused()
 def verify_run(connection: apsw.Connection, number: int, path: str) -> tuple[int, str | None]:
     """Check one run inside the caller's transaction: (how many fact rows it has, what had to be repaired).
 

@@ -18,12 +18,12 @@ Behaviour = Callable[[Order], Outcome | None]
 
 
 class FakeExecutor:
-    """Fulfils `ports.Executor` and `ports.StreamExecutor` in memory.
+    """Fulfils `ports.Executor`, `ports.StreamExecutor` and `ports.PausingExecutor` in memory.
 
     behave: asked when an attempt begins; an outcome ends it at once, None leaves it running until `end`. Without it everything
     runs until told. orders: all that were ever submitted. live, waiting: begun, and ahead of resources, by key.
     allowed: items that a maker may make, by nonce. announced: (items, state, path) that a consumer was told last, by nonce and
-    parameter. inputs: lengths of what processes read, by nonce.
+    parameter. inputs: lengths of what processes read, by nonce. paused: attempts that stand still.
     """
 
     def __init__(self, behave: Behaviour | None = None):
@@ -43,6 +43,8 @@ class FakeExecutor:
         self.allowed: dict[int, int] = {}
         self.announced: dict[tuple[int, str], tuple[int, str, str]] = {}
         self.inputs: dict[int, int] = {}
+        self.paused: set[AttemptKey] = set()
+        self.keeper: int | None = None
 
     # --- the port ------------------------------------------------------------------------------------------------------
 
@@ -114,6 +116,15 @@ class FakeExecutor:
     def end_input(self, nonce: int, length: int) -> None:
         """See `ports.StreamExecutor`."""
         self.inputs[nonce] = length
+
+    def pause(self, key: AttemptKey) -> None:
+        """See `ports.PausingExecutor`."""
+        if key in self.live:
+            self.paused.add(key)
+
+    def go_on(self, key: AttemptKey) -> None:
+        """See `ports.PausingExecutor`."""
+        self.paused.discard(key)
 
     def close(self) -> None:
         """Let go of the bell; `live` stays to be looked at."""

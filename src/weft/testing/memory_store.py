@@ -412,14 +412,15 @@ def _reopen_items(run: _Run, task: int, anew: bool, undo: _Undo) -> None:
 def _closed(row: AttemptRow, fact: CloseAttempt) -> AttemptRow:
     outcome, retry = fact.outcome, fact.retry
     seconds, cpu_seconds, memory = outcome.usage
+    ended = _ended_state(outcome)
     return row._replace(
-        state=_ended_state(outcome),
+        state=ended,
         cause=outcome.cause,
         detail=outcome.detail,
         exit_code=outcome.exit_code,
         usage=outcome.usage._replace(seconds=_rounded(seconds), cpu_seconds=_rounded(cpu_seconds), memory=memory),
-        stdout=outcome.stdout if outcome.stdout.file else row.stdout,
-        stderr=outcome.stderr if outcome.stderr.file else row.stderr,
+        stdout=outcome.stdout if outcome.stdout.file or ended != "lost" else row.stdout,
+        stderr=outcome.stderr if outcome.stderr.file or ended != "lost" else row.stderr,
         product=outcome.product,
         retry=None if retry is None else retry.change or retry.reason,
         charged=outcome.charged,

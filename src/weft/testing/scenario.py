@@ -25,7 +25,9 @@ from weft.scheduling.commands import (
     BeginAttempt,
     CloseAttempt,
     Command,
+    ContinueAttempt,
     Inspect,
+    PauseAttempt,
     SetTimer,
     SettleInstance,
     SettleTask,
@@ -39,6 +41,7 @@ from weft.scheduling.events import (
     CancelRequested,
     CapacityChanged,
     Event,
+    HeadroomChanged,
     Inspected,
     Interrupted,
     StreamGrew,
@@ -158,6 +161,11 @@ class Scenario:
         """The event that says what there is."""
         return CapacityChanged({name: to_units(name, amount) for name, amount in amounts.items()}, slots)
 
+    def measure(self, own: Mapping[str, float] | None = None, **free: float) -> list[str]:
+        """Opportunistic mode: say what is free now; own: what the attempts use, absent: what they hold."""
+        idle, used = ({name: to_units(name, amount) for name, amount in part.items()} for part in (free, own or {}))
+        return self.send(HeadroomChanged(idle, used))
+
     def begin(self, name: str, instance: int = WHOLE) -> list[str]:
         """The executor says that the task's attempt has begun."""
         start = self.start_of(name, instance)
@@ -273,6 +281,10 @@ class Scenario:
                 marks = (" ahead" if command.ahead else "") + (" alone" if command.alone else "")
                 number = f" #{command.key.attempt}" if command.key.attempt > 1 else ""
                 return f"start {self._name(command.key)}{number}{marks}"
+            case PauseAttempt(key):
+                return f"pause {self._name(key)}"
+            case ContinueAttempt(key):
+                return f"continue {self._name(key)}"
             case StopAttempt(key, how, cause):
                 return f"{how} {self._name(key)} {cause}"
             case Inspect(index, instances):

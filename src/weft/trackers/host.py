@@ -1,4 +1,4 @@
-"""What this host has and has free: cores, memory, disk, shared memory, and how many processes are safe.
+"""What this host has and has free: cores, memory, disk, shared memory, network bandwidth, and how many processes are safe.
 
 Read from /proc and the cgroup file systems directly (versions 1 and 2): a limit of a container counts like the machine's own.
 Sources: cgroups(7), proc(5), kernel Documentation/admin-guide/cgroup-v2.rst.
@@ -13,8 +13,10 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from weft.spec.resources import CORES, DISK, MEMORY, MILLI
+from weft.trackers.network import Links
 
 SHARED_MEMORY: Final = "shared_memory"
+NETWORK_BANDWIDTH: Final = "network_bandwidth"
 UNLIMITED_BYTES: Final = 1 << 60  # cgroup v1 writes "no limit" as a number near 2**63
 SPARED_PROCESSES: Final = 64  # weft's own, and some air for what the tasks start
 SPARED_DESCRIPTORS: Final = 128
@@ -39,20 +41,26 @@ class HostTracker:
         self._folder = folder
         self._proc = os.path.join(files, "proc")
         self._shared = os.path.join(files, "dev/shm")
+        self._links = Links(os.path.join(files, "sys/class/net"))
         self._groups = ControlGroups(self._proc, os.path.join(files, "sys/fs/cgroup"))
         self._sample: tuple[float, float, float] | None = None
         self._busy = 0.0
 
     def capacity(self) -> Mapping[str, int]:
-        """All there is: millicores, bytes. A name that cannot be read is left out."""
+        """All there is: millicores, bytes, bytes per second. A name that cannot be read is left out.
+
+        disk: what is free there now, since what others have filled nobody can use.
+        """
         found = {CORES: self.millicores(), MEMORY: self.memory_bytes()}
-        found[DISK] = _disk_bytes(self._folder, is_free=False)
+        found[NETWORK_BANDWIDTH] = self._links.speed()
+        found[DISK] = _disk_bytes(self._folder, is_free=True)
         found[SHARED_MEMORY] = self._shared_bytes(is_free=False)
         return {name: amount for name, amount in found.items() if amount is not None}
 
     def available(self) -> Mapping[str, int]:
         """What is measured free now. cores: since the last call, at first by the load average."""
         found = {CORES: self._free_millicores(), MEMORY: self._free_memory()}
+        found[NETWORK_BANDWIDTH] = self._links.idle(SAMPLE_SECONDS)
         found[DISK] = _disk_bytes(self._folder, is_free=True)
         found[SHARED_MEMORY] = self._shared_bytes(is_free=True)
         return {name: amount for name, amount in found.items() if amount is not None}

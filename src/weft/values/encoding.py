@@ -22,6 +22,7 @@ __all__ = [
     "data_of",
     "decode",
     "digest_of",
+    "digest_of_value",
     "encode",
     "json_of",
     "parse",
@@ -185,6 +186,11 @@ def digest_of(text: str) -> str:
     if text.startswith("@"):
         return text[1:].split(" ", 3)[1]
     return files.digest_of_data(text.encode("utf-8"), "json")
+
+
+def digest_of_value(text: str) -> str:
+    """The same, but that objects which differ only in the order of their keys are one value, as far as they travel."""
+    return digest_of(plain.in_order(text)) if "{" in text and not text.startswith("@") else digest_of(text)
 
 
 def verify(folder: str, reference: Reference) -> str | None:

@@ -74,6 +74,14 @@ def value_of(text: str) -> Any:
         return _deep_value(text)
 
 
+def in_order(text: str) -> str:
+    """A JSON text with the keys of its objects sorted; as it is when it is nested too deep for that."""
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=True, sort_keys=True)
+    except RecursionError:
+        return text
+
+
 def is_deep(text: str) -> bool:
     """Whether a JSON text is nested beyond DEPTH_MOST."""
     if text.count("[") + text.count("{") <= DEPTH_MOST:

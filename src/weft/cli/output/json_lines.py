@@ -244,11 +244,11 @@ def _notes(ending: RunEnding) -> str:
     """What became of the notes, of a run that has any."""
     if not ending.notes:
         return ""
-    entries = (
-        f'{quoted(name)}: {{"sent": {each.sent}, "unsent": {each.unsent}, "problem": {_text(each.problem)}}}'
-        for name, each in ending.notes.items()
-    )
-    return f', "notes": {{{", ".join(entries)}}}'
+    import json
+
+    from weft.api.ended import notes_of
+
+    return f', "notes": {json.dumps(notes_of(ending.notes))}'
 
 
 def _state(outcome: Outcome) -> str:

@@ -82,6 +82,9 @@ class LiveView:
         cores = opening.capacity.get("cores")
         if cores:
             parts.append(f"{cores / 1000:g} cores")
+        memory = opening.capacity.get("memory")
+        if memory:
+            parts.append(f"{show_bytes(memory)} memory")
         title = label(self._title or opening.plan.name or "weft")
         self._say(
             f"{styled(title, 'bold', self._place.has_colour)}  {', '.join(parts)}  {self._dim(f'run {opening.run[:12]}')}"

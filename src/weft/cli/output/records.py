@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from weft.ports import AttemptRow, RunRow, TaskRow
 from weft.scheduling.keys import WHOLE
-from weft.scheduling.outcomes import CACHED, NO_OUTPUT, LogRegion, Request
+from weft.scheduling.outcomes import CACHED, LogRegion, Request
 from weft.spec.actions import Action, Call, Command, Expand, Script, Serialized, Shell, Snippet, kind_of
 from weft.spec.resources import from_units
 from weft.spec.secrets import is_secret_name
@@ -90,13 +90,8 @@ def request_entry(request: Request) -> dict[str, Any]:
 
 
 def region_of(attempt: AttemptRow, stream: str) -> LogRegion:
-    """Where a stream of an attempt is.
-
-    An end without a region keeps that of the beginning, open to the end of a file that others write after it: only of a lost
-    attempt, whose end nobody saw, does it tell more than that nothing was written.
-    """
-    region = attempt.stdout if stream == "stdout" else attempt.stderr
-    return NO_OUTPUT if region.length < 0 and attempt.state in ("ok", "failed", "cancelled") else region
+    """Where a stream of an attempt is."""
+    return attempt.stdout if stream == "stdout" else attempt.stderr
 
 
 def _log(region: LogRegion) -> dict[str, Any]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 Colour = Literal["auto", "always", "never"]
 
@@ -15,11 +14,10 @@ LEAST_COLUMNS: Final = 20
 
 # Everything a terminal might obey: C0 but newline and tab, DEL, C1, and the marks that turn reading order around
 # (CVE-2021-42574).
-_ACTIVE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_ACTIVE: Final = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where text goes. is_terminal: escapes act there. is_live: it can be redrawn. has_colour: styles are wanted."""
 
     is_terminal: bool
@@ -58,9 +56,9 @@ def _columns(descriptor: int, environ: Mapping[str, str], is_terminal: bool) -> 
 
 def harmless(text: str) -> str:
     """`text` with everything a terminal might obey written out (`\\x1b`); newlines and tabs stay."""
-    if text.isprintable() or not _ACTIVE.search(text):
+    if text.isprintable() or not re.search(_ACTIVE, text):
         return text
-    return _ACTIVE.sub(_written_out, text.replace("\r\n", "\n"))
+    return re.sub(_ACTIVE, _written_out, text.replace("\r\n", "\n"))
 
 
 def _written_out(match: re.Match[str]) -> str:

@@ -35,6 +35,7 @@ from .feeds import Feeds
 from .launch import Launch
 from .leftovers import Leftovers
 from .memory import MemoryWatch
+from .pauses import Pauses
 from .queues import AheadQueues
 from .receipts import ReceiptWriter
 from .signals import signal_file, take_signals
@@ -89,7 +90,8 @@ class Supervisor:
         self._put_off_at = 0.0
         self._put_off_pause = PUT_OFF_SECONDS
         self._timers: list[tuple[float, int]] = []
-        self._watches = Watches()
+        self.watches = Watches()
+        self._pauses = Pauses(self)
         self._leftovers = Leftovers(self)
         self._memory = MemoryWatch(self)
         self._is_asked_to_end = False
@@ -128,10 +130,10 @@ class Supervisor:
                 self._accept()
             else:
                 self._hear(descriptor)
-        if self._timers or self._memory.due or self._leftovers.due or self._put_off or self._watches.due:
+        if self._timers or self._memory.due or self._leftovers.due or self._put_off or self.watches.due:
             now = time.monotonic()
             self._fire_timers(now)
-            for nonce in self._watches.look(now):
+            for nonce in self.watches.look(now):
                 self.stop(nonce, "timeout", kill=False)
             self._memory.look(now)
             self._leftovers.look(now)
@@ -147,20 +149,14 @@ class Supervisor:
 
     def _pause(self) -> float:
         """Seconds until something is due; -1 for never."""
-        pending = self._receipts.pending or self._rings
-        if not (
-            pending or self._timers or self._put_off or self._memory.due or self._leftovers.due or self._watches.due
-        ):
-            return -1
-        due = [when for when in (self._memory.due, self._leftovers.due, self._watches.due) if when is not None]
+        due = [when for when in (self._memory.due, self._leftovers.due, self.watches.due) if when is not None]
         if self._timers:
             due.append(self._timers[0][0])
         if self._put_off:
             due.append(self._put_off_at)
-        now = time.monotonic()
-        if pending:
-            due.append(now + DISK_RETRY_SECONDS if self._tell_at is None else self._tell_at)
-        return max(0.0, min(due) - now) if due else -1
+        if self._receipts.pending or self._rings:
+            due.append(time.monotonic() + DISK_RETRY_SECONDS if self._tell_at is None else self._tell_at)
+        return max(0.0, min(due) - time.monotonic()) if due else -1
 
     def _tell(self) -> None:
         if not (self._receipts.pending or self._rings) or self._is_busy():
@@ -268,6 +264,7 @@ class Supervisor:
         self._held.clear()
         self._suspects.clear()
         self._put_off.clear()
+        self._pauses.go_on()
         for attempt in self._live.values():
             attempt.order = attempt.order._replace(lane=NO_LANE)  # lanes of the next engine are others
 
@@ -280,11 +277,13 @@ class Supervisor:
             self._take_orders(value["orders"], value["seen"])
         elif "watch" in value:
             nonce, cell, seconds = value["watch"]
-            self._watches.add(nonce, cell, seconds, time.monotonic())
+            self.watches.add(nonce, cell, seconds, time.monotonic())
         elif "stop" in value:
             self._obey_stop(value["stop"], value["how"], value["cause"])
         elif "start" in value:
             self._start_now(value["start"])
+        elif "pause" in value:
+            self._pauses.obey(value["pause"], value["paused"])
         else:
             raise ValueError("an unknown message")
 
@@ -460,7 +459,7 @@ class Supervisor:
         )
         self._receipts.add_text(fact)
         if order.timeout is not None:
-            self._set_timer(started + order.timeout, order.nonce)
+            self.set_timer(started + order.timeout, order.nonce)
         if order.memory is not None:
             self._memory.watch(attempt, started)
 
@@ -514,10 +513,11 @@ class Supervisor:
         order = attempt.order
         assert attempt.status is not None and attempt.usage is not None
         del self._live[order.nonce]
+        self._pauses.forget(order.nonce)
         if order.nonce == self._suspect:
             self._suspect = None
         if order.key[0] < 0:
-            self._watches.forget(order.nonce)
+            self.watches.forget(order.nonce)
         output = self._slots.settle(attempt.slot, order.nonce)
         if left:
             self._slots.retire(attempt.slot)
@@ -569,10 +569,15 @@ class Supervisor:
 
     def _fire_timers(self, now: float) -> None:
         while self._timers and self._timers[0][0] <= now:
-            _, nonce = heapq.heappop(self._timers)
-            self.stop(nonce, "timeout", kill=False)
+            when, nonce = heapq.heappop(self._timers)
+            if not self._pauses.puts_off(when, nonce):
+                self.stop(nonce, "timeout", kill=False)
 
-    def _set_timer(self, when: float, nonce: int) -> None:
+    def live(self, nonce: int) -> Attempt | None:
+        """The attempt, if its end has not been told."""
+        return self._live.get(nonce)
+
+    def set_timer(self, when: float, nonce: int) -> None:
         """Timers of ended attempts are not searched for, but swept out when they are most of what is there."""
         if len(self._timers) > STALE_TIMERS + 2 * len(self._live):
             self._timers = [timer for timer in self._timers if timer[1] in self._live]

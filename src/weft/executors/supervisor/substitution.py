@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-REFERENCE = re.compile(r"\$(?:\$|([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
+REFERENCE = r"\$(?:\$|([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})"
 
 
 def substitute(text: str, environment: Mapping[str, str]) -> str:
@@ -16,4 +16,4 @@ def substitute(text: str, environment: Mapping[str, str]) -> str:
         name = found[1] or found[2]
         return "$" if name is None else environment.get(name, found[0])
 
-    return REFERENCE.sub(value, text) if "$" in text else text
+    return re.sub(REFERENCE, value, text) if "$" in text else text

@@ -20,6 +20,7 @@ class Watches:
     def __init__(self) -> None:
         self._watched: dict[int, tuple[str, float]] = {}  # nonce of the worker -> its cell, shortest limit of a call
         self._looks: list[tuple[float, int]] = []
+        self._held: set[int] = set()  # stand still: their time does not pass
 
     @property
     def due(self) -> float | None:
@@ -39,6 +40,9 @@ class Watches:
             if nonce not in self._watched:
                 continue
             cell, seconds = self._watched[nonce]
+            if nonce in self._held:
+                heapq.heappush(self._looks, (now + seconds, nonce))
+                continue
             due = _due_of(cell)
             if due is None:
                 del self._watched[nonce]  # the state folder is gone
@@ -49,11 +53,38 @@ class Watches:
                 heapq.heappush(self._looks, (due or now + seconds, nonce))
         return over
 
+    def hold(self, nonce: int) -> None:
+        """A worker stands still."""
+        if nonce in self._watched:
+            self._held.add(nonce)
+
+    def release(self, nonce: int, seconds: float) -> None:
+        """It goes on in a moment, after so long: its present call gets that time back."""
+        if nonce in self._held:
+            self._held.discard(nonce)
+            _shift_due(self._watched[nonce][0], seconds)
+
     def forget(self, nonce: int) -> None:
         """It has ended."""
         self._watched.pop(nonce, None)
+        self._held.discard(nonce)
         if not self._watched:
             self._looks.clear()
+
+
+def _shift_due(cell: str, seconds: float) -> None:
+    """Later by so much. Its worker alone writes there, and stands still."""
+    due = _due_of(cell)
+    if not due:
+        return
+    try:
+        file = os.open(cell, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return  # the state folder is gone, and with it the limit
+    try:
+        os.pwrite(file, DUE.pack(due + seconds), DUE_OFFSET)
+    finally:
+        os.close(file)
 
 
 def _due_of(cell: str) -> float | None:

@@ -11,6 +11,7 @@ from typing import Any
 from weft.executors.supervisor.calls import Refused, find
 
 from .checks import Check
+from .excerpts import ExcerptLoader, split_paths
 from .surroundings import Surroundings
 
 
@@ -70,7 +71,7 @@ class Functions:
         products: str,
         is_durable: bool,
     ) -> Callee:
-        self._surroundings.add_path(paths)
+        self._surroundings.add_path(split_paths(paths))
         if serialized is not None:
             function = find({"serialized": serialized, "reference": None})
         else:
@@ -99,7 +100,7 @@ class Functions:
         if not os.path.isfile(path):
             raise Refused("not_found", f"no file {path!r}")
         name = os.path.splitext(os.path.basename(path))[0]
-        spec = importlib.util.spec_from_file_location(name, path)
+        spec = importlib.util.spec_from_file_location(name, path, loader=ExcerptLoader(name, path))
         if spec is None or spec.loader is None:
             raise Refused("not_found", f"{path!r} is no Python file")
         module = importlib.util.module_from_spec(spec)
@@ -118,7 +119,7 @@ class Functions:
         return module
 
     def _predicate(self, text: str, paths: list[str]) -> Any:
-        self._surroundings.add_path(paths)
+        self._surroundings.add_path(split_paths(paths))
         if ":" in text:
             return self._by_reference(text)
         return find({"serialized": text, "reference": None})

@@ -17,14 +17,15 @@ from weft.units import show_seconds
 
 BAR_LIMIT: Final = 5_000  # attempts that are drawn one by one
 ROW_LIMIT: Final = 400  # rows of all hosts
-HOST_ROWS: Final = 40  # hosts, or groups of them, beyond these limits
-SLICES: Final = 400  # of time, likewise
+HOST_ROWS: Final = 24  # hosts, or groups of them, beyond these limits
+SLICES: Final = 320  # of time, likewise
 KIND_LIMIT: Final = 10
-NAME_CHARACTERS: Final = 28
+KINDS_A_LINE: Final = 5
+NAME_CHARACTERS: Final = 26
 
 LEFT: Final = 190.0  # pixels, for the names of hosts
 WIDTH: Final = 1000.0
-TOP: Final = 92.0
+TOP: Final = 108.0
 BAND: Final = 56.0  # of a host that is drawn as a profile
 
 # Apart from each other also for the colour-blind (after Okabe and Ito, 2008, and Tol, 2021); the last is for all that is left.
@@ -70,7 +71,7 @@ class Chart:
 
 
 def render(chart: Chart) -> str:
-    """The chart as an SVG document, of a few hundred kilobytes at most whatever it shows."""
+    """The chart as an SVG document, of about a megabyte at most whatever it shows."""
     colour_of, legend = _colours(chart)
     rows = _rows(chart) if chart.attempts <= BAR_LIMIT else None
     if rows is not None and rows[1] <= ROW_LIMIT:
@@ -121,14 +122,14 @@ def _colours(chart: Chart) -> tuple[list[int], list[tuple[str, str]]]:
 
 
 def _legend(legend: Sequence[tuple[str, str]]) -> Iterator[str]:
-    x = 24.0
-    for name, colour in legend:
-        text = cut_middle(name, max(6, min(NAME_CHARACTERS, int(((LEFT + WIDTH) / len(legend) - 33) / 6.7))))
+    for place, (name, colour) in enumerate(legend):
+        line, column = divmod(place, KINDS_A_LINE)
+        x, y = 24.0 + column * (LEFT + WIDTH) / KINDS_A_LINE, 59.0 + 19 * line
         yield (
-            f'<rect x="{number(x)}" y="59" width="12" height="12" rx="2" fill="{colour}"/>'
-            f'<text x="{number(x + 17)}" y="69">{xml(text)}</text>'
+            f"<g><title>{xml(name)}</title>"
+            f'<rect x="{number(x)}" y="{number(y)}" width="12" height="12" rx="2" fill="{colour}"/>'
+            f'<text x="{number(x + 17)}" y="{number(y + 10)}">{xml(cut_middle(name, NAME_CHARACTERS))}</text></g>'
         )
-        x += 33 + 6.7 * len(text)
 
 
 # --- the axis ----------------------------------------------------------------------------------------------------------
@@ -163,7 +164,7 @@ def _scale(chart: Chart) -> float:
 
 
 def _host_label(name: str, y: float, band: float, more: str) -> str:
-    label = xml(cut_middle(name, NAME_CHARACTERS - 2))
+    label = xml(cut_middle(name, NAME_CHARACTERS))
     return (
         f'<g><title>{xml(name)}: {xml(more)}</title><rect class="l" x="16" y="{number(y)}" '
         f'width="{number(LEFT - 22)}" height="{number(band)}"/>'
@@ -276,28 +277,30 @@ def _busy(chart: Chart, colour_of: Sequence[int], colours: int, per_row: int, gr
 def _areas(by_colour: Sequence[Sequence[float]], full: float, y: float) -> Iterator[str]:
     """One stacked area per colour, from the bottom of the band."""
     bottom = [0.0] * SLICES
-    wide = WIDTH / SLICES
     tall = BAND / full if full > 0 else 0.0
+    low = [number(y + BAND)] * SLICES
     for place, amounts in enumerate(by_colour):
         if not any(amounts):
             continue
-        top = [low + amount for low, amount in zip(bottom, amounts, strict=True)]
-        there = _edge(top, y, tall, wide, range(SLICES))
-        back = _edge(bottom, y, tall, wide, range(SLICES - 1, -1, -1))
-        yield f'<path fill="{COLOURS[place]}" d="M{"L".join([*there, *back])}z"/>'
-        bottom = top
+        bottom = [under + amount for under, amount in zip(bottom, amounts, strict=True)]
+        high = [number(y + BAND - tall * level) for level in bottom]
+        corners = [
+            f"M{number(LEFT)} {high[0]}",
+            *_stairs(high, range(SLICES)),
+            *_stairs(low, range(SLICES - 1, -1, -1)),
+        ]
+        yield f'<path fill="{COLOURS[place]}" d="{"".join(corners)}z"/>'
+        low = high
 
 
-def _edge(levels: Sequence[float], y: float, tall: float, wide: float, places: range) -> Iterator[str]:
-    """The corners of a staircase, those alone at which it rises or falls."""
-    last: str | None = None
+def _stairs(heights: Sequence[str], places: range) -> Iterator[str]:
+    """From one end of the staircase to the other, with corners only where it rises or falls."""
+    is_back = places.step < 0
+    last: str | None = None if is_back else heights[0]
     for place in places:
-        height = number(y + BAND - tall * levels[place])
-        sides = (place, place + 1) if places.step > 0 else (place + 1, place)
-        neighbour = place + places.step
-        if height != last:
-            yield f"{number(LEFT + sides[0] * wide)} {height}"
-        is_end = neighbour not in places
-        if is_end or number(y + BAND - tall * levels[neighbour]) != height:
-            yield f"{number(LEFT + sides[1] * wide)} {height}"
-        last = height
+        if heights[place] != last:
+            side = place + 1 if is_back else place
+            yield f"H{number(LEFT + side * WIDTH / SLICES)}V{heights[place]}"
+            last = heights[place]
+    if not is_back:
+        yield f"H{number(LEFT + WIDTH)}"

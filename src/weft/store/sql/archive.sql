@@ -26,6 +26,9 @@ SELECT p.digest, p.names, p.snapshot FROM runs r JOIN plans p ON p.number = r.pl
 SELECT task, state, cause, detail, attempts, seconds, memory, cpu_seconds, fingerprint
 FROM tasks WHERE run = ? ORDER BY task;
 
+-- name: fingerprint
+SELECT fingerprint FROM tasks WHERE run = ? AND task = ?;
+
 -- name: unsettled
 -- Tasks that have been tried and have not ended: highest attempt, whether one is open.
 SELECT a.task, max(a.attempt), max(a.state < 2) FROM attempts a
@@ -73,6 +76,12 @@ SELECT p.digest, p.names, p.snapshot, k.warnings FROM kept_plans k JOIN plans p 
 SELECT plan_key, name, instance, fingerprint, run, body, plan FROM (
     SELECT plan_key, name, instance, fingerprint, run, body, plan, max(number) FROM results WHERE plan_key = ?
     GROUP BY name, instance
+);
+
+-- name: latest_results_of_task
+SELECT plan_key, name, instance, fingerprint, run, body, plan FROM (
+    SELECT plan_key, name, instance, fingerprint, run, body, plan, max(number) FROM results
+    WHERE plan_key = ? AND name = ? GROUP BY instance
 );
 
 -- name: every_result

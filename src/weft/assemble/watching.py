@@ -1,0 +1,254 @@
+"""`weft watch`: a run each time that files which the plan requires are new or have changed (docs/decisions/0040).
+
+A round is an ordinary run of the plan, with two differences. Everything that went well is remembered, as with `cache: always`, so
+that each file is worked on once, also after a restart. And it is shown the files as they were when it began, as far as they are
+whole: what is still being written, and what has failed and not changed since, waits for a later round.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Any, Final
+
+from weft.assemble.run_settings import RunSettings, state_folder
+from weft.assemble.runs import resume, run
+from weft.assemble.selecting import select_tasks
+from weft.errors import UsageError, cut
+from weft.files.changes import Changes, FileEvents, Polling, has_events
+from weft.files.search import Place
+from weft.files.watched import Settling, Stamp, required_files, requires_files, stamp_of, watched_folders
+from weft.ports import Observer, RunEnding
+from weft.spec.graph import Graph
+from weft.spec.plan import Plan
+from weft.spec.tasks import Policy, Task
+from weft.store.archive import SqliteArchive
+from weft.store.database import path_of
+
+SETTLE_SECONDS: Final = 1.0  # a file that has not changed for so long is whole
+FOLDER: Final = "watch"  # in the state folder: what was tried, by plan
+NAME_BYTES: Final = 16
+
+Tried = dict[str, dict[str, Stamp]]
+"""Files that are not to be taken again, as they were then, by task and item."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSettings:
+    """How to watch. poll: seconds between two looks; None: by events of the system where there are any."""
+
+    poll: float | None = None
+    settle: float = SETTLE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSieve:
+    """The files of one round. given: whole ones when it began; unsettled: what was being written then."""
+
+    given: Mapping[str, Stamp]
+    unsettled: frozenset[str]
+    tried: Mapping[str, Mapping[str, Stamp]]
+    place: Place
+
+    def shows(self, task: Task, path: str) -> bool:
+        """A file counts when it is as it was; what came since only for a task that follows others, which may have made it."""
+        if task.dependencies:
+            return path not in self.unsettled
+        given = self.given.get(path)
+        return given is not None and stamp_of(path) == given
+
+    def admits(self, task: Task, item: str) -> bool:
+        """A file that was tried waits until it has changed."""
+        stamp = self.tried.get(task.name, {}).get(item)
+        return stamp is None or stamp_of(self.place.absolute(item)) != stamp
+
+
+class Watching:
+    """A plan that is watched. told: hears what is going on. A context.
+
+    Raises UsageError when nothing that takes part requires files.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        settings: RunSettings,
+        how: WatchSettings,
+        told: Callable[[str], None],
+        changes: Changes | None = None,
+    ):
+        self._plan = remembering(plan)
+        self._settings = settings
+        self._told = told
+        self._selected = select_tasks(plan, settings)
+        self._tasks = [plan.graph.tasks[index] for index in self._selected]
+        self._watched = [task for task in self._tasks if requires_files(task)]
+        if not self._watched:
+            raise UsageError(
+                "there is nothing to watch: no task that takes part requires files, folders, expressions or signals",
+                "weft run runs the plan once",
+            )
+        self._folder = state_folder(plan.root, settings)
+        self._place = Place(os.path.abspath(plan.root), os.path.realpath(self._folder))
+        self._settling = Settling(how.settle)
+        self._changes = changes or _open_changes(watched_folders(self._watched, self._place), self._folder, how)
+        self._given: dict[str, Stamp] = {}
+        self._rounds = 0
+        self._left: str | None = None
+
+    def __enter__(self) -> Watching:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._changes.close()
+
+    def wait(self) -> str:
+        """Until there is something to do; what that is, for people."""
+        self._rounds += 1
+        self._left = self._unfinished() if self._rounds == 1 else None
+        if self._left is not None:
+            self._look()
+            return f"round 1: takes up run {self._left[:12]}, which did not come to its end"
+        self._look()
+        while not (news := self._settling.news(self._given)):
+            if self._rounds == 1 and any(not task.dependencies and not requires_files(task) for task in self._tasks):
+                return "round 1"
+            self._told("watching for files")
+            self._pause()
+        return f"round {self._rounds}: {self._shown(news)}"
+
+    def run(self, observers: Sequence[Observer]) -> RunEnding:
+        """Do it. Raises what `assemble.run` raises."""
+        self._given = dict(self._settling.settled)
+        tried = _read_tried(self._journal)
+        sieve = RoundSieve(self._given, self._settling.unsettled, tried, self._place)
+        settings = replace(self._settings, sieve=sieve, force=self._settings.force and self._rounds == 1)
+        is_taken_up = self._left is not None
+        if self._left is not None:
+            left, self._left = self._left, None
+            ending = resume(left, self._plan, settings, observers)
+        else:
+            ending = run(self._plan, settings, observers)
+        self._keep_tried(ending.run, tried, is_taken_up)
+        if is_taken_up:
+            self._given = {}  # it kept the files that it had taken when it began: what came since is for the next round
+        return ending
+
+    # --- looking -------------------------------------------------------------------------------------------------------
+
+    def _pause(self) -> None:
+        """Wait and look until something that was not there is whole."""
+        while not self._settling.news(self._given):
+            self._changes.wait(self._settling.due(time.monotonic()))
+            self._look()
+
+    def _look(self) -> None:
+        began = time.monotonic()
+        found = required_files(self._watched, self._place)
+        now = time.monotonic()
+        self._settling.look(found, now, time.time())
+        if isinstance(self._changes, Polling):
+            self._changes.looked(now - began)
+
+    def _shown(self, news: Sequence[str]) -> str:
+        first = os.path.relpath(news[0], self._place.root)
+        is_new = news[0] not in self._given
+        more = f" (and {len(news) - 1} more)" if len(news) > 1 else ""
+        return f"{cut(first)} {'is new' if is_new else 'has changed'}{more}"
+
+    # --- what is known of earlier rounds -------------------------------------------------------------------------------
+
+    def _unfinished(self) -> str | None:
+        """The last run of the plan when its engine died."""
+        if not os.path.exists(path_of(self._folder)):
+            return None
+        with SqliteArchive(self._folder) as archive:
+            runs = archive.runs(self._plan.key)
+        return runs[-1].run if runs and runs[-1].ended is None else None
+
+    @property
+    def _journal(self) -> str:
+        name = blake2b(self._plan.key.encode("utf-8", "surrogateescape"), digest_size=NAME_BYTES).hexdigest()
+        return os.path.join(self._folder, FOLDER, f"{name}.json")
+
+    def _keep_tried(self, run: str, tried: Tried, is_taken_up: bool) -> None:
+        """Remember files that would be taken again with every other one that comes.
+
+        Those whose instance failed; and in a run that was taken up those that an attempt of the dead engine has done: nobody knows
+        what that had read, so no result is kept of it.
+        """
+        mapped = {
+            index: task
+            for index, task in zip(self._selected, self._tasks, strict=True)
+            if task.policy.foreach is not None and task.policy.foreach.files
+        }
+        if not mapped:
+            return
+        before = _shown(tried)
+        with SqliteArchive(self._folder) as archive:
+            items = archive.items(run)
+            kept = archive.results(self._plan.results_key) if is_taken_up else {}
+        for index, task in mapped.items():
+            known = tried.setdefault(task.name, {})
+            for item, state, _ in items.get(index, ()):
+                is_done = is_taken_up and state == "ok" and (task.name, item) not in kept
+                stamp = self._given.get(self._place.absolute(item)) if state == "failed" or is_done else None
+                known.pop(item, None)
+                if stamp is not None:
+                    known[item] = stamp
+        if _shown(tried) != before:
+            _write_tried(self._journal, tried)
+
+
+def remembering(plan: Plan) -> Plan:
+    """The plan whose finished work is kept, whatever its tasks say: a file is worked on once."""
+    made: dict[int, Policy] = {}
+
+    def kept(task: Task) -> Task:
+        policy = task.policy
+        if id(policy) not in made:
+            made[id(policy)] = policy if policy.cache == "always" else replace(policy, cache="always")
+        return task if made[id(policy)] is policy else replace(task, policy=made[id(policy)])
+
+    return replace(plan, graph=Graph([kept(task) for task in plan.graph.tasks]))
+
+
+def _open_changes(folders: Sequence[str], state: str, how: WatchSettings) -> Changes:
+    if how.poll is not None:
+        return Polling(how.poll)
+    return FileEvents(folders, os.path.realpath(state)) if has_events() else Polling()
+
+
+def _read_tried(path: str) -> Tried:
+    """What is remembered; nothing when there is nothing, or nothing that can be read: then those files are tried once more."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            found: Any = json.load(file)
+        return {task: {item: Stamp(*stamp) for item, stamp in items.items()} for task, items in found["tried"].items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def _shown(tried: Tried) -> dict[str, dict[str, Stamp]]:
+    return {task: dict(items) for task, items in tried.items() if items}
+
+
+def _write_tried(path: str, tried: Tried) -> None:
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    text = json.dumps({"v": 1, "tried": _shown(tried)})
+    beside = f"{path}.new"
+    try:
+        with open(beside, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(beside, path)
+    except OSError:
+        with suppress(FileNotFoundError):
+            os.unlink(beside)
+        raise

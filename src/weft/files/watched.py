@@ -1,0 +1,204 @@
+"""The files that a plan requires, as they stand now, and which of them nobody is writing any more."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from weft.files.patience import Patience, SearchTimeoutError
+from weft.files.patterns import SEARCH_SECONDS, of_need
+from weft.files.requirements import SHARED_MEMORY_FOLDER
+from weft.files.search import Place, Wanted, folder_files, search
+from weft.spec.requirements import MatchNeed
+from weft.spec.tasks import Task
+
+
+class Stamp(NamedTuple):
+    """What tells whether a file is the one that was seen before."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+PRESENT: Final = Stamp(0, 0, 0)  # of a signal: it is there, and that is all that counts
+
+
+class Sieve(Protocol):
+    """What a run is shown of the files that lie there. Called from the threads that look at tasks."""
+
+    def shows(self, task: Task, path: str) -> bool:
+        """Whether a file counts as being there for a task. path: absolute."""
+
+    def admits(self, task: Task, item: str) -> bool:
+        """Whether a file gets an instance of a mapped task."""
+
+
+def requires_files(task: Task) -> bool:
+    """Whether files, folders, expressions or signals must be there before the task starts."""
+    needs = task.requires
+    return bool(needs.files or needs.folders or needs.match or needs.signal or needs.shared_memory)
+
+
+def stamp_of(path: str) -> Stamp | None:
+    """None for what is not there, or cannot be looked at."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return Stamp(found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def required_files(tasks: Iterable[Task], place: Place) -> dict[str, Stamp]:
+    """Everything that lies there of what the tasks require, by absolute path; not what the tasks themselves make.
+
+    A folder that cannot be read, and a search that takes too long, give nothing: a run says so.
+    """
+    tasks = list(tasks)
+    own = _Outputs(tasks, place)
+    found: dict[str, Stamp] = {}
+    for path in _paths(tasks, place):
+        if path not in found and path not in own:
+            stamp = stamp_of(path)
+            if stamp is not None:
+                found[path] = stamp
+    for path in dict.fromkeys(signal for task in tasks for signal in task.requires.signal):
+        absolute = place.absolute(path)
+        if os.path.lexists(absolute) and absolute not in own:
+            found[absolute] = PRESENT
+    return found
+
+
+def watched_folders(tasks: Iterable[Task], place: Place) -> list[str]:
+    """The folders below which all of it comes and goes: the nearest ones that exist, none inside another."""
+    wanted: dict[str, None] = {}
+    for task in tasks:
+        needs = task.requires
+        for path in (*(need.path for need in needs.files), *needs.signal):
+            wanted[os.path.dirname(os.path.abspath(place.absolute(path)))] = None
+        for name in needs.shared_memory:
+            wanted[os.path.dirname(f"{SHARED_MEMORY_FOLDER}/{name.lstrip('/')}")] = None
+        for folder in needs.folders:
+            wanted[os.path.abspath(place.absolute(folder.path))] = None
+        for start in _starts(needs.match):
+            wanted[os.path.abspath(place.absolute(start))] = None
+    existing = sorted({_nearest_folder(path) for path in wanted})
+    return [path for path in existing if not any(_is_below(path, other) for other in existing if other != path)]
+
+
+def _paths(tasks: Sequence[Task], place: Place) -> Iterator[str]:
+    folders: dict[tuple[str, bool], None] = {}
+    matches: dict[tuple[str, str], MatchNeed] = {}
+    for task in tasks:
+        needs = task.requires
+        yield from (place.absolute(need.path) for need in needs.files)
+        yield from (f"{SHARED_MEMORY_FOLDER}/{name.lstrip('/')}" for name in needs.shared_memory)
+        folders.update(((need.path, need.recursive), None) for need in needs.folders)
+        matches.update(((need.pattern, need.kind), need) for need in needs.match)
+    patience = Patience(SEARCH_SECONDS)
+    for path, is_recursive in folders:
+        folder = place.absolute(path).rstrip("/")
+        try:
+            yield from (f"{folder}/{name}" for name in folder_files(folder, is_recursive, patience))
+        except (OSError, SearchTimeoutError):
+            continue
+    yield from _matching(matches.values(), place, patience)
+
+
+def _matching(needs: Iterable[MatchNeed], place: Place, patience: Patience) -> Iterator[str]:
+    wanted: list[Wanted] = []
+    for need in needs:
+        try:
+            wanted.append(Wanted(of_need(need)))
+        except re.error:
+            continue
+    if not wanted:
+        return
+    try:
+        found = search(wanted, place, patience)
+    except (OSError, SearchTimeoutError):
+        return
+    for paths in found.matches:
+        yield from map(place.absolute, paths)
+
+
+def _starts(needs: Iterable[MatchNeed]) -> Iterator[str]:
+    for need in needs:
+        try:
+            yield of_need(need).start
+        except re.error:
+            continue
+
+
+class _Outputs:
+    """Paths that the tasks make: what a run has written starts no other one."""
+
+    def __init__(self, tasks: Iterable[Task], place: Place):
+        self._paths = {os.path.normpath(place.absolute(path)) for task in tasks for path in task.outputs}
+
+    def __contains__(self, path: str) -> bool:
+        if not self._paths:
+            return False
+        path = os.path.normpath(path)
+        while path not in self._paths:
+            above = os.path.dirname(path)
+            if above == path:
+                return False
+            path = above
+        return True
+
+
+def _nearest_folder(path: str) -> str:
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path.startswith(folder.rstrip("/") + "/")
+
+
+class Settling:
+    """Which files are whole: those that have not changed for a while, or had not when they came (renamed into place).
+
+    seconds: how long.
+    """
+
+    def __init__(self, seconds: float):
+        self._seconds = seconds
+        self._since: dict[str, tuple[Stamp, float]] = {}
+        self.settled: dict[str, Stamp] = {}
+
+    @property
+    def unsettled(self) -> frozenset[str]:
+        """Files that somebody may still be writing."""
+        return frozenset(self._since)
+
+    def due(self, now: float) -> float | None:
+        """Seconds until the next of them can be whole; None when there are none."""
+        if not self._since:
+            return None
+        return max(0.0, min(since for _, since in self._since.values()) + self._seconds - now)
+
+    def look(self, found: Mapping[str, Stamp], now: float, wall: float) -> None:
+        """Take what was found at a moment. now: monotonic; wall: as files are dated."""
+        before, settled, since = self._since, {}, {}
+        for path, stamp in found.items():
+            if self.settled.get(path) == stamp:
+                settled[path] = stamp
+                continue
+            seen, first = before.get(path, (None, now))
+            if seen != stamp:
+                first = now
+            is_old = path not in before and wall - stamp.mtime_ns / 1e9 >= self._seconds
+            if is_old or now - first >= self._seconds:
+                settled[path] = stamp
+            else:
+                since[path] = (stamp, first)
+        self.settled, self._since = settled, since
+
+    def news(self, known: Mapping[str, Stamp]) -> list[str]:
+        """Whole files that are new, or not what they were, in order."""
+        return sorted(path for path, stamp in self.settled.items() if known.get(path) != stamp)
