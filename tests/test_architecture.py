@@ -28,7 +28,7 @@ LINES = (
     ("scheduling",),
     ("spec",),
     ("units",),
-    ("errors", "failpoints", "values"),
+    ("errors", "failpoints", "collector", "values"),
 )
 LEVEL = {name: level for level, line in enumerate(LINES) for name in line}
 ONLY = {"settings": {"spec", "units", "errors"}}
@@ -56,6 +56,7 @@ THIRD_PARTY = {
     "apsw": (("store",), False),
     "psutil": (("trackers", "executors", "cli"), False),
     "cloudpickle": (("executors", "formats", "define"), True),
+    "watchfiles": (("files",), True),
     "uv": (("environments",), True),
     "apprise": (("notes",), True),
 }

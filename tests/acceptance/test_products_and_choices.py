@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -182,3 +183,24 @@ def test_a_damaged_product_fails_its_follower_once_and_is_made_anew(tmp_path: Pa
     told = [weft(tmp_path, "run", "plan.json", "--output", "json").events[-1]["tasks"] for _ in range(2)]
     causes = [(tasks["make"]["cause"], tasks["use"]["cause"]) for tasks in told]
     assert causes == [("cached", "setup"), (None, None)]
+
+
+@pytest.mark.parametrize("how", ["each", "foreach"])
+def test_lines_and_items_of_a_product_are_worked_on_one_by_one(tmp_path: Path, how: str) -> None:
+    def mapped(maker: str) -> dict[str, Any]:
+        if how == "each":
+            return {"dependencies": [{"name": maker, "as": "x", "each": True}]}
+        return {"foreach": {"stream": maker, "as": "x"}}
+
+    plan(
+        tmp_path,
+        {
+            "lines": {"command": ["printf", "one\\ntwo\\n"], "product": {"source": "stdout", "stream": True}},
+            "line": {"command": ["echo", "{x}"], "product": "stdout", **mapped("lines")},
+            "rows": {"command": ["echo", '[3, {"k": 4}]'], "product": "json"},
+            "row": {"command": ["echo", "{x}"], "product": "json", **mapped("rows")},
+        },
+    )
+    assert weft(tmp_path, "run", "plan.json").code == 0
+    shown = [json.loads(weft(tmp_path, "show", "last", name, "--product").out) for name in ("line", "row")]
+    assert shown == [["one", "two"], [3, {"k": 4}]]

@@ -204,7 +204,7 @@ MODULES = {
     "dies.py": "import os\nprint('last words', flush=True)\nos._exit(0)\n",
     "syntax.py": "x = (\n",
     "two.py": "import weft\na = weft.Registry()\nb = a.child()\n",
-    "runs.py": "import weft\nr = weft.Registry()\n@r.task\ndef a(): return 1\nr.invoke('a').run()\n",
+    "runs.py": "import weft\nr = weft.Registry()\n@r.task\ndef a(): return 1\nr.invoke('a').run()\n@r.task\ndef b(): return 2\n",
 }
 
 

@@ -630,3 +630,35 @@ def test_the_forecast_of_what_cannot_start_is_blocked_with_its_followers(world: 
 def test_the_forecast_does_not_miss_what_will_be_made_first(world: World) -> None:
     tasks = (Task("a", Command(("make", "in"))), copy("b", after=("a",)))
     assert forecast(world, *tasks)["b"] == ("run", ["dependency_runs"])
+
+
+def test_a_follower_that_changed_itself_runs_whatever_is_made_before_it(world: World) -> None:
+    def tasks(k: int) -> tuple[Task, Task]:
+        return copy("a", "in", "mid"), copy("b", "mid", "out", after=("a",), parameters={"k": k})
+
+    for name in ("in", "mid", "out"):
+        world.write(name)
+    world.run(*tasks(1))
+    world.write("in", "changed")
+    assert forecast(world, *tasks(1))["b"] == ("run", ["dependency_runs"])
+    found = world.inspector(*tasks(2)).preview(range(2), False)[1]
+    assert [reason.text for reason in found.reasons] == ["parameter k changed from 1 to 2"]
+
+
+def test_of_a_mapped_task_it_is_told_how_many_instances_are_up_to_date(world: World) -> None:
+    def mapped(*values: str) -> Task:
+        return Task(
+            "m",
+            Command(("x", "{v}")),
+            policy=Policy(cache="auto", foreach=Foreach(values=values, bind="v")),
+            outputs=("{v}.out",),
+        )
+
+    for name in ("p", "q", "r"):
+        world.write(f"{name}.out")
+    world.run(mapped("p", "q"))
+    found = world.inspector(mapped("p", "q", "r")).preview([0], False)[0]
+    texts = [reason.text for reason in found.reasons]
+    assert texts == ["2 of 3 instances are up to date, the others are not", "has not run before"]
+    (whole,) = world.inspector(mapped("p", "q")).preview([0], False)[0].reasons
+    assert whole.text == "up to date"

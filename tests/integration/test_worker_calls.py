@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import pickle
+import select
 import sys
 import venv
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import cloudpickle
 import pytest
 
 from support.local_runs import LocalRun
+from weft.executors.workers import Worker
 from weft.ports import Began, Finished, Flow, Handed, HandedItem, HandedList, Order, Taken, Yielded
 from weft.scheduling.outcomes import Outcome
 from weft.spec.options import Opaque
@@ -577,3 +579,36 @@ def test_an_interpreter_that_cannot_start_is_the_environments_fault(run: LocalRu
     assert (missing.cause, broken.cause) == ("setup", "setup")
     assert "/no/such/python" in (missing.detail or "")
     assert "exit:1" in (broken.detail or "")
+
+
+def test_a_call_that_ends_between_the_look_at_its_receipts_and_at_its_bell_is_not_forgotten(
+    run: LocalRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Worker.read
+    held: list[list[Any]] = []
+
+    def look_too_early(worker: Worker) -> list[list[Any]]:
+        found = read(worker)
+        if not held and any(fact[0] == "done" for fact in found):
+            held.append(found)
+            return []
+        if held and held[-1]:
+            found = held[-1] + found
+            held.append([])
+        return found
+
+    monkeypatch.setattr(Worker, "read", look_too_early)
+    door = run.folder / "door"
+    os.mkfifo(door)
+    run.module(f"def f(): open({str(door)!r}).close()")
+    order = run.call("functions:f")
+    run.submit(order)
+    run.began(order)
+    while select.select(run.executor.bells(), [], [], 0.1)[0]:  # until only its end can ring
+        run.executor.poll()
+    door.open("w").close()
+    reports: list[Any] = []
+    while not any(isinstance(report, Finished) for report in reports):
+        assert select.select(run.executor.bells(), [], [], 10.0)[0], "nothing rings any more"
+        reports += run.executor.poll().reports
+    assert len(held) == 2

@@ -119,6 +119,8 @@ class BusyHost:
             self.hand(AttemptStarted(self.live[nonce].key, nonce, 0.0))
         elif chance < 0.9 and running:
             self.end(random.choice(running))
+        elif chance >= 0.95 and self.paused:  # somebody kills it
+            self.end(random.choice(sorted(self.paused)))
         self.fire()
 
     def end(self, nonce: int) -> None:

@@ -275,6 +275,19 @@ def test_all_mistakes_of_a_definition_are_told_together_at_the_users_line(regist
 
 
 @pytest.mark.parametrize(
+    ("written", "meant"), [("list[int]", "list_of(int)"), ("list[list[str]]", "list_of(list_of(str))")]
+)
+def test_a_list_that_is_written_as_a_hint_is_told_as_a_type_is_written(written: str, meant: str) -> None:
+    def make() -> Any:
+        return []
+
+    with pytest.raises(weft.DefinitionError) as raised:
+        weft.Registry().task(make, product=written)
+    (problem,) = raised.value.problems()
+    assert (problem.code, problem.hint) == ("ref.type", f"write {meant}")
+
+
+@pytest.mark.parametrize(
     ("words", "code"),
     [
         ({"product": "nope"}, "ref.type"),

@@ -15,6 +15,7 @@ import pytest
 from weft.executors.callees import Callees, arguments_of, python_variables, travelling
 from weft.executors.doorstep import Doorstep
 from weft.executors.line import Line
+from weft.executors.opened import UnfitArgumentsError
 from weft.executors.pulse import Pulse
 from weft.executors.supervisor.calls import Refused
 from weft.executors.supervisor.receipts import ReceiptReader, read_frames
@@ -196,7 +197,7 @@ class Colour(enum.StrEnum):
 
 def test_subclasses_of_plain_types_travel_as_plain_ones_and_others_not_at_all() -> None:
     assert travelling([1, {"x": Colour.RED}]) == [1, {"x": "red"}]
-    with pytest.raises(TypeError):
+    with pytest.raises(UnfitArgumentsError):
         travelling([object()])
 
 

@@ -189,12 +189,16 @@ def _settings(given: Mapping[str, Any]) -> RunSettings:
     for name in given:
         if name not in known:
             raise UsageError(f"run() takes no {name!r}", hint_nearest(name, known))
-    if "resources" in given:
-        from weft.settings import SettingError, amount
-
-        try:
-            units = {name: amount(name, value) for name, value in given["resources"].items()}
-        except SettingError as error:
-            raise UsageError(f"resources: {error}") from error
-        given = {**given, "resources": units}
+    for field in ("resources", "reserve"):
+        if field in given:
+            given = {**given, field: _units(field, given[field])}
     return RunSettings(**given)
+
+
+def _units(field: str, amounts: Mapping[str, Any]) -> Mapping[str, int]:
+    from weft.settings import SettingError, amount
+
+    try:
+        return {name: amount(name, value) for name, value in amounts.items()}
+    except SettingError as error:
+        raise UsageError(f"{field}: {error}") from error

@@ -46,7 +46,10 @@ class Progress:
     # --- read --------------------------------------------------------------------------------------------------------------
 
     def tasks(self, selected: Sequence[int], gauge: Gauge) -> Mapping[str, Mapping[str, Any]]:
-        """State of each task, and how much of it is done: instances, items of a stream, else the task itself."""
+        """State of each task, and how much of it is done: instances, items of a stream, else the task itself.
+
+        So of a stream that finished work stands in for: nobody has counted its items.
+        """
         return {self._graph.tasks[task].name: self._task(task, gauge) for task in selected}
 
     def _task(self, task: int, gauge: Gauge) -> Mapping[str, Any]:
@@ -57,7 +60,7 @@ class Progress:
         total: int | None
         if parts is not None:
             done, total = parts
-        elif stream is not None and (stream.made or stream.total is not None):
+        elif stream is not None and (stream.made or (stream.total is not None and task in self._began)):
             done, total = stream.made, stream.total
         else:
             done, total = int(state == "ok"), 1

@@ -182,7 +182,7 @@ class Run:
     def snapshot(self) -> Mapping[str, Any]:
         """How far it is: `{state, tasks: {name: {state, done, total}}, edges: [{from, to, items, bytes, seconds_left}]}`.
 
-        done, total: instances of a mapped task, items of a stream (total None while it is made), else the task itself.
+        done, total: instances of a mapped task, items of a stream that is made (total None meanwhile), else the task itself.
         seconds_left: at the rate so far; None where nothing tells.
         """
         if self._gauge is None:

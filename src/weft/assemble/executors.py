@@ -111,7 +111,5 @@ def _certain(plan: Plan, selected: Sequence[int]) -> Iterator[Task]:
     """Tasks that start whatever the world is like: those without dependencies that are never cached."""
     for index in selected:
         task = plan.graph.tasks[index]
-        if not (
-            task.dependencies or task.is_cacheable or task.policy.foreach or task.requires is not NO_REQUIREMENTS
-        ):
+        if not (task.dependencies or task.is_cacheable or task.policy.foreach or task.requires is not NO_REQUIREMENTS):
             yield task

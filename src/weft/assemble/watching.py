@@ -179,8 +179,8 @@ class Watching:
     def _keep_tried(self, run: str, tried: Tried, is_taken_up: bool) -> None:
         """Remember files that would be taken again with every other one that comes.
 
-        Those whose instance failed; and in a run that was taken up those that an attempt of the dead engine has done: nobody knows
-        what that had read, so no result is kept of it.
+        Those whose instance failed; and in a run that was taken up those that an attempt of the dead engine has done: nobody
+        knows what that had read, so no result is kept of it.
         """
         mapped = {
             index: task

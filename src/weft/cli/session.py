@@ -237,7 +237,7 @@ class Session:
         from weft.assemble import RunSettings
 
         settings, ctx = self.settings, self._ctx
-        chosen = {name: tuple(given(ctx, name) or ()) for name in SELECTION}
+        chosen: dict[str, Any] = {name: tuple(given(ctx, name) or ()) for name in SELECTION}
         return RunSettings(
             jobs=settings["jobs"],
             resources=settings["resources"],

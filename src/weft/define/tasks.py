@@ -15,6 +15,7 @@ from weft.define.options import Option as Declared
 from weft.define.policies import Policies
 from weft.define.signatures import Parameter, Signature
 from weft.define.types import (
+    LIST_OF,
     STREAM_OF,
     Find,
     TypeNameError,
@@ -179,7 +180,8 @@ class Maker:
                 "shape.value", f"{what} is a stream", "only a task's product can be one; use weft.list_of(...)"
             )
         else:
-            hint = hint_nearest(unknown, [*self._type_names(), *BUILTIN]) or "registry.type(...) defines one"
+            hint = _respelled(unknown) or hint_nearest(unknown, [*self._type_names(), *BUILTIN])
+            hint = hint or "registry.type(...) defines one"
             mistakes.add("ref.type", f"{what} has the type {cut(unknown)!r}, which is not defined", hint)
         return "any"
 
@@ -360,6 +362,14 @@ def _key_of(signature: Signature, declared: Mapping[str, Declared | Option], bou
     except TypeError:  # what stands for a type may be anything
         return None
     return key
+
+
+def _respelled(name: str) -> str | None:
+    """How a list is written here, for a name that is one of Python's hints."""
+    depth, items = 0, name
+    while items.startswith("list[") and items.endswith("]"):
+        items, depth = items[5:-1], depth + 1
+    return f"write {f'{LIST_OF}(' * depth}{items}{')' * depth}" if depth else None
 
 
 class _Lazy:

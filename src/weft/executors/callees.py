@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from weft.executors.opened import UnfitArgumentsError
 from weft.executors.worker.talk import packed
 from weft.ports import Flow, Function, Handed, HandedItem, HandedList, Order
 from weft.spec.options import Opaque
@@ -99,7 +100,7 @@ def _special(value: Any) -> tuple[Any, ...]:
 
 
 def travelling(call: list[Any]) -> list[Any]:
-    """`call`, certain to be packed. Raises TypeError, ValueError."""
+    """`call`, certain to be packed. Raises UnfitArgumentsError."""
     try:
         packed(call)
         return call
@@ -108,9 +109,11 @@ def travelling(call: list[Any]) -> list[Any]:
     # Subclasses of plain types (an enumeration's member, say) become what JSON makes of them.
     try:
         call = json.loads(json.dumps(call))
+        packed(call)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    packed(call)
+        raise UnfitArgumentsError("it is nested too deeply") from None
+    except (TypeError, ValueError) as error:
+        raise UnfitArgumentsError(str(error)) from error
     return call
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from weft.executors.doorstep import Doorstep
 from weft.executors.link import SUPERVISOR, Place
+from weft.executors.opened import UnfitArgumentsError
 from weft.executors.supervisor.receipts import ReceiptReader
 from weft.executors.supervisor.wire import WireOrder, message, take_messages
 from weft.executors.variables import wire_variables
@@ -83,7 +84,10 @@ class HostPool:
             "values": dict(launch.values),
             "timeout": order.timeout,
         }
-        frame = message({"run": [request]})
+        try:
+            frame = message({"run": [request]})
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UnfitArgumentsError(str(error)) from error
         host = self._fitting(order)
         host.in_flight[order.nonce] = task
         host.outward += frame

@@ -10,6 +10,10 @@ from weft.scheduling.keys import AttemptKey
 Kind = Literal["process", "single", "thread", "worker"]
 
 
+class UnfitArgumentsError(ValueError):
+    """What a call is given is nothing that another process can be sent; says why."""
+
+
 class OpenAttempt:
     """An attempt that was ordered and has not ended. has_begun: so that its loss counts. order: while we hold it back."""
 

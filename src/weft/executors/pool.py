@@ -187,9 +187,7 @@ class WorkerPool:
         order, callee = call.order, call.callee
         assert callee is not None
         arguments = arguments_of(order.launch.arguments)  # type: ignore[union-attr]
-        variables = None
-        if order.environment:
-            variables = {name: text for name, text in order.environment.items() if name.startswith("WEFT_")} or None
+        variables = {name: text for name, text in order.environment.items() if name.startswith("WEFT_")} or None
         is_long = not 0 <= callee.seconds < AHEAD_SECONDS
         head = [0, call.nonce, callee.number, order.name, order.key.attempt, order.timeout]
         wire = [*head, *arguments, variables, is_long]
@@ -286,6 +284,9 @@ class WorkerPool:
             worker.line.push()
             facts = worker.read() if worker.queue else []
             self._hear(worker)
+            while False and worker.queue and (more := worker.read()):  # written since, and its bell has just been heard
+                facts += more
+                self._hear(worker)
             if worker.queue:
                 self._read(worker, facts)
         for nonce in list(self._lines):

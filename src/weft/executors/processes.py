@@ -17,7 +17,7 @@ from weft.errors import BackendError, OwnedError
 from weft.executors import link
 from weft.executors.inputs import end_input, stdin_of
 from weft.executors.lanes import MixedLanes
-from weft.executors.opened import Kind, OpenAttempt, kind_of
+from weft.executors.opened import Kind, OpenAttempt, UnfitArgumentsError, kind_of
 from weft.executors.pools import Pools
 from weft.executors.receipts import (
     OutputReader,
@@ -172,7 +172,7 @@ class ProcessExecutor:
                 if attempt.kind == "single":
                     self._expect_streams(order)
                 frames.append(self._wire(order, attempt.is_ahead))
-        except (TypeError, ValueError, OSError) as problem:
+        except (UnfitArgumentsError, OSError) as problem:
             detail = f"its arguments cannot be handed over: {problem}"
             self._tell(["ended", order.nonce, SETUP, None, detail, True, None, ("", 0, 0), ("", 0, 0)])
             os.eventfd_write(self._nudge, 1)

@@ -10,6 +10,7 @@ from typing import Any
 
 from weft.executors.callees import PROGRAM, Callees, arguments_of, travelling
 from weft.executors.link import SUPERVISOR, Place
+from weft.executors.opened import UnfitArgumentsError
 from weft.executors.worker.talk import MARSHAL_VERSION
 from weft.ports import Code, Flow, Function, Order, Process
 from weft.scheduling.outcomes import NOT_FOUND, SETUP
@@ -21,12 +22,15 @@ def folder_of(place: Place) -> str:
 
 
 def write_request(place: Place, order: Order) -> list[str]:
-    """Prepare a call; the words of the process that does it. Raises TypeError, ValueError for what is no plain data."""
+    """Prepare a call; the words of the process that does it. Raises UnfitArgumentsError, OSError."""
     launch = order.launch
     assert not isinstance(launch, Process)
     if isinstance(launch, Code):
         request: dict[str, Any] = {"source": launch.source, "file": launch.file, "values": dict(launch.values)}
-        data = json.dumps(request).encode("ascii")
+        try:
+            data = json.dumps(request).encode("ascii")
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UnfitArgumentsError(str(error)) from error
         role = [SUPERVISOR, "single"]
     else:
         definition = Callees().of(order).definition

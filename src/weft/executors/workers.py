@@ -9,6 +9,7 @@ from typing import Any
 
 from weft.executors.callees import Callee, travelling
 from weft.executors.line import Line
+from weft.executors.opened import UnfitArgumentsError
 from weft.executors.supervisor.receipts import read_frames
 from weft.executors.worker.cell import CLAIM, NONCE, REVOKED, RUNNING, SETTLE_SECONDS, STARTED, WALL, WRITTEN, Cell
 from weft.executors.worker.outputs import EMPTY, ENDINGS
@@ -89,7 +90,7 @@ class Worker:
             for call in self._calls:
                 try:
                     calls.append(travelling(call))
-                except (TypeError, ValueError) as problem:
+                except UnfitArgumentsError as problem:
                     refused.append((call[1], str(problem)))
             frame = packed(("calls", self._definitions, calls))
             unsent = {nonce for nonce, _ in refused}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
@@ -221,6 +221,15 @@ class Examiner:
             self._remembered = frozenset(name for name, _ in self._results_by_name())
         return self.tasks[task].name in self._remembered
 
+    def own_parts(self, task: int) -> Mapping[str, str]:
+        """The parts of the task's fingerprint that follow from the plan alone."""
+        return self._fingerprints.own_parts(task)
+
+    def finished_work(self) -> Iterator[ResultRow]:
+        """All that is remembered of the plan's tasks and instances."""
+        yield from self._results_by_name().values()
+        yield from self._older_results().values()
+
     def bound(self, task: int, instance: int = WHOLE) -> Mapping[str, str | list[str] | None]:
         """Parameter -> path, or sorted paths, of what requirements bind, as the last look found it.
 
@@ -390,6 +399,9 @@ class Examiner:
         if fingerprint is not None:
             self._made_from[task] = fingerprint
         reasons = tuple(seen.reasons) or UP_TO_DATE.reasons
+        if 0 < len(seen.fresh) < len(items):
+            text = f"{len(seen.fresh)} of {len(items)} instances are up to date, the others are not"
+            reasons = (Reason("instances_fresh", text), *reasons)
         all_fresh = len(seen.fresh) == len(items)
         return Inspected(task, None, None, items, all_fresh, fingerprint, frozenset(seen.fresh), reasons)
 
@@ -398,11 +410,14 @@ class Examiner:
         latest = self._results_by_name().get((given.name, item))
         if latest is None or latest.parts == parts:
             return latest
+        return self._older_results().get((given.name, item, combine(parts)), latest)
+
+    def _older_results(self) -> Mapping[tuple[str, str, str], ResultRow]:
         if self._older is None:
             with self._loading:
                 if self._older is None:
                     self._older = self._history.older()
-        return self._older.get((given.name, item, combine(parts)), latest)
+        return self._older
 
     def _confirm(self, row: ResultRow) -> ResultRow:
         """Finished work stands: the next run is to find it first, and to see at a glance that nothing has changed."""

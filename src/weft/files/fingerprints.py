@@ -117,8 +117,8 @@ class Fingerprints:
                 return False
         return True
 
-    def parts(self, index: int, findings: Findings) -> dict[str, str]:
-        """All parts of a task, of a mapped one those that its instances share. Raises UnreadableError."""
+    def own_parts(self, index: int) -> dict[str, str]:
+        """The parts of a task that follow from the plan alone, whatever files and dependencies are like."""
         task = self._plan.graph.tasks[index]
         parts = task_parts(self._plan, task)
         del parts["parameters"]
@@ -128,6 +128,12 @@ class Fingerprints:
             parts["type"] = self._type(task)
         if task.parameters or self._plan.values:
             parts.update(self._values(task))
+        return parts
+
+    def parts(self, index: int, findings: Findings) -> dict[str, str]:
+        """All parts of a task, of a mapped one those that its instances share. Raises UnreadableError."""
+        task = self._plan.graph.tasks[index]
+        parts = self.own_parts(index)
         for path, bind in _read_files(task):
             parts[f"inputs:{path}"] = _bound(self._content(path), bind)
         if not (task.policy.foreach is not None and task.policy.foreach.files):

@@ -192,7 +192,8 @@ class Settling:
             seen, first = before.get(path, (None, now))
             if seen != stamp:
                 first = now
-            is_old = path not in before and wall - stamp.mtime_ns / 1e9 >= self._seconds
+            has_come = seen is None or seen.inode != stamp.inode
+            is_old = has_come and wall - stamp.mtime_ns / 1e9 >= self._seconds
             if is_old or now - first >= self._seconds:
                 settled[path] = stamp
             else:

@@ -107,8 +107,12 @@ class TaskMaker:
 
     def make(self, name: str, fields: Fields, place: Place, is_sound: bool = True) -> Task:
         """The task. An unsound one is made of what is left of it, and lacks are not told again."""
-        action = self._action(fields, place, is_sound)
         names = fields.get("dependencies")
+        if names and "foreach" not in fields:
+            each = next((item for item in names if isinstance(item, Mapping) and item.get("each")), None)
+            if each is not None:
+                fields = {**fields, "foreach": {"stream": each["name"], "as": each.get("as")}}
+        action = self._action(fields, place, is_sound)
         dependencies = self._edges(names, place) if names else ()
         if fields.keys() <= _PLAIN and "description" not in fields and "requires" not in fields:
             policy, requires = self._plain_policy, NO_REQUIREMENTS

@@ -370,9 +370,16 @@ class Products:
         return text if text is not None and text.startswith("@items ") else None
 
     def _plain_rows(self, maker: int) -> Any:
-        """A product as plain data, read once as long as somebody needs it. Raises ProductError, ValueError, LookupError."""
+        """The items of a product as plain data, read once as long as somebody needs it; of captured output its lines.
+
+        Raises ProductError, ValueError, LookupError.
+        """
         if maker not in self._rows:
-            self._rows[maker] = self._plain(maker, WHOLE)
+            value = self._plain(maker, WHOLE)
+            product = self._plan.graph.tasks[maker].policy.product
+            if product is not None and product.source == "stdout":
+                value = value.split("\n") if value else []
+            self._rows[maker] = value
         return self._rows[maker]
 
     def _plain_item(self, maker: int, log: str, position: int) -> Any:
