@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -371,3 +371,22 @@ def test_one_new_item_computes_one_item_and_nothing_new_computes_nothing(tmp_pat
         ("rows", "square", "total"), "cached"
     )
     assert run([3, 5, 1, 2])[0] == ["square 5", "total"]  # in the middle: by content, not by place
+
+
+def test_a_stream_that_finished_work_stands_in_for_counts_as_one_that_is_done(tmp_path: Path) -> None:
+    def rows(count: int) -> Iterator[int]:
+        yield from range(count)
+
+    def total(rows: Iterator[int]) -> int:
+        return sum(rows)
+
+    def run() -> weft.Run:
+        registry = weft.Registry()
+        registry.task(rows)
+        registry.task(total, deps=["rows"])
+        return registry.invoke("total", {"rows.count": 7}).run(state=str(tmp_path / "state"))
+
+    assert run().snapshot()["tasks"]["rows"] == {"state": "ok", "done": 7, "total": 7}
+    again = run()
+    assert again["rows"].cause == "cached"
+    assert again.snapshot()["tasks"]["rows"] == {"state": "ok", "done": 1, "total": 1}

@@ -21,7 +21,7 @@ from weft.runtime.interrupts import Interrupts
 from weft.runtime.orders import OrderWriter
 from weft.runtime.preparation import Preparation
 from weft.runtime.products import Products
-from weft.runtime.recovery import Recovered
+from weft.runtime.recovered import NOTHING_RECOVERED, Recovered
 from weft.runtime.requests import Requests
 from weft.scheduling import invariants
 from weft.scheduling.commands import CloseAttempt, Retry, SettleTask, StartAttempt
@@ -230,7 +230,7 @@ class World:
             new = NewRun(RUN, "key", None, "/", 0.0, {}, b"", names, range(len(names)))
             ledger = WatchedLedger(self, self.store.open_run(new))
             self._put_together(ledger)
-            return self._go(recovery.NOTHING_RECOVERED)
+            return self._go(NOTHING_RECOVERED)
         opened_ledger, opened = self.store.reopen_run(RUN)
         ledger = WatchedLedger(self, opened_ledger)
         again = recovery.unfinished(opened.tasks)

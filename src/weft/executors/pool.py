@@ -284,7 +284,7 @@ class WorkerPool:
             worker.line.push()
             facts = worker.read() if worker.queue else []
             self._hear(worker)
-            while False and worker.queue and (more := worker.read()):  # written since, and its bell has just been heard
+            while worker.queue and (more := worker.read()):  # written since, and its bell has just been heard
                 facts += more
                 self._hear(worker)
             if worker.queue:
