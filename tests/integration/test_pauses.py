@@ -87,7 +87,8 @@ def test_all_of_its_processes_stand_still_also_one_in_a_session_of_its_own(run: 
     run.executor.go_on(order.key)
     run.wait(lambda: not is_still(other))
     (run.folder / "go").touch()
-    run.finish(order)
+    (outcome,) = run.finish(order)
+    assert run.read(outcome.stdout) == b"went\n"
 
 
 def test_time_that_it_stood_still_does_not_count_for_its_limit(run: LocalRun) -> None:
