@@ -22,6 +22,7 @@ WORKLOADS = (
     "cached_calls",
     "large_product",
     "streaming",
+    "workflows",
 )
 
 

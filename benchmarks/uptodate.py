@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 from benchmarks.harness import HERE, PYTHON, WEFT, Contender, Goal, compare, report, run_once, write_plan
 
 COUNT = 10_000
+SETTLED_SECONDS = 3.0
 
 
 def contenders(folder: Path) -> list[Contender]:
@@ -49,6 +51,12 @@ def measure(folder: Path, runs: int, full: bool, peers: bool) -> bool:
     found = contenders(folder)
     first = run_once(found[0])
     print(f"  first run of all {COUNT:,} commands: {first['wall']:.2f} s")
+    for other in found[1:]:
+        run_once(other)  # ninja has no log yet: it makes everything once more
+    # Until then, what was just made is too young to be known by its stats, and is read in each run.
+    time.sleep(SETTLED_SECONDS)
+    for _ in range(2):
+        run_once(found[0])
     results = compare(found, runs)
     goals = [Goal("seconds, whole process", results["weft run"].median("wall"), 0.5)] if "weft run" in results else []
     return report("uptodate", f"{COUNT:,} commands with outputs, all up to date", results, goals) and bool(goals)

@@ -6,10 +6,12 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+
+from support.waiting import has_ended
 
 LEAVE_LIMIT = 10.0  # seconds in which what a test started has to be gone
 HARMLESS = ("/dev/urandom", "/dev/random", "/dev/null")  # libraries open these once and keep them
@@ -23,15 +25,34 @@ def leaves_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
     folder = str(request.getfixturevalue("tmp_path")) if uses_folder else None
     threads, descriptors, children = set(threading.enumerate()), _descriptors(), _children()
     yield
-    _gone("threads", lambda: [str(thread) for thread in threading.enumerate() if thread not in threads])
+    _wait_for_threads(threads)
     _gone("descriptors", lambda: [name for fd, name in _descriptors().items() if descriptors.get(fd) != name])
+    _wait_for_ends(lambda: {int(pid): "a child" for pid in _children() - children})
     _gone("children", lambda: sorted(_children() - children))
     if folder is not None:
-        _gone("processes", lambda: _working_in(folder))
+        _wait_for_ends(lambda: _working_in(folder))
+        _gone("processes", lambda: [f"{pid} ({words})" for pid, words in _working_in(folder).items()])
+
+
+# A loaded machine may need a moment to end what was told to end.
+
+
+def _wait_for_threads(before: set[threading.Thread]) -> None:
+    deadline = time.monotonic() + LEAVE_LIMIT
+    for thread in set(threading.enumerate()) - before:
+        thread.join(max(0.0, deadline - time.monotonic()))
+        if thread.is_alive():
+            pytest.fail(f"the test left a thread: {thread}")
+
+
+def _wait_for_ends(left: Callable[[], Mapping[int, str]]) -> None:
+    for pid, words in left().items():
+        if not has_ended(pid, LEAVE_LIMIT):
+            pytest.fail(f"the test left a process: {pid} ({words})")
 
 
 def _gone(what: str, left: Callable[[], list[str]]) -> None:
-    """Wait until nothing is left; a loaded machine may need a moment to end what was told to end."""
+    """Whether nothing is left. Nothing tells when a descriptor is closed, or a process that has ended is reaped."""
     if not left():
         return
     gc.collect()
@@ -64,9 +85,9 @@ def _children() -> set[str]:
     return found
 
 
-def _working_in(folder: str) -> list[str]:
-    """Processes with their working folder in `folder` or its path among their arguments."""
-    found = []
+def _working_in(folder: str) -> dict[int, str]:
+    """Processes with their working folder in `folder` or its path among their arguments: their words, by id."""
+    found = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         if int(pid) == os.getpid():
             continue
@@ -76,5 +97,5 @@ def _working_in(folder: str) -> list[str]:
         except OSError:  # ended meanwhile, or not ours to read
             continue
         if f"{works_in}/".startswith(f"{folder}/") or folder in arguments:
-            found.append(f"{pid} ({arguments.strip()[:200]})")
+            found[int(pid)] = arguments.strip()[:200]
     return found

@@ -52,7 +52,7 @@ THIRD_PARTY = {
     "typing_extensions": (("formats",), False),
     "jsonschema": (("formats",), True),
     "referencing": (("formats",), True),
-    "yaml": (("formats",), True),
+    "yaml": (("formats", "define"), True),  # define: files of resources
     "apsw": (("store",), False),
     "psutil": (("trackers", "executors", "cli"), False),
     "cloudpickle": (("executors", "formats", "define"), True),

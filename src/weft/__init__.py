@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from weft.api import Plan, Run, load
+    from weft.api.task_attributes import add_task_attributes
+    from weft.api.workflow import Workflow
+    from weft.api.workflow_result import WorkflowResult
     from weft.assemble import RunSettings
+    from weft.define.arrays import Array
     from weft.define.decorators import (
         cores,
         depends_on,
@@ -26,7 +30,11 @@ if TYPE_CHECKING:
     from weft.define.dependencies import each, gather
     from weft.define.options import Option
     from weft.define.registry import Registry, default_registry
+    from weft.define.task_generators import task_generator
+    from weft.define.templates import TaskTemplate
+    from weft.define.tools import Tool
     from weft.define.types import list_of, stream_of
+    from weft.define.workflow_tasks import WorkflowTask
     from weft.errors import DefinitionError, PlanError, WeftError, WeftWarning
     from weft.executors.worker.streams import StreamError
     from weft.spec.graph import Graph
@@ -35,6 +43,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Array",
     "DefinitionError",
     "Graph",
     "Option",
@@ -45,8 +54,14 @@ __all__ = [
     "RunSettings",
     "StreamError",
     "Task",
+    "TaskTemplate",
+    "Tool",
     "WeftError",
     "WeftWarning",
+    "Workflow",
+    "WorkflowResult",
+    "WorkflowTask",
+    "add_task_attributes",
     "cores",
     "default_registry",
     "depends_on",
@@ -66,10 +81,12 @@ __all__ = [
     "resource",
     "stream_of",
     "task",
+    "task_generator",
     "time_limit",
 ]
 
 _HOMES = {
+    "Array": "weft.define.arrays",
     "DefinitionError": "weft.errors",
     "Graph": "weft.spec.graph",
     "Option": "weft.define.options",
@@ -80,8 +97,14 @@ _HOMES = {
     "RunSettings": "weft.assemble",
     "StreamError": "weft.executors.worker.streams",
     "Task": "weft.spec.tasks",
+    "TaskTemplate": "weft.define.templates",
+    "Tool": "weft.define.tools",
     "WeftError": "weft.errors",
     "WeftWarning": "weft.errors",
+    "Workflow": "weft.api.workflow",
+    "WorkflowResult": "weft.api.workflow_result",
+    "WorkflowTask": "weft.define.workflow_tasks",
+    "add_task_attributes": "weft.api.task_attributes",
     "cores": "weft.define.decorators",
     "default_registry": "weft.define.registry",
     "depends_on": "weft.define.decorators",
@@ -101,6 +124,7 @@ _HOMES = {
     "resource": "weft.define.decorators",
     "stream_of": "weft.define.types",
     "task": "weft.define.decorators",
+    "task_generator": "weft.define.task_generators",
     "time_limit": "weft.define.decorators",
 }
 

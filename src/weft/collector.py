@@ -14,8 +14,19 @@ from typing import Final
 SPARED_AFTER: Final = 50_000
 """New objects between two collections where a run goes on: it makes many, and hardly ever a cycle of them."""
 
+_is_kept = False  # whether what is made during a pause is never walked
+
 _lock = Lock()
 _spared: list[tuple[int, int, int]] = []  # the thresholds that were found, once for each who spares it
+
+
+def keep_what_is_made() -> None:
+    """This process carries one run and ends: what it loads during pauses stays, so that no collection need walk it.
+
+    Nothing for a process that goes on, because cycles among that would never be found.
+    """
+    global _is_kept
+    _is_kept = True
 
 
 @contextmanager
@@ -27,6 +38,8 @@ def collector_paused() -> Iterator[None]:
         yield
     finally:
         if was_on:
+            if _is_kept:
+                gc.freeze()
             gc.enable()
 
 

@@ -18,6 +18,18 @@ def cut(text: str, limit: int = SHOWN_CHARACTERS) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def shown(value: object) -> str:
+    """A value for a message: JSON's words for JSON's constants, and never a conversion that may itself fail."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return f"a number of {value.bit_length()} bits"
+    # A text keeps its closing quote, unless it holds what has to be escaped: `cut` would do that before `repr` does.
+    return repr(cut(value)) if isinstance(value, str) and value.isprintable() else cut(repr(value))
+
+
 class Problem(NamedTuple):
     """One mistake (or warning) in an input; the record of dialects.md 1.2.
 
@@ -50,6 +62,8 @@ class WeftError(Exception):
     """Something that weft tells its user without a traceback."""
 
     exit_code = 70
+    warnings: tuple[Problem, ...] = ()
+    """What was remarked of the same input."""
 
     def problems(self) -> tuple[Problem, ...]:
         """What went wrong as records; at least one."""
@@ -57,12 +71,13 @@ class WeftError(Exception):
 
 
 class PlanError(WeftError):
-    """The input has mistakes; nothing ran. Carries all of them."""
+    """The input has mistakes; nothing ran. Carries all of them, and the warnings beside them."""
 
     exit_code = 2
 
-    def __init__(self, problems: Iterable[Problem]):
+    def __init__(self, problems: Iterable[Problem], warnings: Iterable[Problem] = ()):
         self._problems = tuple(problems)
+        self.warnings = tuple(warnings)
         super().__init__("\n".join(str(problem) for problem in self._problems))
 
     def problems(self) -> tuple[Problem, ...]:
@@ -118,6 +133,10 @@ class OwnedError(WeftError):
         return (Problem("owned", str(self), hint=self.hint),)
 
 
+class HandedOverError(OwnedError):
+    """Another process asked for this run and goes on with it; what runs was left alone."""
+
+
 class BackendError(WeftError):
     """A system that weft runs on does not answer."""
 
@@ -138,6 +157,97 @@ class InternalError(WeftError):
 
     def problems(self) -> tuple[Problem, ...]:
         return (Problem("internal", str(self), hint="please report this with the text above"),)
+
+
+# --- workflows (workflows.md); compat paths are in `weft.compat.jobmon.core.exceptions` ---------------------------------------
+
+
+class WorkflowError(WeftError):
+    """A workflow made in Python cannot be what it says; nothing ran."""
+
+    exit_code = 2
+
+    def problems(self) -> tuple[Problem, ...]:
+        return (Problem("workflow", str(self)),)
+
+
+class ArgumentError(WorkflowError, ValueError):
+    """A value that the workflow API does not take."""
+
+
+class UnknownTemplateError(WorkflowError, KeyError):
+    """A name that no task template has."""
+
+    def __str__(self) -> str:  # KeyError would show its repr
+        return str(self.args[0]) if self.args else ""
+
+
+class InvalidMemoryFormat(ArgumentError):
+    """A text that is no amount of memory."""
+
+
+class InvalidMemoryUnit(ArgumentError):
+    """An amount of memory in a unit that nobody knows."""
+
+
+class DuplicateNodeArgsError(ArgumentError):
+    """Two tasks of one workflow have equal node arguments."""
+
+
+class NodeDependencyNotExistError(ArgumentError):
+    """A task waits for one that is not in its workflow."""
+
+
+class CyclicGraphError(ArgumentError):
+    """Tasks wait for each other."""
+
+
+class CallableReturnedInvalidObject(ArgumentError):
+    """A `compute_resources_callable` gave something that is no dict of resources."""
+
+
+class EmptyWorkflowError(WorkflowError, RuntimeError):
+    """A workflow without tasks."""
+
+
+class WorkflowAlreadyExists(WorkflowError, RuntimeError):
+    """A workflow of this identity is recorded, and was not to be resumed."""
+
+
+class WorkflowAlreadyComplete(WorkflowError, RuntimeError):
+    """The recorded workflow of this identity has all its tasks done."""
+
+
+class WorkflowNotResumable(WorkflowError, RuntimeError):
+    """The recorded workflow is still owned by a live engine that does not let go."""
+
+    exit_code = 4
+
+
+class WorkflowTimeoutError(WorkflowError, RuntimeError):
+    """The time for the whole workflow was over before it had ended."""
+
+    exit_code = 1
+
+
+class DistributorNotAlive(WorkflowError, RuntimeError):
+    """Never raised: there is no distributor. Kept for `except` clauses."""
+
+
+class DistributorStartupTimeout(WorkflowError, RuntimeError):
+    """Never raised: there is no distributor. Kept for `except` clauses."""
+
+
+class DistributorInterruptedError(WorkflowError, RuntimeError):
+    """Never raised: there is no distributor. Kept for `except` clauses."""
+
+
+class InvalidResponse(WorkflowError, RuntimeError):
+    """Never raised: there is no server. Kept for `except` clauses."""
+
+
+class ConfigError(WorkflowError, RuntimeError):
+    """Never raised: there is nothing to configure. Kept for `except` clauses."""
 
 
 class WeftWarning(UserWarning):

@@ -106,18 +106,54 @@ def resources(value: Any) -> Resources:
     return MappingProxyType(amounts)
 
 
-def _queues(value: Any) -> Mapping[str, Mapping[str, float]]:
-    """Limits by queue: `timeout` in seconds, anything else in integer units."""
+class Queues(dict[str, Mapping[str, float]]):
+    """Limits by queue: `timeout` in seconds, anything else in integer units. executors: of queues that name one."""
+
+    def __init__(self, limits: Mapping[str, Mapping[str, float]], executors: Mapping[str, str]):
+        super().__init__(limits)
+        self.executors = executors
+
+
+def _queues(value: Any) -> Queues:
     if not isinstance(value, Mapping):
         raise SettingError("expected a table of queues")
     queues: dict[str, Mapping[str, float]] = {}
+    executors: dict[str, str] = {}
     for queue, limits in value.items():
         if not isinstance(limits, Mapping):
             raise SettingError(f"expected a table of limits for queue {cut(str(queue))!r}")
+        if "timeout" in limits and "runtime" in limits:
+            raise SettingError(f"queue {cut(str(queue))!r} has a timeout and a runtime, which are the same")
+        if "executor" in limits:
+            executors[queue] = _text(limits["executor"])
         queues[queue] = MappingProxyType(
-            {name: _seconds(part) if name == "timeout" else amount(name, part) for name, part in limits.items()}
+            dict(_limit(name, part) for name, part in limits.items() if name != "executor")
         )
-    return MappingProxyType(queues)
+    return Queues(queues, MappingProxyType(executors))
+
+
+def _limit(name: str, value: Any) -> tuple[str, float]:
+    """A limit by the engine's name."""
+    return ("timeout", _seconds(value)) if name in ("timeout", "runtime") else (name, amount(name, value))
+
+
+def _clusters(value: Any) -> Mapping[str, str]:
+    """Executor by the name that tasks give as their cluster."""
+    if not isinstance(value, Mapping):
+        raise SettingError('expected a table of clusters, as in slurm = "local"')
+    for name, executor in value.items():
+        if not isinstance(executor, str) or not executor:
+            raise SettingError(f"expected the name of an executor for cluster {cut(str(name))!r}")
+    return MappingProxyType(dict(value))
+
+
+def _workflow(value: Any) -> Mapping[str, str]:
+    if not isinstance(value, Mapping):
+        raise SettingError('expected a table, as in scale_on = "any"')
+    for name in value:
+        if name != "scale_on":
+            raise SettingError(f"expected scale_on, not {cut(str(name))!r}")
+    return MappingProxyType({name: _one_of("exhausted", "any")(word) for name, word in value.items()})
 
 
 class TrackerClass(NamedTuple):
@@ -167,7 +203,9 @@ KEYS: Final[Mapping[str, Key]] = MappingProxyType(
             Key("cache", _boolean, True),
             Key("strict", _boolean, False),
             Key("shell_eval", _boolean, True),
-            Key("queues", _queues, MappingProxyType({}), in_environment=False),
+            Key("queues", _queues, Queues({}, MappingProxyType({})), in_environment=False),
+            Key("clusters", _clusters, MappingProxyType({}), in_environment=False),
+            Key("workflow", _workflow, MappingProxyType({}), in_environment=False),
         )
     }
 )
@@ -369,6 +407,8 @@ def _show(name: str, value: Any) -> str:
         return ",".join(f"{key}={from_units(key, units)}" for key, units in value.items()) or "-"
     if name in ("queues", "trackers"):
         return ", ".join(value) or "-"
+    if name in ("clusters", "workflow"):
+        return ", ".join(f"{key}={part}" for key, part in value.items()) or "-"
     return without_credentials(str(value)) if name == "store" else str(value)
 
 

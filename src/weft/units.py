@@ -6,7 +6,7 @@ import re
 from math import isfinite
 from typing import Final, Literal, NoReturn
 
-from weft.errors import cut
+from weft.errors import cut, shown
 
 Bare = Literal["bytes", "MiB", "GiB"]
 """What a size without a unit means: bytes in native documents, MiB in odop, GiB in workflows."""
@@ -55,22 +55,11 @@ class UnitError(ValueError):
 
 
 def _refuse_time(value: object, reason: str) -> NoReturn:
-    raise UnitError("unit.time", f"{_show(value)} is no time: {reason}")
+    raise UnitError("unit.time", f"{shown(value)} is no time: {reason}")
 
 
 def _refuse_size(value: object, reason: str) -> NoReturn:
-    raise UnitError("unit.size", f"{_show(value)} is no size: {reason}")
-
-
-def _show(value: object) -> str:
-    """The value for a message; JSON's words for JSON's constants, and never a conversion that may itself fail."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "null"
-    if isinstance(value, int) and value.bit_length() > 1000:
-        return f"a number of {value.bit_length()} bits"
-    return repr(cut(value)) if isinstance(value, str) else cut(repr(value))
+    raise UnitError("unit.size", f"{shown(value)} is no size: {reason}")
 
 
 # --- time --------------------------------------------------------------------------------------------------------------

@@ -54,6 +54,22 @@ def test_validate_warns_of_what_is_not_there_and_strict_makes_it_an_error(tmp_pa
     assert not (tmp_path / ".weft").exists()
 
 
+def test_warnings_stand_beside_the_errors_of_the_same_document(tmp_path: Path) -> None:
+    write(tmp_path, "plan.json", [{"name": "a", "executable": "/bin/true", "time_limt": 1, "time_limit": "5 parsecs"}])
+    told = weft(tmp_path, "run", "plan.json", "--output", "json")
+    assert told.code == 2
+    assert [(one["code"], one["location"]) for one in told.object["errors"]] == [("unit.time", "/0/time_limit")]
+    assert [(one["code"], one["location"]) for one in told.object["warnings"]] == [
+        ("shape.unknown_key", "/0/time_limt")
+    ]
+    text = weft(tmp_path, "run", "plan.json").err
+    assert [line.partition(":")[0] for line in text.splitlines() if not line.startswith(" ")] == ["warning", "error"]
+    assert "warning" not in weft(tmp_path, "run", "plan.json", "--output", "quiet").err
+    strict = weft(tmp_path, "run", "plan.json", "--strict", "--output", "json").object
+    assert "warnings" not in strict
+    assert {"shape.unknown_key", "unit.time"} <= {one["code"] for one in strict["errors"]}
+
+
 def test_plan_tells_what_can_never_start_and_what_waits_for_it(tmp_path: Path) -> None:
     tasks = {
         "lacks": {"command": ["true"], "resources": {"license": 1}},

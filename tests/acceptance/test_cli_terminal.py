@@ -132,3 +132,27 @@ def test_one_ctrl_c_lets_running_tasks_end_and_exits_with_130(tmp_path: Path) ->
         door.close()
     assert (tmp_path / "done").exists()
     assert "interrupted" in screen.text and "weft resume" in screen.text
+
+
+def test_ten_ctrl_c_kill_what_ignores_everything_and_no_task_hears_them(tmp_path: Path) -> None:
+    """The terminal sends its signal to the whole foreground group, and weft's tasks are not in it."""
+    door = Doorway(tmp_path)
+    deaf = f"trap 'echo INT >> heard' INT; trap '' TERM; {door.script(tmp_path / 'ledger')}"
+    write(tmp_path, "plan.json", {"weft": 1, "tasks": {"deaf": {"shell": deaf}, "next": {"shell": "true"}}})
+    screen = Screen(tmp_path, ["run", "plan.json", "-j", "1"], 80, {})
+    try:
+        door.wait_for("deaf")
+        screen.press(b"\x03")
+        screen.read_until("interrupted")
+        assert not (tmp_path / "heard").exists()
+        for _ in range(9):
+            screen.press(b"\x03")
+        assert screen.end() == 130
+        assert not (tmp_path / "heard").exists()
+        assert "Traceback" not in screen.text
+        again = Screen(tmp_path, ["resume"], 80, {})
+        door.wait_for("deaf")
+        door.let_on()
+        assert again.end() == 0, again.text
+    finally:
+        door.close()

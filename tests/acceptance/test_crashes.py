@@ -134,6 +134,25 @@ def test_an_attempt_that_ended_while_no_engine_lived_counts_from_its_receipt(
     assert started_by(ledger) == ["one"]
 
 
+def test_what_was_forced_is_forced_after_a_resume_as_well(weft: Weft, door: Doorway, tmp_path: Path) -> None:
+    weft.plan(
+        {
+            "one": {"shell": door.script(tmp_path / "ledger")},
+            "two": {"shell": "echo x >> made", "outputs": ["made"], "dependencies": ["one"]},
+        }
+    )
+    door.let_on()
+    assert weft("run", "plan.json").returncode == 0
+    door.wait_for("one")
+    engine = weft.start("run", "plan.json", "--force")
+    door.wait_for("one")
+    kill(engine)
+    door.let_on()
+    assert weft("resume").returncode == 0
+    assert weft.states() == {"one": ("ok", None), "two": ("ok", None)}, "and nothing is cached"
+    assert (tmp_path / "made").read_text() == "x\nx\n"
+
+
 @pytest.mark.parametrize("who", ["supervisor", "both"])
 def test_children_of_a_dead_supervisor_are_ended_and_run_again(
     weft: Weft, door: Doorway, tmp_path: Path, who: str

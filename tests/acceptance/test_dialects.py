@@ -137,6 +137,16 @@ def test_a_compiled_specification_runs_elsewhere_with_the_same_files(weft: Weft,
     assert again.stdout == (other / "compiled.json").read_text(encoding="utf-8")
 
 
+def test_a_compiled_plan_of_another_machine_wants_a_root(weft: Weft) -> None:
+    write(weft.folder, "spec.json", [{"task_id": "a", "time_limit": 9, "executable": "/bin/true"}])
+    compiled = json.loads(weft("compile", "spec.json").stdout)
+    absent = weft.folder / "absent"
+    write(weft.folder, "compiled.json", {**compiled, "root": str(absent)})
+    refused = weft("run", "compiled.json")
+    assert refused.returncode == 2 and "--root" in refused.stderr and not absent.exists()
+    assert weft("run", "compiled.json", "--root", ".").returncode == 0
+
+
 def test_an_unknown_resource_stops_its_task_and_no_other(weft: Weft) -> None:
     task = {"time_limit": 30, "executable": "/bin/true"}
     plan = write(
@@ -248,6 +258,21 @@ def test_a_program_that_a_dependency_makes_is_there_in_time_and_one_that_is_not_
     ]
     tasks = run(weft, write(weft.folder, "plan.json", document), code=1)
     assert {name: each["cause"] for name, each in tasks.items()} == {"make": None, "made": None, "never": "not_found"}
+
+
+@pytest.mark.parametrize("limit", ["30 days", 1e300])
+def test_a_time_limit_may_be_longer_than_the_system_can_wait(weft: Weft, limit: str | float) -> None:
+    (weft.folder / "m.py").write_text("def f(): return 1\n", encoding="utf-8")
+    common: dict[str, Any] = {"time_limit": limit}
+    specifications = [
+        {"task_id": "a program", "executable": "/bin/true", **common},
+        {"task_id": "a function", "function": "f", "module": "m.py", **common},
+    ]
+    write(weft.folder, "spec.json", specifications)
+    write(weft.folder, "list.json", [{"name": "a snippet", "type": "eval", "arguments": "1", "timeout": limit}])
+    tasks = run(weft, "spec.json", "list.json", "--wait", "30 days")
+    names = ("a program", "a function", "a snippet")
+    assert {name: (task["state"], task["attempts"]) for name, task in tasks.items()} == dict.fromkeys(names, ("ok", 1))
 
 
 def test_a_time_limit_ends_the_whole_group(weft: Weft) -> None:
@@ -466,6 +491,43 @@ def test_an_item_stays_one_argument_whatever_its_variable_holds(weft: Weft) -> N
     words = [bytes.fromhex(word).decode() for word in json.loads(weft("logs", "a").stdout)]
     assert words == [hostile, f"{hostile}!", "$", "$ABSENT", "{y}", "$HOME"]
     assert not (weft.folder / "made").exists()
+
+
+def test_a_program_that_is_not_found_is_told_as_the_plan_has_it(weft: Weft) -> None:
+    """What a variable holds is told nowhere, however the program fails to start."""
+    (weft.folder / "hidden-value").touch(mode=0o600)
+    plan = {
+        "envs": {
+            "text": {"variables": {"WORD": "hidden-value"}},
+            "shell": {"variables": {"WORD": "hidden-value", "DAY": "`echo hidden-value`"}},
+        },
+        "jobs": {
+            f"{environment} {number}": {"env": environment, "command": [program]}
+            for environment in ("text", "shell")
+            for number, program in enumerate(("$WORD", "no-$WORD", "./$WORD", "/nowhere/${WORD}"))
+        },
+    }
+    path = write(weft.folder, "plan.json", plan)
+    told = weft("run", path)
+    assert {task["cause"] for task in json.loads(weft("status", "--output", "json").stdout)["tasks"].values()} == {
+        "not_found"
+    }
+    shown = [weft(*words).stdout for words in (("status",), ("show", "text 1"), ("explain", "shell 2"))]
+    assert "no-$WORD" in told.stdout and "hidden-value" not in "".join((told.stdout, told.stderr, *shown))
+
+
+def test_a_variable_that_uses_a_later_one_is_told_by_every_run(weft: Weft) -> None:
+    plan = {
+        "envs": {"e": {"variables": {"FIRST": "$SECOND", "SECOND": "2"}}},
+        "jobs": {"a": {"env": "e", "command": ["echo", "$FIRST"]}},
+    }
+    path = write(weft.folder, "plan.json", plan)
+    for _ in range(2):
+        told = weft("run", path)
+        assert "variable FIRST uses $SECOND before it is defined" in told.stderr
+        assert "$SECOND\n" in told.stdout
+    assert "before it is defined" not in weft("run", path, SECOND="3").stderr
+    assert weft("run", path, "--strict").returncode == 2
 
 
 def test_task_plans_and_specifications_run_together(weft: Weft) -> None:

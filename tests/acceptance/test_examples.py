@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import lzma
 import re
 import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from support.weft_process import clean_environment
 
@@ -52,6 +56,9 @@ tasklist = pytest.mark.parametrize("folder", ["tasklist"], indirect=True)
 words = pytest.mark.parametrize("folder", ["words"], indirect=True)
 regression = pytest.mark.parametrize("folder", ["regression"], indirect=True)
 notebook = pytest.mark.parametrize("folder", ["notebook"], indirect=True)
+backup = pytest.mark.parametrize("folder", ["backup"], indirect=True)
+recordings = pytest.mark.parametrize("folder", ["recordings"], indirect=True)
+nightly = pytest.mark.parametrize("folder", ["nightly"], indirect=True)
 
 
 @census
@@ -282,6 +289,150 @@ asyncio.run(kernel())
 def test_the_cells_of_the_notebook_run_in_a_kernel_whose_loop_is_running(folder: Path) -> None:
     printed = python(folder, "-c", KERNEL).splitlines()
     assert [line for line in printed if " ok " not in line] == OUTPUT
+
+
+@backup
+def test_the_backup_packs_every_file_and_proves_it(folder: Path) -> None:
+    tasks = ended(folder, "backup.json", "-j", "2")["tasks"]
+    assert {name: task["state"] for name, task in tasks.items()} == dict.fromkeys(tasks, "ok")
+    sources = [path for path in (folder / "incoming").rglob("*") if path.is_file()]
+    assert len(sources) == _files_of("json") + _files_of("email") + _files_of("logging")
+    assert tasks["pack"]["instances"] == tasks["pack"]["attempts"] == len(sources)
+    listed = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    assert len(listed) == len(sources)
+    for path in sources:
+        name = path.relative_to(folder).as_posix()
+        archive = (folder / "packed" / f"{name}.xz").read_bytes()
+        assert lzma.decompress(archive) == path.read_bytes()
+        assert f"{hashlib.sha256(archive).hexdigest()}  packed/{name}.xz" in listed
+
+
+@backup
+def test_the_backup_packs_only_what_is_new_and_tells_what_cannot_be_read(folder: Path) -> None:
+    ran(folder, "backup.json")
+    assert ran(folder, "backup.json") == {"collect": 1, "verify": 1, "restore": 1}
+    (folder / "incoming" / "own file; $(x).csv").write_text("1,2\n", encoding="utf-8")
+    assert ran(folder, "backup.json") == {"collect": 1, "pack": 1, "manifest": 1, "verify": 1, "restore": 1}
+
+    (folder / "incoming" / "late.md").write_text("no task packs this kind\n", encoding="utf-8")
+    tasks = ended(folder, "backup.json", exit_code=1)["tasks"]
+    assert {name: task["cause"] for name, task in tasks.items() if task["state"] != "ok"} == {"restore": "exit:1"}
+    assert "incoming/late.md" in weft(folder, "logs", "restore", "--stderr").stdout
+
+
+@backup
+def test_the_backup_compiles_to_a_plan_that_runs_elsewhere(folder: Path, tmp_path: Path) -> None:
+    compiled = weft(folder, "compile", "backup.json", "--relocatable", "-O", "native.json")
+    assert compiled.returncode == 0, compiled.stderr
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(folder, elsewhere)
+    shutil.rmtree(folder)
+    assert ended(elsewhere, "native.json", "-j", "2")["counts"]["ok"] == 5
+
+
+@recordings
+def test_the_recordings_are_judged_once_each(folder: Path) -> None:
+    assert ran(folder, "recordings.py") == {"record": 1, "judge": 12, "table": 1, "usable": 1}
+    lines = (folder / "recordings.csv").read_text(encoding="utf-8").splitlines()
+    rows = [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[1:]]
+    assert [row["tone"] for row in rows] == "A A# B C C# D D# E F F# G G#".split()  # what was recorded, in this order
+    assert {row["verdict"] for row in rows} == {"good", "clipped", "too quiet"}
+    assert json.loads(product(folder, "usable")) == [row["path"] for row in rows if row["verdict"] == "good"]
+
+    given = ["recordings.py", "-o", "record.number=14"]
+    assert ran(folder, *given) == {"record": 1, "judge": 2, "table": 1, "usable": 1}
+    assert ran(folder, *given) == {"record": 1}
+
+
+@recordings
+def test_the_script_of_the_recordings_works_without_weft(folder: Path) -> None:
+    ran(folder, "recordings.py")
+    assert "'tone': 'A#'" in python(folder, "recordings.py", "field/take_01.wav")
+
+
+PYFLAKES = """
+import ast, pathlib, sys
+found = 0
+for folder in sys.argv[1:]:
+    for path in sorted(pathlib.Path(folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Import) and node.names[0].name.startswith("unused"):
+                found += 1
+                print(f"{path}:{node.lineno}:1: '{node.names[0].name}' imported but unused")
+sys.exit(found > 0)
+"""
+MARKDOWN = """
+def markdown(text, extensions=()):
+    return "<h1>" + text.splitlines()[0].lstrip("# ") + "</h1>"
+"""
+
+
+def packages(folder: Path) -> dict[str, str]:
+    """Stand-ins for the packages that the nightly plan asks for, and how uv finds them without a network."""
+    for name, version, file, source in (
+        ("pyflakes", "3.2.0", "pyflakes/__main__.py", PYFLAKES),
+        ("Markdown", "3.7", "markdown.py", MARKDOWN),
+    ):
+        info = f"{name}-{version}.dist-info"
+        with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+            archive.writestr(file, source)
+            archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+            archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            archive.writestr(
+                f"{info}/RECORD", "".join(f"{path},,\n" for path in [*archive.namelist(), f"{info}/RECORD"])
+            )
+    return {"UV_OFFLINE": "1", "UV_NO_INDEX": "1", "UV_FIND_LINKS": str(folder), "UV_CACHE_DIR": str(folder / "cache")}
+
+
+@nightly
+def test_the_nightly_plan_reports_on_sources_and_lets_nothing_get_worse(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = tmp_path / "a project" / "src"
+    sources.mkdir(parents=True)
+    (sources / "one.py").write_text("import unused_one  # TODO: away with it\n", encoding="utf-8")
+    summary = tmp_path / "summary.md"
+    given = {
+        **packages(tmp_path),
+        "NIGHTLY_SOURCES": str(sources),
+        "NIGHTLY_DAY": "2031-02-03",
+        "NIGHTLY_ALARM_URL": "http://127.0.0.1:9/nobody-listens",
+        "GITHUB_STEP_SUMMARY": str(summary),
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+
+    tasks = ended(folder, "nightly.json", "-j", "2")["tasks"]
+    assert {name: task["state"] for name, task in tasks.items()} == dict.fromkeys(tasks, "ok")
+    reports = folder / "reports" / "2031-02-03"
+    assert (reports / "page.html").read_text(encoding="utf-8").endswith("<h1>Sources on 2031-02-03</h1>\n")
+    assert "1 lines are marked as unfinished" in (reports / "page.md").read_text(encoding="utf-8")
+    assert json.loads((folder / "allowed.json").read_text(encoding="utf-8")) == {"... imported but unused": 1}
+    assert "**flakes**: 1 messages of 1 kinds" in summary.read_text(encoding="utf-8")
+    assert (folder / "reports" / "diary.log").read_text(encoding="utf-8").count("exit code 0") == 4
+    assert len(list((folder / ".weft" / "environments").glob("*/weft-ready"))) == 2  # one for each environment
+
+    (sources / "two.py").write_text("import unused_two\n", encoding="utf-8")
+    last = ended(folder, "nightly.json", "-j", "2", exit_code=1)
+    assert {name: task["cause"] for name, task in last["tasks"].items()} == {
+        "flakes": None, "leftovers": None, "page": None, "ratchet": "exit:1"
+    }  # fmt: skip
+    assert (last["notes"]["alarm"]["sent"], last["notes"]["alarm"]["unsent"]) == (0, 1)  # which changes nothing else
+    assert "2, and 1 are allowed" in weft(folder, "logs", "ratchet", "--stderr").stdout
+
+
+def test_the_workflow_file_of_the_guide_starts_commands_that_exist() -> None:
+    page = (EXAMPLES.parent / "docs" / "guide" / "scheduled.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.M | re.S)
+    steps = yaml.safe_load(text)["jobs"]["nightly"]["steps"]
+    lines = [command for step in steps for command in step.get("run", "").split(" && ") if command.startswith("weft ")]
+    assert [line.split()[1] for line in lines] == ["validate", "run", "status", "usage"]
+    for line in lines:
+        help_text = weft(EXAMPLES, line.split()[1], "--help").stdout
+        for flag in re.findall(r"--[a-z-]+", line):
+            assert flag in help_text, line
+    folders = {step["working-directory"] for step in steps if "working-directory" in step}
+    assert all((EXAMPLES.parent / name / "nightly.json").is_file() for name in folders)
 
 
 PAGES = [*sorted((EXAMPLES.parent / "docs" / "guide").glob("*.md")), EXAMPLES.parent / "README.md"]

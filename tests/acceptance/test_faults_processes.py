@@ -6,6 +6,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,17 +14,20 @@ from typing import Any
 
 import pytest
 
-from support.faults import Heard, run_in, wait_until_stopped
+from support import preloads
+from support.faults import Heard, run_in, wait_until_stopped, without_access_to_all
 from support.weft_process import (
     LIMIT_SECONDS,
     Doorway,
     Weft,
     clean_environment,
     events_of,
+    kill,
     processes_with,
     read_ledger,
     supervisor_of,
 )
+from weft.executors.supervisor.start import CALLERS
 
 
 def run_id(weft: Weft) -> str:
@@ -75,6 +79,95 @@ def test_a_limit_still_fires_after_the_supervisor_woke_up(weft: Weft, door: Door
         os.kill(supervisor, signal.SIGCONT)
         assert engine.end() == 1, engine.text
     assert weft.states() == {"slow": ("failed", "timeout")}
+
+
+def test_a_host_that_stood_still_calls_nobody_late(weft: Weft, door: Doorway, tmp_path: Path) -> None:
+    """Nobody had time to end in: not the shell, not the snippet, not the call."""
+    ledger = tmp_path / "ledger"
+    text = "open({!r}, 'w').write('{}\\n'); open({!r}, 'rb', buffering=0).read(len('go '))"
+    call, snippet = (text.format(str(door.inside), name, str(door.gate)) for name in ("call", "snippet"))
+    (tmp_path / "calls.py").write_text(f"def call(): {call}\n")
+    weft.plan(
+        {
+            "shell": {"shell": door.script(ledger), "timeout": 2},
+            "call": {"function": "calls.py:call", "timeout": 2},
+            "snippet": {"python": snippet, "timeout": 2},
+        }
+    )
+    with Heard(tmp_path, weft.command("run", "plan.json", "-j", "3")) as engine:
+        door.wait_for("shell", "call", "snippet")
+        run = run_id_of(tmp_path)
+        everybody = [engine.process.pid, supervisor_of(run), *processes_with(run)]
+        for pid in everybody:
+            os.kill(pid, signal.SIGSTOP)
+        for pid in everybody:
+            wait_until_stopped(pid)
+        select.select([], [], [], 3.2)  # their limits pass: time itself is the fault here
+        door.let_on(3)
+        for pid in everybody:
+            os.kill(pid, signal.SIGCONT)
+        assert engine.end() == 0, engine.text
+    assert set(weft.states().values()) == {("ok", None)}
+
+
+@pytest.mark.parametrize("who", ["engine", "supervisor", "both"])
+def test_who_stands_still_is_said_not_to_answer_and_nothing_is_taken_from_it(
+    weft: Weft, door: Doorway, tmp_path: Path, who: str
+) -> None:
+    ledger = tmp_path / "ledger"
+    weft.plan({"one": {"shell": door.script(ledger)}, "two": {"shell": "touch made", "dependencies": ["one"]}})
+    with Heard(tmp_path, weft.command("run", "plan.json")) as engine:
+        door.wait_for("one")
+        assert "not answering" not in weft("status").stdout
+        pids = {"engine": engine.process.pid, "supervisor": supervisor_of(run_id_of(tmp_path))}
+        still = [name for name in pids if who in (name, "both")]
+        for name in still:
+            os.kill(pids[name], signal.SIGSTOP)
+            wait_until_stopped(pids[name])
+        told = weft("status")
+        assert told.returncode == 0
+        assert [name for name in pids if f"the {name}" in told.stdout] == still, told.stdout
+        assert told.stdout.count("is not answering") == len(still)
+        answer = json.loads(weft("status", "--output", "json").stdout)
+        assert len(answer["not_answering"]) == len(still)
+        assert answer["tasks"]["one"]["state"] == "running"
+        for name in still:
+            os.kill(pids[name], signal.SIGCONT)
+        door.let_on()
+        assert engine.end() == 0, engine.text
+    assert begun(ledger) == ["one"]
+    assert "not_answering" not in json.loads(weft("status", "--output", "json").stdout)
+
+
+def test_a_supervisor_that_stands_still_keeps_nobody_waiting(weft: Weft, door: Doorway, tmp_path: Path) -> None:
+    """However many ask: its queue of callers fills up, and who finds it full is told at once."""
+    weft.plan({"one": {"shell": door.script(tmp_path / "ledger")}})
+    engine = weft.start("run", "plan.json")
+    door.wait_for("one")
+    run = run_id(weft)
+    supervisor = supervisor_of(run)
+    kill(engine)
+    os.kill(supervisor, signal.SIGSTOP)
+    wait_until_stopped(supervisor)
+    callers = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(2 * CALLERS)]
+    folder = os.open(tmp_path / ".weft" / "runs" / run, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with pytest.raises(BlockingIOError):
+            for caller in callers:
+                caller.setblocking(False)
+                caller.connect(f"/proc/self/fd/{folder}/supervisor.sock")
+        assert "the supervisor is not answering" in weft("status").stdout
+        refused = weft("resume")
+        assert refused.returncode == 5, refused.stderr
+        assert "does not answer" in refused.stderr
+    finally:
+        os.close(folder)
+        for caller in callers:
+            caller.close()
+    os.kill(supervisor, signal.SIGCONT)
+    door.let_on()
+    assert weft("resume").returncode == 0
+    assert begun(tmp_path / "ledger") == ["one"]
 
 
 def run_id_of(folder: Path) -> str:
@@ -146,6 +239,40 @@ def test_tasks_see_three_descriptors_whatever_weft_inherited(weft: Weft) -> None
     seen = [Path(name).name for name in (weft.folder / "seen").read_text().split()]
     assert seen[:3] == ["0", "1", "2"]
     assert len(seen) <= 4, seen  # and what the shell itself opened to write the answer
+
+
+# --- H1: clocks ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [366 * 86400, -3600], ids=["a year ahead", "an hour back"])
+def test_a_wall_clock_that_jumps_changes_no_limit_and_no_retry(
+    weft: Weft, door: Doorway, tmp_path: Path, seconds: int
+) -> None:
+    ledger, gate = tmp_path / "ledger", tmp_path / "jumped"
+    weft.plan(
+        {
+            "limited": {"shell": door.script(ledger), "timeout": LIMIT_SECONDS},
+            "again": {
+                "shell": "test $WEFT_ATTEMPT -gt 1",
+                "max_attempts": 2,
+                "retry_delay": 1,
+                "dependencies": ["limited"],
+            },
+            "late": {"shell": "sleep 60", "timeout": 1, "dependencies": ["again"]},
+        }
+    )
+    shim = preloads.clock(tmp_path, gate, seconds)
+    with Heard(tmp_path, weft.command("run", "plan.json"), LD_PRELOAD=shim) as engine:
+        door.wait_for("limited")
+        gate.touch()
+        assert weft("run", "plan.json").returncode == 4, "whose clock is wrong still owns the plan"
+        door.let_on()
+        assert engine.end() == 1, engine.text
+    assert weft.states() == {"limited": ("ok", None), "again": ("ok", None), "late": ("failed", "timeout")}
+    shown = json.loads(weft("show", "again", "--output", "json").stdout)
+    assert [attempt["attempt"] for attempt in shown["attempts"]] == [1, 2], "in the order in which they were made"
+    assert weft("resume", LD_PRELOAD=shim).returncode == 1
+    assert weft("status", LD_PRELOAD=shim).returncode == 0
 
 
 # --- C10: a run in a run -------------------------------------------------------------------------------------------------
@@ -258,13 +385,6 @@ def test_a_folder_that_may_not_be_entered_is_named_and_not_tried_again(weft: Wef
     assert weft.states() == {"bad": ("failed", "setup")}
     shown = weft("show", "bad").stdout
     assert "closed" in shown and "Permission denied" in shown, shown
-
-
-def without_access_to_all(command: list[str]) -> list[str]:
-    """As a user whom permissions bind, who may be root."""
-    if os.geteuid() != 0:
-        return command
-    return ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-all", *command]
 
 
 def test_an_argument_that_is_too_long_is_told_before_the_start(weft: Weft) -> None:

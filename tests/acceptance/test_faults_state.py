@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from support.faults import Heard, run_in, wait_until_gone, with_mounts
+from support import preloads
+from support.faults import Heard, run_in, with_mounts, without_access_to_all
+from support.waiting import wait_for_ends
 from support.weft_process import LIMIT_SECONDS, Doorway, Weft, kill, read_ledger, supervisor_of
 from weft.executors.supervisor.receipts import HEADER, MAGIC, ReceiptWriter
 
@@ -43,6 +45,25 @@ def test_a_read_only_state_starts_nothing_and_can_still_be_read(weft: Weft, word
     shown = run_in(weft, with_mounts(read_only, weft.command("status", "--output", "json")))
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout)["tasks"]["b"]["state"] == "ok"
+
+
+@pytest.mark.parametrize("path", [".weft", ".weft/weft.db"])
+def test_a_state_that_may_not_be_written_starts_nothing_and_can_still_be_read(weft: Weft, path: str) -> None:
+    weft.plan({**TWO, "c": {"command": ["false"]}})
+    assert weft("run", "plan.json").returncode == 1
+    (weft.folder / "made").unlink()
+    (weft.folder / path).chmod(0o500 if (weft.folder / path).is_dir() else 0o400)
+    try:
+        for words in (("run", "plan.json"), ("resume",), ("retry",)):
+            refused = run_in(weft, without_access_to_all(weft.command(*words)))
+            assert refused.returncode == 3, refused.stderr
+            assert str(weft.folder / ".weft") in refused.stderr and "Traceback" not in refused.stderr
+        assert not (weft.folder / "made").exists()
+        shown = run_in(weft, without_access_to_all(weft.command("status", "--output", "json")))
+        assert shown.returncode == 0, shown.stderr
+        assert json.loads(shown.stdout)["tasks"]["b"]["state"] == "ok"
+    finally:
+        (weft.folder / path).chmod(0o700)
 
 
 def test_a_state_folder_that_cannot_be_made_starts_nothing(weft: Weft) -> None:
@@ -215,7 +236,7 @@ def test_a_store_without_its_wal_is_not_believed(weft: Weft, door: Doorway, tmp_
     assert is_known or run in weft("doctor").stdout
     supervisor = supervisor_of(run)
     door.let_on()
-    wait_until_gone(supervisor)
+    wait_for_ends([supervisor])
     assert weft("resume").returncode == 3
     if is_known:
         refused = weft("run", "plan.json")
@@ -226,6 +247,44 @@ def test_a_store_without_its_wal_is_not_believed(weft: Weft, door: Doorway, tmp_
     (tmp_path / "wal").rename(tmp_path / ".weft" / "weft.db-wal")
     assert weft("resume").returncode == 0, "the WAL is back and the run goes on"
     assert begun(ledger) == ["one", "two"]
+
+
+# --- B5 ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("calls", ["flock", "fcntl", "posix", "all"])
+@pytest.mark.parametrize("answer", ["success", "ENOLCK", "ENOSYS", "EOPNOTSUPP"])
+def test_locks_that_fail_or_always_succeed_are_not_relied_on(weft: Weft, calls: str, answer: str) -> None:
+    weft.plan(TWO)
+    shim = preloads.locks(weft.folder, calls, answer)
+    refused = weft("run", "plan.json", LD_PRELOAD=shim)
+    assert refused.returncode == 3, refused.stderr
+    assert "locks do not work where the state folder lies" in refused.stderr and "--state DIR" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (weft.folder / "made").exists()
+    assert weft("run", "plan.json").returncode == 0, "nothing was left behind that is in the way"
+
+
+@pytest.mark.parametrize("words", [("run", "plan.json"), ("resume",), ("retry",)])
+def test_locks_that_stopped_working_are_noticed_in_a_state_that_is_there(weft: Weft, words: tuple[str, ...]) -> None:
+    weft.plan({**TWO, "c": {"command": ["false"]}})
+    assert weft("run", "plan.json").returncode == 1
+    (weft.folder / "made").unlink()
+    for answer in ("success", "ENOLCK"):
+        refused = weft(*words, LD_PRELOAD=preloads.locks(weft.folder, "all", answer))
+        assert refused.returncode == 3, refused.stderr
+        assert "locks do not work" in refused.stderr and "--state DIR" in refused.stderr
+    assert not (weft.folder / "made").exists()
+    assert len(os.listdir(weft.folder / ".weft" / "locks")) == 1, "the plan's, and nothing that was tried"
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "9p", "lustre", "smb3"])
+def test_a_state_on_a_network_file_system_is_refused_with_the_way_out(weft: Weft, kind: str) -> None:
+    weft.plan(TWO)
+    refused = weft("run", "plan.json", LD_PRELOAD=preloads.mounts(weft.folder, kind, weft.folder))
+    assert refused.returncode == 3, refused.stderr
+    assert f"network file system ({kind})" in refused.stderr and "--state DIR" in refused.stderr
+    assert not (weft.folder / "made").exists()
 
 
 # --- B6 ------------------------------------------------------------------------------------------------------------------
@@ -275,7 +334,7 @@ def test_receipts_that_are_not_ours_are_named_and_the_others_count(weft: Weft, d
     supervisor = supervisor_of(run)
     kill(engine)
     door.let_on()
-    wait_until_gone(supervisor)
+    wait_for_ends([supervisor])
     receipts = tmp_path / ".weft" / "runs" / run / "receipts"
     with open(receipts / "supervisor-1.log", "ab") as file:
         file.write(HEADER.pack(MAGIC, 1, 0, 500, 99) + b'["ended",')  # a tail that was never finished

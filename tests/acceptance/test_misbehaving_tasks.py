@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import select
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.waiting import wait_for_ends
 from support.weft_process import Weft, events_of, processes_with
 
 
@@ -22,18 +21,6 @@ def outcome(weft: Weft, task: dict[str, Any], *words: str) -> dict[str, Any]:
     assert last["tasks"]["good"]["state"] == "ok"
     assert ended.returncode == (0 if last["tasks"]["odd"]["state"] == "ok" else 1), ended.stderr
     return dict(last["tasks"]["odd"])
-
-
-def wait_for_end(pid: int) -> None:
-    """Until a process of somebody else has ended, within the time that TERM, grace and KILL take."""
-    try:
-        watch = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        assert select.select([watch], [], [], 20)[0], f"process {pid} still lives"
-    finally:
-        os.close(watch)
 
 
 def log(weft: Weft, *words: str) -> str:
@@ -120,7 +107,7 @@ def test_a_daemon_that_leaves_its_session_is_ended(weft: Weft, tmp_path: Path) -
         weft, {"shell": "setsid sh -c 'echo $$ > daemon; exec sleep 600' & while [ ! -s daemon ]; do :; done"}
     )
     assert ended["state"] == "ok"
-    wait_for_end(int((tmp_path / "daemon").read_text()))
+    wait_for_ends([int((tmp_path / "daemon").read_text())])
 
 
 def test_truncating_its_own_output_harms_nobody_else(weft: Weft) -> None:

@@ -262,3 +262,17 @@ def test_a_plan_foretells_that_what_gathers_cached_items_is_cached(folder: Path)
     run(folder, "items.py")
     foretold = weft(folder, "plan", "items.py", "--output", "json").object["tasks"]
     assert {name: task["action"] for name, task in foretold.items()} == dict.fromkeys(foretold, "cached")
+
+
+def test_variables_of_a_registry_that_a_shell_evaluates_are_refused_where_none_may(folder: Path) -> None:
+    source = """
+        import weft
+        registry = weft.Registry()
+        registry.environment("e", variables={"DAY": {"shell": "touch evaluated"}})
+        @registry.task(environment="e")
+        def a(): ...
+    """
+    write(folder, "shell.py", textwrap.dedent(source))
+    refused = weft(folder, "run", "shell.py", "--no-shell-eval")
+    assert refused.code == 2 and "[policy.refused]" in refused.err
+    assert not (folder / "evaluated").exists()

@@ -100,6 +100,44 @@ def test_a_decorator_without_a_task_is_told_at_its_line(tmp_path: Path) -> None:
     assert (error["code"], error["file"], error["line"]) == ("action.none", "flow.py", 3)
 
 
+def test_mistakes_of_all_functions_are_told_at_once_and_what_follows_from_them_is_not(tmp_path: Path) -> None:
+    source = """
+import weft
+
+@weft.task
+@weft.memory("1Q")
+def a(): ...
+
+@weft.task("b")
+@weft.depends_on(a, "nobody")
+@weft.for_files_matching("*.csv")
+def second(filename): ...
+
+@weft.time_limit("1:30")
+@weft.task
+@weft.depends_on("b")
+def c(): ...
+
+@weft.cores(1)
+def d(): ...
+
+@weft.task
+@weft.depends_on(d)
+def e(): ...
+"""
+    write(tmp_path, "flow.py", source)
+    errors = weft(tmp_path, "validate", "flow.py", "--output", "json").object["errors"]
+    assert [(error["code"], error["line"]) for error in errors] == [
+        ("unit.size", 4),
+        ("ref.task", 8),
+        ("pattern.invalid", 8),
+        ("unit.time", 13),
+        ("action.none", 18),
+        ("ref.task", 21),
+    ]
+    assert "depends on function 'd'" in errors[5]["message"]
+
+
 @pytest.mark.parametrize("isolation", ["worker", "process"])
 def test_what_stands_below_the_last_task_is_executed_nowhere(tmp_path: Path, isolation: str) -> None:
     source = f"""

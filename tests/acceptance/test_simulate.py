@@ -93,6 +93,14 @@ def test_json_has_the_keys_of_the_design(plans: Path) -> None:
     assert found["utilisation"] == pytest.approx(found["work"] / 360 / 128)
 
 
+def test_the_order_in_which_seconds_are_added_up_is_not_seen(tmp_path: Path) -> None:
+    seconds = (0.184, 0.18, 0.185, 0.1, 0.2, 0.7)
+    tasks = {f"t{number}": {"command": ["true"], "duration": given} for number, given in enumerate(seconds)}
+    (tmp_path / "plan.json").write_text(json.dumps({"weft": 1, "tasks": tasks}), encoding="utf-8")
+    found = weft(tmp_path, "simulate", "plan.json", "--hosts", "1x1C", "--output", "json").object
+    assert (found["makespan"], found["work"], found["bound"], found["speedup"]) == (1.549, 1.549, 1.549, 1.0)
+
+
 def test_a_recorded_workflow_shows_what_was_recorded_beside(plans: Path) -> None:
     found = weft(plans, "simulate", "duo.json", "--output", "json").object
     assert (found["makespan"], found["recorded_makespan"], found["hosts"]) == (75.5, 99.5, 1), "memory lets one run"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import select
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from support.waiting import wait_for_ends
 from support.weft_process import LIMIT_SECONDS, Doorway, Weft, kill, read_ledger
 
 
@@ -28,19 +27,6 @@ def is_alive(pid: int) -> bool:
     )
 
 
-def wait_for_ends(pids: Sequence[int]) -> None:
-    """Until all of these processes, which are not our children, have ended."""
-    for pid in pids:
-        try:
-            watch = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        try:
-            assert select.select([watch], [], [], LIMIT_SECONDS)[0], f"process {pid} never ended"
-        finally:
-            os.close(watch)
-
-
 def test_a_live_attempt_of_a_changed_task_is_ended_and_its_result_does_not_count(
     weft: Weft, door: Doorway, tmp_path: Path
 ) -> None:
@@ -51,7 +37,7 @@ def test_a_live_attempt_of_a_changed_task_is_ended_and_its_result_does_not_count
     resumed = weft.start("resume", "-j", "4")
     begun = {task: int(pid) for what, task, _, pid in read_ledger(ledger) if what == "begin" and int(pid) in pids}
     # Whoever of the three waits at the gate may take the word to go on, so it is said when only one is left.
-    wait_for_ends([begun["changes"], begun["leaves"]])
+    wait_for_ends([begun["changes"], begun["leaves"]], LIMIT_SECONDS)
     door.let_on()
     assert resumed.wait(60) == 0, (tmp_path / "err").read_text()
     said = (tmp_path / "err").read_text()

@@ -252,6 +252,23 @@ def test_a_task_can_end_without_an_attempt(world: World) -> None:
     ]
 
 
+@pytest.mark.parametrize("odd", ["0123456789abcdef" * 4, "AB" * 32, "no hex", None])
+def test_hundreds_of_tasks_that_were_cached_are_shown_each_with_its_fingerprint(world: World, odd: str | None) -> None:
+    names = tuple(f"t{number}" for number in range(120))
+    ledger = world.store.open_run(new_run(names=names))
+    digests = [f"{number:064x}" for number in range(118)]
+    digests[50:50] = [odd]
+    ledger.record([settle(task, "ok", "cached", 0, fingerprint=digest) for task, digest in enumerate(digests)], {})
+    ledger.commit()
+    rows = world.archive().tasks(RUN)
+    assert [(row.state, row.cause, row.fingerprint) for row in rows[:119]] == [
+        ("ok", "cached", each) for each in digests
+    ]
+    assert (rows[119].state, rows[119].fingerprint) == ("pending", None)
+    ledger.close()
+    assert [row.fingerprint for row in world.again().reopen_run(RUN)[1].tasks[:119]] == digests
+
+
 def test_items_of_a_mapped_task_end_one_by_one(world: World) -> None:
     ledger = world.store.open_run(new_run())
     ledger.record([TakeItems(1, ("x", "y", "z"))], {})
@@ -318,6 +335,7 @@ def test_names_and_texts_that_are_no_utf8_survive(world: World) -> None:
         pytest.param([start()], id="an attempt number used twice"),
         pytest.param([BeginAttempt(key(), NONCE - 1, 1.0)], id="the beginning of another"),
         pytest.param([settle(2)], id="a task that ended before"),
+        pytest.param([settle(2, "ok", "cached", 0, fingerprint="ab" * 32)], id="a cached task that ended before"),
         pytest.param([TakeItems(1, ("x",))], id="items taken before"),
         pytest.param([SettleInstance(1, 5, "ok", None, None)], id="an instance that is not there"),
         pytest.param(

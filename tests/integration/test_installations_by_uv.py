@@ -90,9 +90,29 @@ def test_an_interpreter_that_is_not_there_is_named(tmp_path: Path, wanted: str) 
     assert repr(wanted) in found.text
 
 
+def test_a_script_that_leads_to_an_interpreter_is_asked_which_one_and_one_that_does_not_is_named(
+    tmp_path: Path,
+) -> None:
+    for name, body in (("broken", "echo no such version >&2; exit 127"), ("leading", f'exec {sys.executable} "$@"')):
+        (tmp_path / name).mkdir()
+        script = tmp_path / name / "python3.77"
+        script.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+        script.chmod(0o755)
+    paths = os.pathsep.join([str(tmp_path / "broken"), str(tmp_path / "leading")])
+    found = Installations(str(tmp_path / "kept"), {**os.environ, "PATH": paths})
+    refused: list[str] = []
+    python = found.find_python("3.77", str(tmp_path), refused)
+    assert python is not None and os.path.samefile(python, sys.executable)
+    assert refused == [f"{tmp_path}/broken/python3.77 does not start: no such version"]
+    alone = Installations(str(tmp_path / "kept"), {**os.environ, "PATH": str(tmp_path / "broken")})
+    failed = alone.prepare(Environment("python3.77"), str(tmp_path))
+    assert isinstance(failed, InstallationFailed)
+    assert "'python3.77'" in failed.text and "does not start: no such version" in failed.text
+
+
 def test_a_failed_installation_leaves_its_log_and_nothing_half_made(tmp_path: Path) -> None:
     found = failure(installations(tmp_path).prepare(Environment(requirements=("./gone.whl",)), str(tmp_path)))
-    assert "gone" in found.text
+    assert found.text.startswith("installing the requirements failed: error: ") and "gone" in found.text[:150]
     assert found.log is not None
     assert "gone" in Path(found.log).read_text()
     assert [name for name in os.listdir(tmp_path / "made") if not name.endswith((".log", ".lock"))] == []

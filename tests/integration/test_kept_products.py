@@ -28,6 +28,7 @@ from weft.spec.requirements import Foreach
 from weft.spec.tasks import Dependency, Policy, Task
 from weft.values import encoding
 from weft.values.encoding import decode, encode
+from weft.values.files import LATE_NS
 from weft.values.items import ItemWriter
 
 LIMIT = 20.0
@@ -177,7 +178,9 @@ def test_a_long_product_is_found_again_by_its_stats_alone(world: World, monkeypa
     assert decode(second.files.recall(0, WHOLE) or "", second.files.products) == LONG
 
 
-def test_a_file_with_other_stats_and_the_same_content_still_stands(world: World) -> None:
+def test_a_file_with_other_stats_and_the_same_content_still_stands_and_is_read_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = world.run(typed("a"))
     first.look("a")
     text = first.make("a", LONG)
@@ -186,12 +189,11 @@ def test_a_file_with_other_stats_and_the_same_content_still_stands(world: World)
     second = world.run(typed("a"))
     assert second.look("a").fresh
     second.end()
-    held = world.rows["a", ""].held
-    assert held is not None
-    assert held.mtime_ns == 1, "the next run need not hash it"
+    monkeypatch.setattr(encoding, "verify", lambda *_: pytest.fail("its content was read again"))
+    assert world.run(typed("a")).look("a").fresh
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "aside"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "flipped unseen", "gone", "aside"])
 def test_damage_is_found_and_said_and_the_product_made_again(world: World, damage: str) -> None:
     first = world.run(typed("a"))
     first.look("a")
@@ -202,6 +204,11 @@ def test_damage_is_found_and_said_and_the_product_made_again(world: World, damag
             os.truncate(path, 10)
         case "flipped":
             path.write_bytes(b"y" + LONG[1:])
+        case "flipped unseen":
+            before = path.stat()
+            path.write_bytes(b"y" + LONG[1:])
+            while path.stat().st_ctime_ns - before.st_mtime_ns <= LATE_NS:
+                os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
         case "gone":
             path.unlink()
         case "aside":
@@ -416,15 +423,19 @@ def test_several_dependencies_under_one_parameter_are_one_list(world: World) -> 
         typed("one"), typed("many", policy=each), typed("odd"),
         typed("plain", Dependency("one", "xs", gather=True), Dependency("many", "xs", gather=True)),
         typed("all", Dependency("one", "xs", gather=True), Dependency("odd", "xs", gather=True)),
+        typed("rows", policy=STREAM),
+        typed("items", Dependency("rows", "xs", gather=True), Dependency("one", "xs", gather=True)),
     )  # fmt: skip
     run.look("many")
     run.make("one", "a")
     for instance in (1, 0):
         run.make("many", instance * 10, instance)
     odd = run.make("odd", (1,))
-    *_, plain, both = run.plan.graph.tasks
+    rows = run.make("rows", [1, 2])
+    *_, plain, both, _, items = run.plan.graph.tasks
     assert run.products.bound(plain) == {"xs": ["a", 0, 10]}
     assert run.products.bound(both) == {"xs": HandedList(['"a"', odd])}
+    assert run.products.bound(items) == {"xs": HandedList([f"*{rows}", '"a"'])}
 
 
 def test_a_complete_stream_is_a_flow_over_its_log(world: World) -> None:

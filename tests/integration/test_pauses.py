@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.local_runs import LIMIT, LocalRun, descriptors
+from support.local_runs import LIMIT, LocalRun, local_run
+from support.waiting import wait_in
 from weft.ports import Order, PausingExecutor
 
 BEAT = 'echo $$ > "$PID.new" && mv "$PID.new" "$PID"; until [ -e "$GO" ]; do sleep 0.02; done; echo went'
@@ -16,11 +17,8 @@ BEAT = 'echo $$ > "$PID.new" && mv "$PID.new" "$PID"; until [ -e "$GO" ]; do sle
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[LocalRun]:
-    before = descriptors()
-    found = LocalRun(tmp_path / "state")
-    yield found
-    found.audit()
-    assert descriptors() == before
+    with local_run(tmp_path / "state") as found:
+        yield found
 
 
 def beating(run: LocalRun, **fields: object) -> Order:
@@ -28,13 +26,14 @@ def beating(run: LocalRun, **fields: object) -> Order:
 
 
 def pid_in(path: Path) -> int:
-    wait_for(path.exists)
+    wait_in(path.parent, path.exists)
     return int(path.read_text())
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
+def wait_until_it_goes_on(pid: int) -> None:
+    """Nothing tells of it but what it is seen to be."""
     limit = time.monotonic() + LIMIT
-    while not condition():
+    while is_still(pid):
         assert time.monotonic() < limit
         time.sleep(0.01)
 
@@ -139,7 +138,7 @@ def test_it_goes_on_when_its_engine_is_gone(run: LocalRun) -> None:
     pid = pid_in(run.folder / "pid")
     pause(run, order, pid)
     run.abandon()
-    wait_for(lambda: not is_still(pid))
+    wait_until_it_goes_on(pid)
     living = run.executor.reattach({order.key: order.nonce}, run.offsets)
     assert living[order.key] is not None
     (run.folder / "go").touch()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import textwrap
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 import weft
+from support.waiting import wait_for_ends
 from weft.assemble.python_plans import load_python, refresh
 from weft.errors import PlanError, Problem
 from weft.formats.compile import compile_plan
@@ -50,15 +50,7 @@ def test_what_a_module_has_started_ends_with_its_loading(tmp_path: Path) -> None
     loaded = load_python(PythonRequest("flow.py", str(tmp_path)))
     assert [task.name for task in loaded.plan.graph.tasks] == ["a"]
     pid = int((tmp_path / "pid").read_text(encoding="utf-8"))
-    try:
-        process = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        ended, _, _ = select.select([process], [], [], 20)
-    finally:
-        os.close(process)
-    assert ended
+    wait_for_ends([pid])
 
 
 def test_a_module_that_is_ended_by_a_signal_says_so(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import weft
+from weft.testing import run_here
 from weft.spec.actions import Call
 from weft.spec.graph import Graph
 from weft.spec.plan import Plan
@@ -163,14 +164,12 @@ def hear(descriptor: int) -> None:
 
 def open_door(path: Path) -> None:
     """Let on who waits there, or will."""
-    descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-    os.write(descriptor, b"go")
-    deadline = time.monotonic() + 60
-    try:
-        while select.select([descriptor], [], [], 0)[0] and time.monotonic() < deadline:
-            time.sleep(0.01)  # nothing tells when the other side has read it
-    finally:
-        os.close(descriptor)
+    door = threading.Thread(target=path.write_text, args=("go",), daemon=True)  # opening it waits for a reader
+    door.start()
+    door.join(60)
+    if door.is_alive():
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))  # for the thread's sake
+        pytest.fail("nobody came to the door")
 
 
 def states(run: weft.Run, names: Sequence[str]) -> list[tuple[str, str | None]]:
@@ -389,4 +388,25 @@ def test_a_stream_that_finished_work_stands_in_for_counts_as_one_that_is_done(tm
     assert run().snapshot()["tasks"]["rows"] == {"state": "ok", "done": 7, "total": 7}
     again = run()
     assert again["rows"].cause == "cached"
-    assert again.snapshot()["tasks"]["rows"] == {"state": "ok", "done": 1, "total": 1}
+    shown = again.snapshot()
+    assert shown["tasks"]["rows"] == {"state": "ok", "done": 7, "total": 7}
+    assert [(edge["items"], edge["seconds_left"]) for edge in shown["edges"]] == [(7, 0.0)]
+
+
+def test_a_stream_is_gathered_by_its_items_alone_and_among_others(tmp_path: Path) -> None:
+    registry = weft.Registry()
+
+    @registry.task
+    def rows() -> Iterator[tuple[int, str]]:
+        yield 1, "a"
+        yield 2, "b"
+
+    registry.task(lambda row: row[0], name="first", deps=[weft.each("rows", as_="row")])
+    registry.task(lambda all: all, name="alone", deps=[weft.gather("rows")])
+    registry.task(lambda all: all, name="among", deps=[weft.gather("rows", "first", "alone")])
+    plan = registry.invoke("among")
+    for _ in ("made", "cached"):
+        run = plan.run(state=str(tmp_path / "state"), jobs=2)
+        assert run["alone"].product == [(1, "a"), (2, "b")]
+        assert run["among"].product == [(1, "a"), (2, "b"), 1, 2, [(1, "a"), (2, "b")]]
+    assert run_here(registry, "among") == run["among"].product

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.local_runs import BASE, LocalRun, descriptors, is_living, python
+from support.local_runs import BASE, LocalRun, is_living, local_run, python
 from weft.errors import StoreError
 from weft.executors.supervisor.census import OwnChildren
 from weft.ports import Process
@@ -23,11 +23,8 @@ from weft.spec.environments import ShellValue
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[LocalRun]:
-    before = descriptors()
-    found = LocalRun(tmp_path / "state")
-    yield found
-    found.audit()
-    assert descriptors() == before
+    with local_run(tmp_path / "state") as found:
+        yield found
 
 
 @pytest.mark.parametrize(("status", "shown"), [(0, 0), (1, 1), (3, 3), (255, 255), (300, 44)])

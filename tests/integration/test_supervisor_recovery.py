@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.local_runs import LocalRun, descriptors, is_living
+from support.local_runs import LocalRun, is_living, local_run
 from weft.errors import BackendError, OwnedError
 from weft.executors import link
 from weft.ports import Began, Order
@@ -23,11 +23,8 @@ RUN_ON = 'until [ -e "$GO" ]; do sleep 0.02; done; echo went'
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[LocalRun]:
-    before = descriptors()
-    found = LocalRun(tmp_path / "state")
-    yield found
-    found.audit()
-    assert descriptors() == before
+    with local_run(tmp_path / "state") as found:
+        yield found
 
 
 def waiting_for(run: LocalRun, name: str, **fields: object) -> Order:
@@ -121,7 +118,7 @@ def test_orders_given_while_the_remains_are_swept_run_afterwards(run: LocalRun) 
     run.submit(begun)
     run.began(begun)
     os.kill(run.supervisor_pid(), signal.SIGKILL)
-    run.wait(lambda: run.executor._waiting is not None or begun.key in run.outcomes())
+    run.wait(lambda: run.executor._supervision.is_waiting or begun.key in run.outcomes())
     late = run.shell("echo late")
     run.submit(late)
     lost, ran = run.finish(begun, late)
@@ -186,7 +183,7 @@ def test_an_older_epoch_is_refused_and_a_newer_one_replaces(run: LocalRun) -> No
 def test_of_two_supervisors_one_gives_way(run: LocalRun) -> None:
     run.do(run.shell("true"))
     bell = select.epoll()
-    place = link.Place(run.run, str(run.run_folder), str(run.log_folder), 1.0, 1.0)
+    place = link.Place(run.run, str(run.run_folder), str(run.log_folder), 1.0, 1.0, 1)
     second = link.start(place, "99", {}, bell)
     run.wait(lambda: second.turn() or not second.is_open)
     bell.close()

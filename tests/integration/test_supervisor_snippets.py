@@ -13,7 +13,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from support.local_runs import LocalRun, descriptors
+from support.local_runs import LocalRun, local_run
 from weft.ports import Function, Order
 from weft.scheduling.keys import AttemptKey
 
@@ -22,11 +22,8 @@ ISOLATIONS = ["thread", "process"]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[LocalRun]:
-    before = descriptors()
-    found = LocalRun(tmp_path / "state")
-    yield found
-    found.audit()
-    assert descriptors() == before
+    with local_run(tmp_path / "state") as found:
+        yield found
 
 
 @pytest.mark.parametrize("isolation", ISOLATIONS)
@@ -67,6 +64,28 @@ def test_whatever_leaves_a_snippet_is_a_failure_with_type_text_and_line(
     trace = run.read(outcome.stderr).decode()
     assert "supervisor" not in trace
     assert "runpy" not in trace
+
+
+def test_a_snippet_that_closed_its_stderr_fails_for_its_own_reason(run: LocalRun) -> None:
+    (outcome,) = run.do(run.snippet("import os\nos.close(2)\n1 / 0", isolation="process"))
+    assert (outcome.cause, outcome.detail) == ("exception", "ZeroDivisionError: division by zero (line 3)")
+
+
+BROKEN = """import os, sys
+class Broken:
+    def write(self, text): pass
+    def flush(self): raise RuntimeError("no room")
+sys.stdout = Broken()
+"""
+
+
+def test_a_stream_that_a_snippet_cannot_flush_is_told_and_fails_nothing(run: LocalRun) -> None:
+    told, closed = run.do(
+        run.snippet(BROKEN, isolation="process"), run.snippet(f"{BROKEN}os.close(2)", isolation="process")
+    )
+    assert (told.ok, closed.ok) == (True, True)
+    line = b"weft: sys.stdout cannot be flushed, some of the output may be lost: RuntimeError: no room"
+    assert run.read(told.stderr).splitlines()[0] == line
 
 
 @pytest.mark.parametrize("isolation", ISOLATIONS)

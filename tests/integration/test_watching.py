@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,14 @@ from typing import Any
 import pytest
 
 from weft.assemble.run_settings import RunSettings
-from weft.assemble.watching import Watching, WatchSettings
+from weft.assemble.watching import RoundSieve, Watching, WatchSettings
 from weft.errors import UsageError
+from weft.files.search import Place
+from weft.files.watched import Outputs
 from weft.formats.load import load
+from weft.ports import RunEnding
+from weft.spec.actions import Command
+from weft.spec.tasks import Dependency, Task
 
 LONG = 1000.0  # seconds: what was written within them may still be written
 
@@ -25,8 +32,9 @@ class Script:
         self.steps = list(steps)
         self.is_closed = False
 
-    def wait(self, seconds: float | None) -> None:
+    def wait(self, seconds: float | None) -> bool:
         self.steps.pop(0)()
+        return True
 
     def close(self) -> None:
         self.is_closed = True
@@ -106,6 +114,25 @@ def test_what_a_task_has_just_made_is_whole_for_those_that_follow_it(tmp_path: P
     assert lines(tmp_path) == ["in/made"]
 
 
+def test_what_others_write_while_a_round_runs_counts_for_followers_when_it_rests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, made = tmp_path / "in" / "part", tmp_path / "in" / "made"
+    put(path, is_whole=False)
+    put(made, is_whole=False)
+    place = Place(str(tmp_path), str(tmp_path / ".weft"))
+    follower = Task("b", Command(("true",)), dependencies=(Dependency("a"),))
+    own = Outputs([Task("a", Command(("true",)), outputs=("in/made",))], place)
+    sieve = RoundSieve({}, frozenset(), {}, place, own)
+
+    monkeypatch.setattr(time, "sleep", lambda seconds: put(path, "more", is_whole=False))
+    assert not sieve.shows(follower, str(path))
+    assert sieve.shows(follower, str(made))
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    assert sieve.shows(follower, str(path))
+    assert not sieve.shows(Task("first", Command(("true",))), str(path))
+
+
 def test_a_declared_output_starts_nothing(tmp_path: Path) -> None:
     tasks = {
         "each": {
@@ -119,6 +146,21 @@ def test_a_declared_output_starts_nothing(tmp_path: Path) -> None:
         watched.wait()
         watched.run([])
         assert watched.wait() == "round 2: in/b is new"
+
+
+def test_a_signal_that_comes_after_the_end_of_a_round_ends_the_watching(tmp_path: Path) -> None:
+    class Late:
+        def run_ended(self, ending: RunEnding) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda *told: None
+
+    put(tmp_path / "in" / "a")
+    with watching(tmp_path, EACH) as watched:
+        watched.wait()
+        ending = watched.run([Late()])
+    assert (ending.state, ending.exit_code) == ("ok", 130)
 
 
 def test_a_plan_that_requires_no_files_is_refused(tmp_path: Path) -> None:

@@ -393,6 +393,46 @@ def look():
     assert run.read(after.stdout) == b"seen\n"
 
 
+def test_a_stream_that_cannot_be_flushed_is_told_in_the_output_of_its_call(run: LocalRun) -> None:
+    run.module("""
+import os, sys
+class Broken:
+    def write(self, text): pass
+    def flush(self): raise RuntimeError("no room")
+def spoil(close):
+    if close: os.close(2)
+    sys.stdout = Broken()
+def look(): print("seen")
+""")
+    told, closed, after = in_turn(
+        run,
+        run.call("functions:spoil", {"close": False}, keeps=None),
+        run.call("functions:spoil", {"close": True}, keeps=None),
+        run.call("functions:look", keeps=None),
+    )
+    line = b"weft: sys.stdout cannot be flushed, some of the output may be lost: RuntimeError: no room\n"
+    assert [each.ok for each in (told, closed, after)] == [True, True, True]
+    assert run.read(told.stderr) == line
+    assert run.read(closed.stderr) == line
+    assert (run.read(after.stdout), run.read(after.stderr)) == (b"seen\n", b"")
+
+
+@pytest.mark.parametrize("spoil", ["", "os.close(1); os.close(2)"])
+def test_half_a_line_belongs_to_the_call_that_wrote_it(run: LocalRun, spoil: str) -> None:
+    run.module(f"""
+import os, sys
+def half():
+    sys.stdout.write("out")
+    sys.stderr.write("err")
+    {spoil}
+def look(): print("seen")
+""")
+    half, after = in_turn(run, run.call("functions:half", keeps=None), run.call("functions:look", keeps=None))
+    assert half.ok, half
+    assert (run.read(half.stdout), run.read(half.stderr)) == (b"out", b"err")
+    assert (run.read(after.stdout), run.read(after.stderr)) == (b"seen\n", b"")
+
+
 # --- whatever leaves it --------------------------------------------------------------------------------------------------
 
 

@@ -41,6 +41,7 @@ from weft.scheduling.events import (
     StreamGrew,
     TaskRecovered,
     TimerFired,
+    WorldChanged,
 )
 from weft.scheduling.explain import explain
 from weft.scheduling.keys import WHOLE, AttemptKey
@@ -423,6 +424,7 @@ class World:
             events.append(Inspected(order.key.task, unmet="file:stale") if not self.questions else TimerFired(-7))
         if random.random() < faults.capacity:
             self.change_capacity(events)
+            events.append(WorldChanged())
         if random.random() < faults.cancels:
             chosen = random.sample(range(len(self.plan.graph)), 1) if random.random() < 0.9 else None
             events.append(CancelRequested(None if chosen is None else tuple(chosen), random.random() < 0.5))

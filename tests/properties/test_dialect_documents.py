@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weft.errors import PlanError
@@ -48,6 +48,7 @@ def respelled(key: str, chance: random.Random) -> str:
     return "".join(chance.choice((letter.upper(), letter.lower())) for letter in joined)
 
 
+@settings(deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_spelling_order_and_groups_change_nothing(chance: random.Random) -> None:
     items = list(SPECIFICATION.items())
@@ -109,6 +110,7 @@ TOPS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(TOPS, st.sampled_from(("odop", "taskplan", "wfformat")))
 def test_any_document_gives_a_plan_that_compiles_or_mistakes_with_a_place(document: Any, dialect: str) -> None:
     try:

@@ -36,7 +36,7 @@ def ends_are_told_before_they_are_durable(patch: Patch) -> None:
 
     def talkative(self: Engine) -> None:
         told, self._tell = self._tell, []
-        self._inform(told)
+        self._audience.inform(told)
         commit(self)
 
     patch.setattr(Engine, "_commit", talkative)

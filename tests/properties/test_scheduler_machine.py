@@ -17,6 +17,7 @@ from weft.scheduling.events import (
     PauseChanged,
     StreamGrew,
     TimerFired,
+    WorldChanged,
 )
 from weft.scheduling.outcomes import Outcome, Usage
 
@@ -95,6 +96,10 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.world.timers.sort()
         self.world.now = max(self.world.now, at)
         self.world.hand(TimerFired(timer))
+
+    @rule()
+    def files_come(self) -> None:
+        self.world.hand(WorldChanged())
 
     @rule(cores=st.sampled_from([1000, 2000, 5000]), slots=st.sampled_from([None, 1, 3]))
     def the_capacity_changes(self, cores: int, slots: int | None) -> None:

@@ -282,6 +282,7 @@ def test_an_interrupt_withdraws_what_was_ordered_ahead() -> None:
     assert run.interrupt(2) == ["terminate b interrupted", "terminate c interrupted"]
     run.end("c", "interrupted", charged=False)
     run.end("b", "interrupted")
+    assert [run.of(SettleTask, name)[0].attempts for name in "abc"] == [1, 1, 0], "c was never begun"
     assert run.is_finished
 
 

@@ -374,6 +374,7 @@ def test_ahead_orders_are_withdrawn_when_the_run_pauses_and_come_again_after() -
     assert run.end("t1", seconds=0.01) == ["close t1 ok", "settle t1 ok"]
     assert run.send(PauseChanged(False)) == ["start t2 #2"]
     run.end("t2")
+    assert run.of(SettleTask, "t2")[0].attempts == 1, "the one that was taken back was no attempt"
     assert run.is_finished
 
 

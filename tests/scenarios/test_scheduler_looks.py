@@ -12,6 +12,7 @@ from weft.scheduling.events import (
     ItemsRecovered,
     RequestRecovered,
     TaskRecovered,
+    WorldChanged,
 )
 from weft.scheduling.keys import WHOLE, AttemptKey
 from weft.scheduling.outcomes import Outcome, Request
@@ -81,6 +82,50 @@ def test_an_unmet_requirement_is_waited_for_each_second_until_the_time_is_over()
     assert run.advance(0.4) == []
     assert run.advance(0.1) == ["inspect a"]
     assert run.inspected("a", unmet="file:/f") == ["settle a skipped unmet:file:/f"]
+
+
+HERALDED = SchedulerOptions(wait_seconds=90, look_seconds=30)
+
+
+def test_a_change_of_the_world_is_looked_at_at_once_and_only_for_those_that_wait_for_it() -> None:
+    again = task("retried", retries=Retries(2, 60.0))
+    run = Scenario(task("a", needs=["f"]), task("b", needs=["g"]), task("met", needs=["h"]), again, options=HERALDED)
+    run.open(cores=4)
+    run.inspected("met")
+    run.end("retried", cause="exit:1")
+    assert run.inspected("a", unmet="file:/f") == []
+    assert run.send(WorldChanged()) == [
+        "inspect a"
+    ]  # b is being looked at, and the delay of a retry is none of its business
+    assert run.inspected("b", unmet="file:/g") == []
+    assert run.inspected("a") == ["start a"]
+    assert run.send(WorldChanged()) == ["inspect b"]
+    assert run.send(WorldChanged()) == []
+    assert run.inspected("b", unmet="file:/g") == []
+    assert run.advance(29.0) == []  # the timer of its first look is of no use any more
+    assert run.advance(1.0) == ["inspect b"]
+    run.inspected("b", unmet="file:/g")
+    run.advance(59.0)
+    assert "inspect b" in run.advance(1.0) or run.reason_codes("b") == ["inspecting"]
+    assert "settle b skipped unmet:file:/g" in run.inspected("b", unmet="file:/g")
+
+
+def test_a_change_of_the_world_is_looked_at_for_instances_whose_next_attempt_waits() -> None:
+    run = Scenario(task("m", each=[1, 2], needs=["f"], retries=Retries(2)), options=HERALDED)
+    run.open(cores=2)
+    run.inspected("m", items=["1", "2"])
+    run.end("m", "exit:1", 0)
+    run.inspected("m", unmet="file:/f")
+    assert run.send(WorldChanged()) == ["inspect m"]
+    assert "start m[0] #2" in run.inspected("m")
+
+
+def test_a_change_of_the_world_starts_nothing_in_a_run_that_is_ending() -> None:
+    run = Scenario(task("a", needs=["f"]), task("b"), options=HERALDED)
+    run.open(cores=2)
+    run.inspected("a", unmet="file:/f")
+    run.interrupt()
+    assert run.send(WorldChanged()) == []
 
 
 def test_a_requirement_that_comes_true_in_time_starts_the_task() -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from support.waiting import wait_for_ends
 from support.weft_process import LIMIT_SECONDS, Weft, clean_environment
 
 
@@ -62,6 +63,13 @@ def with_mounts(mounts: str, words: Sequence[str]) -> list[str]:
     return ["unshare", "-m", "/bin/sh", "-ec", f'{mounts}; exec "$@"', "sh", *words]
 
 
+def without_access_to_all(command: Sequence[str]) -> list[str]:
+    """As a user whom permissions bind, who may be root."""
+    if os.geteuid() != 0:
+        return list(command)
+    return ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-all", *command]
+
+
 def run_in(weft: Weft, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run argv in the test's folder to its end."""
     return subprocess.run(
@@ -86,23 +94,11 @@ def end_all(pids: Sequence[int]) -> None:
             continue
         try:
             signal.pidfd_send_signal(watch, signal.SIGKILL)
-            assert select.select([watch], [], [], LIMIT_SECONDS)[0], f"{pid} lives on"
         except ProcessLookupError:
             pass
         finally:
             os.close(watch)
-
-
-def wait_until_gone(pid: int) -> None:
-    """Until a process that is not our child has ended."""
-    try:
-        watch = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        assert select.select([watch], [], [], LIMIT_SECONDS)[0], f"{pid} lives on"
-    finally:
-        os.close(watch)
+    wait_for_ends(pids, LIMIT_SECONDS)
 
 
 def wait_until_stopped(pid: int) -> None:

@@ -8,10 +8,12 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from support.waiting import LIMIT, wait_for_ends
 from weft.executors import link
 from weft.executors.processes import ProcessExecutor
 from weft.executors.sweep import bearers
@@ -19,7 +21,6 @@ from weft.ports import Began, Code, Finished, Function, Order, Process, Remark, 
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import LogRegion, Outcome
 
-LIMIT = 20.0  # seconds after which a test that waits has failed
 BASE = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 
 
@@ -162,14 +163,7 @@ class LocalRun:
 
     def wait_for_death(self, pid: int) -> None:
         """Until the process is gone."""
-        try:
-            watch = os.pidfd_open(pid)
-        except ProcessLookupError:
-            return
-        try:
-            assert select.select([watch], [], [], LIMIT)[0], f"process {pid} lives on"
-        finally:
-            os.close(watch)
+        wait_for_ends([pid])
 
     def live_processes(self) -> list[int]:
         return [living.pid for living in bearers(self.token)]
@@ -188,14 +182,14 @@ class LocalRun:
         assert not log.exists() or log.read_text() == "", log.read_text()
 
     def _wait_for_the_end(self, pid: int | None) -> None:
-        limit = time.monotonic() + LIMIT
-        while link._graves:
-            assert time.monotonic() < limit, f"supervisors that do not end: {link._graves}"
-            link._reap_graves()
-            time.sleep(0.01)
-        while (pid is not None and is_living(pid)) or self.live_processes():
-            assert time.monotonic() < limit, f"left: supervisor {pid}, processes {self.live_processes()}"
-            time.sleep(0.01)
+        wait_for_ends(link._graves)
+        link._reap_graves()
+        assert not link._graves
+        if pid is not None:
+            wait_for_ends([pid])
+            assert not is_living(pid)
+        wait_for_ends(self.live_processes())
+        assert self.live_processes() == []
 
     def _end_what_remains(self, pid: int | None) -> None:
         if pid is not None and is_living(pid):
@@ -205,6 +199,16 @@ class LocalRun:
                 os.kill(living.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass  # it has just ended
+
+
+@contextmanager
+def local_run(folder: Path) -> Iterator[LocalRun]:
+    """A run that is audited at its end, and leaves no descriptor open."""
+    before = descriptors()
+    found = LocalRun(folder)
+    yield found
+    found.audit()
+    assert descriptors() == before
 
 
 def is_living(pid: int) -> bool:

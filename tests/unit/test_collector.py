@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from weft import collector
 from weft.collector import SPARED_AFTER, collector_paused, collector_spared
 
 
 @pytest.fixture(autouse=True)
-def collector() -> Iterator[None]:
+def thresholds() -> Iterator[None]:
     before = gc.get_threshold()
     gc.set_threshold(700, 10, 10)
     yield
@@ -38,6 +39,23 @@ def test_who_had_switched_it_off_finds_it_off() -> None:
     with collector_paused():
         pass
     assert not gc.isenabled()
+
+
+def test_what_is_made_in_a_pause_is_never_walked_once_the_process_says_that_it_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(collector, "_is_kept", False)
+    before = gc.get_freeze_count()
+    with collector.collector_paused():
+        pass
+    assert gc.get_freeze_count() == before
+    collector.keep_what_is_made()
+    try:
+        with collector.collector_paused():
+            made = [[] for _ in range(1000)]
+        assert gc.get_freeze_count() >= before + len(made)
+    finally:
+        gc.unfreeze()
 
 
 def test_it_is_spared_until_the_last_one_is_done_in_whatever_order_they_end() -> None:

@@ -255,3 +255,62 @@ def test_what_is_no_function_cannot_be_decorated(given: Any) -> None:
     with pytest.raises(weft.DefinitionError) as told:
         weft.cores(2)(given)
     assert codes(told) == ["shape.type"]
+
+
+def test_fields_of_specifications_are_words_too(registry: Registry) -> None:
+    @weft.task("before")
+    def before() -> None: ...
+
+    fields: dict[str, Any] = {
+        "time_limit": "10min",
+        "cpu": 2,
+        "memory": 512,
+        "resources": {"license": 1},
+        "depends_on": "before",
+        "interrupt_allowed": False,
+        "output_file": "a",
+        "output_folder": ["b"],
+        "required_filepath": "c",
+        "required_folder": ["d", "e"],
+        "files_in_directory": {"path": "f", "minimum": 3},
+        "required_file_expression": "g",
+        "filepath_parameter": ["x", "y", "z"],
+        "single_file_task": True,
+        "ready_signal": None,
+    }
+
+    @weft.task("all", **fields)
+    def work(x: str | None, y: str | None, z: str | None) -> None: ...
+
+    task = registry.invoke("all").graph["all"]
+    policy = task.policy
+    assert (policy.timeout, policy.interruptible, task.outputs) == (600, False, ("a", "b"))
+    amounts = dict(policy.resources.amounts)
+    assert amounts == {"cores": 2000, "memory": 512 * MEBIBYTE, "license": 1_000_000}
+    assert [dependency.name for dependency in task.dependencies] == ["before"]
+    assert task.requires.files == (FileNeed("c"),)
+    assert set(task.requires.folders) == {
+        *(FolderNeed("d", bind="x"), FolderNeed("e", bind="y"), FolderNeed("f", minimum=3, source=False)),
+    }
+    assert task.requires.match == (MatchNeed("g", bind="z"),)
+    assert policy.foreach is not None and policy.foreach.files
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"time_limit": 3, "timeout": 4},
+        {"time_limit": 3, "time": 4},
+        {"cpu": 1, "cores": 2},
+        {"cpu": 1, "resources": {"cores": 1}},
+        {"output_file": "a", "outputs": ["a"]},
+        {"required_folder": "a", "requires": {"files": ["b"]}},
+        {"filepath_parameter": "a"},
+        {"required_folder": ["a", "b", "c"], "filepath_parameter": ["a", "b"]},
+        {"name": "another"},
+    ],
+)
+def test_what_fields_say_twice_or_nowhere_is_a_conflict(fields: dict[str, Any]) -> None:
+    with pytest.raises(weft.DefinitionError) as told:
+        weft.task("one", **fields)(lambda a=None, b=None: None)
+    assert codes(told) == ["shape.conflict"]

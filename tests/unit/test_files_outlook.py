@@ -34,6 +34,24 @@ def test_each_kind_of_requirement_that_does_not_hold_is_told(tmp_path: Path) -> 
     assert lacks(tmp_path, tasks) == [(kind, "unmet", f"requires/{kind}") for kind in kinds]
 
 
+def test_everything_that_one_task_lacks_is_told(tmp_path: Path) -> None:
+    requires = {"files": ["a", "b"], "folders": ["c"], "match": ["d"], "signal": ["e"], "shared_memory": ["weft-none"]}
+    kinds = ["files", "files", "signal", "shared_memory", "folders", "match"]
+    assert lacks(tmp_path, {"a": {"command": ["true"], "requires": requires}}) == [
+        ("a", "unmet", f"requires/{kind}") for kind in kinds
+    ]
+
+
+def test_files_that_functions_come_from_are_told(tmp_path: Path) -> None:
+    tasks = {
+        "file": {"function": "nothing.py:f"},
+        "module": {"function": "nothing:f"},
+        "pickle": {"serialized": {"path": "nothing.pkl"}},
+        "later": {"function": "nothing.py:f", "dependencies": ["module"]},
+    }
+    assert lacks(tmp_path, tasks) == [("file", "not_found", "function"), ("pickle", "not_found", "serialized")]
+
+
 def test_what_holds_is_not_told(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.txt").touch()

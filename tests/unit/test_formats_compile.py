@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from weft.spec.graph import Graph
 from weft.spec.plan import Plan
 from weft.spec.retries import Retries
 from weft.spec.tasks import Policy, Task
+from weft.spec.withholding import withhold
 
 EVERYTHING = Path(__file__).parent / "documents" / "everything.json"
 TASKLIST = (
@@ -147,7 +149,15 @@ def test_what_no_document_can_say_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_snapshot_is_restored_exactly(everything: Plan) -> None:
-    assert restore(snapshot(everything)) == everything
+    assert restore(snapshot(everything, is_stored=False)) == everything
+
+
+def test_a_snapshot_that_is_stored_differs_in_values_of_variables_alone(everything: Plan) -> None:
+    stored = restore(snapshot(everything))
+    kept = {name: withhold(each) for name, each in everything.environments.items()}
+    assert any(kept[name] is not each for name, each in everything.environments.items())
+    assert stored.environments == kept
+    assert replace(stored, environments=everything.environments) == everything
 
 
 @pytest.mark.parametrize("text", [TASKLIST, "[]"])
@@ -165,6 +175,25 @@ def test_equal_policies_are_shared_after_a_restore(tmp_path: Path) -> None:
     plan = restore(snapshot(plan_of(tmp_path, json.dumps({"weft": 1, "tasks": tasks}))))
     assert len({id(task.policy) for task in plan.graph}) == 1
     assert len({id(task.requires) for task in plan.graph}) == 1
+
+
+def test_a_snapshot_of_version_1_is_still_read(tmp_path: Path) -> None:
+    """It wrote requirements of files in their long form."""
+    tasks = {"a": {"command": ["x"], "requires": {"files": ["in/1", "in/2"]}}}
+    plan = plan_of(tmp_path, json.dumps({"weft": 1, "tasks": tasks}))
+    document = json.loads(zlib.decompress(snapshot(plan)))
+    assert document["requirements"] == [["in/1", "in/2"]]
+    document["requirements"] = [{"files": [{"path": "in/1", "as": None}, {"path": "in/2", "as": None}]}]
+    document["weft-snapshot"] = 1
+    assert restore(zlib.compress(json.dumps(document).encode())) == plan
+
+
+@pytest.mark.parametrize(
+    "needs", [{"files": {"path": "f", "as": "x"}}, {"files": ["f"], "signal": ["s"]}, {"signal": "s"}]
+)
+def test_requirements_beyond_plain_files_survive_a_snapshot(tmp_path: Path, needs: dict[str, Any]) -> None:
+    plan = plan_of(tmp_path, json.dumps({"weft": 1, "tasks": {"a": {"command": ["x"], "requires": needs}}}))
+    assert restore(snapshot(plan)) == plan
 
 
 def test_a_function_that_scales_does_not_prevent_a_snapshot(tmp_path: Path) -> None:

@@ -37,6 +37,9 @@ def problem_of(folder: Path, document: Any, **settings: Any) -> Problem:
         ({"operational": {}}, ["odop"]),
         ([{"arguments": "x"}], ["tasklist"]),
         ({"tasks": [{"type": "eval"}]}, ["tasklist"]),
+        ([{"task specification": {"resources": {"task  id": "a", "time": 3}}}], ["odop"]),
+        ({"name": "a", "time": 3, "execution": {"Executable": "x"}}, ["odop"]),
+        ([{"name": "a", "resources": {"cores": 1}}], []),
         ({"tasks": [{"type": "other"}]}, []),
         ({"tasks": [{"name": "x"}]}, []),
         ({"jobs": {}, "templates": {}}, ["taskplan", "workflow"]),
@@ -82,13 +85,6 @@ def test_an_unknown_dialect_is_told_once(tmp_path: Path) -> None:
     problem = problem_of(tmp_path, [], format="yaml")
     assert problem.code == "detect.unknown"
     assert "tasklist" in str(problem.hint)
-
-
-@pytest.mark.parametrize("document", [{"templates": {}}])
-def test_a_dialect_that_is_not_read_yet_says_so(tmp_path: Path, document: Any) -> None:
-    problem = problem_of(tmp_path, document)
-    assert problem.code == "detect.unknown"
-    assert "does not read yet" in problem.message
 
 
 def test_a_module_is_python_and_a_missing_one_is_a_missing_file(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from weft.errors import PlanError, Problem
+from support.documents import codes, problems_of
+from weft.errors import PlanError
 from weft.formats.load import load
 from weft.spec.actions import Call, Command, Expand, Script, Serialized, Shell, Snippet
 from weft.spec.environments import Environment, ShellValue
@@ -32,16 +33,6 @@ def plan_of(folder: Path, document: Any, **settings: Any) -> Plan:
 
 def task_of(folder: Path, fields: dict[str, Any], **sections: Any) -> Task:
     return plan_of(folder, native({"t": fields, "other": {"shell": "x", "product": "json"}}, **sections)).graph["t"]
-
-
-def problems_of(folder: Path, document: Any, **settings: Any) -> tuple[Problem, ...]:
-    with pytest.raises(PlanError) as caught:
-        plan_of(folder, document, **settings)
-    return caught.value.problems()
-
-
-def codes(problems: tuple[Problem, ...]) -> list[tuple[str, str | None]]:
-    return [(problem.code, problem.location) for problem in problems]
 
 
 def test_a_plain_task_has_every_default(tmp_path: Path) -> None:

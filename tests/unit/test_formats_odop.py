@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from weft.errors import PlanError, Problem
+from support.documents import codes, loaded, problems_of
+from weft.errors import PlanError
 from weft.formats.compile import compile_plan, task_document
 from weft.formats.load import Loaded, load
 from weft.spec.actions import Call, Command, Script, Serialized
@@ -27,22 +27,6 @@ SURVEY = r"""{"name": "survey", "parameters": {"season": "2031"}, "tasks": [
    "resources": {"gpu": 1, "network_bandwidth": "20M", "files_in_directory": {"path": "tiles", "minimum": 2}, "parameter_available": "season"},
    "dependencies": ["tile"], "interrupt_allowed": false}]}
 """  # noqa: E501
-
-
-def loaded(folder: Path, document: Any, **settings: Any) -> Loaded:
-    text = document if isinstance(document, str) else json.dumps(document)
-    (folder / "spec.json").write_text(text, encoding="utf-8")
-    return load(["spec.json"], cwd=str(folder), **settings)
-
-
-def problems_of(folder: Path, document: Any, **settings: Any) -> tuple[Problem, ...]:
-    with pytest.raises(PlanError) as caught:
-        loaded(folder, document, **settings)
-    return caught.value.problems()
-
-
-def codes(problems: tuple[Problem, ...]) -> list[tuple[str, str | None]]:
-    return [(problem.code, problem.location) for problem in problems]
 
 
 def entry(**fields: Any) -> dict[str, Any]:
@@ -150,7 +134,7 @@ def test_a_field_given_twice_differently_is_told_with_both_places(
     (problem,) = conflicts[:1]
     assert field in problem.message
     assert all(text in problem.message for text in shown)
-    assert problem.message.count("spec.json /") == 2
+    assert problem.message.count("plan.json /") == 2
     assert problem.message.count("column") == 2
     assert problem.line == 1
 
@@ -496,7 +480,8 @@ def test_a_function_carries_the_digest_of_its_source_and_a_compiled_plan_says_wh
         ([entry(single_file_task="yes", required_folder="x")], [("shape.type", "/0/single_file_task")]),
         ([entry(files_in_directory={"path": "x", "minimum": 0})], [("shape.value", "/0/files_in_directory/minimum")]),
         ([entry(files_in_directory=[{"minimum": 1}])], [("shape.missing", "/0/files_in_directory/0")]),
-        ([entry(files_in_directory=[{"path": "x", "maximum": 1}])], [("shape.unknown_key", "/0/files_in_directory/0/maximum")]),
+        ([entry(**{"Files in Directory": {"Path": "x", "Minimum": 0}})], [("shape.value", "/0/Files in Directory/Minimum")]),
+        ([{"task_id": "a", "time_limit": 1, "serialized": {"data": "???"}}], [("shape.value", "/0/serialized")]),
         ([entry(executable=None)], [("action.none", "/0")]),
         ([entry(executable=["/bin/true"])], [("shape.type", "/0/executable")]),
         ([entry(executable="")], [("shape.value", "/0/executable")]),
@@ -517,8 +502,8 @@ def test_a_function_carries_the_digest_of_its_source_and_a_compiled_plan_says_wh
         ([entry(max_attempts=0)], [("shape.value", "/0/max_attempts")]),
         ([entry(niceness=20)], [("shape.value", "/0/niceness")]),
         ([entry(priority=1.5)], [("shape.type", "/0/priority")]),
-        ([entry(environment_variables={"A": 1})], [("shape.type", "/0/environment_variables")]),
-        ([entry(environment_variables={"A=": "x"})], [("shape.value", "/0/environment_variables")]),
+        ([entry(environment_variables={"A": 1, "B": "x\0", "C=": "x"})], [("shape.type", "/0/environment_variables/A"), ("shape.value", "/0/environment_variables/B"), ("shape.value", "/0/environment_variables/C=")]),  # noqa: E501
+        ([entry(environment_variables=[1])], [("shape.type", "/0/environment_variables")]),
         ([entry(working_directory="")], [("shape.value", "/0/working_directory")]),
         ([entry(), entry()], [("name.duplicate", "/1")]),
         ([entry(dependencies=["b"])], [("ref.task", "/0/dependencies/0")]),
@@ -566,6 +551,7 @@ def test_an_expression_that_would_be_a_sound_glob_is_told_as_one(tmp_path: Path)
         ([entry(time_limits=3)], "/0/time_limits", "did you mean 'time_limit'?"),
         ([entry(operational={"required folders": "x"})], "/0/operational/required folders", "did you mean 'required_folder'?"),
         ({"tasks": [entry()], "parameter": {}}, "/parameter", "did you mean 'parameters'?"),
+        ([entry(files_in_directory=[{"Path": "x", "Minimun": 2}])], "/0/files_in_directory/0/Minimun", "did you mean 'minimum'?"),
     ],
 )  # fmt: skip
 def test_unknown_keys_warn_with_the_nearest_name_and_are_errors_when_strict(
@@ -587,6 +573,10 @@ def test_a_dependency_that_is_named_twice_is_one_edge_and_a_warning(tmp_path: Pa
 def test_what_says_nothing_beside_the_action_is_a_warning(tmp_path: Path) -> None:
     found = loaded(tmp_path, [entry(file_name="x.py")])
     assert [(warning.code, warning.location) for warning in found.warnings] == [("shape.unknown_key", "/0/file_name")]
+    told = loaded(tmp_path, [entry(parameters={"zoom": 1}, parameter_mapping={"zom": "{value}", "*": "{key}"})])
+    assert [(warning.location, warning.hint) for warning in told.warnings] == [
+        ("/0/parameter_mapping/zom", "did you mean 'zoom'?")
+    ]
     mapped = loaded(tmp_path, call("f", "json") | {"parameter_mapping": "{value}"})
     assert [warning.location for warning in mapped.warnings] == ["/parameter_mapping"]
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from weft.errors import PlanError, Problem
-from weft.formats.load import Loaded, load
+from support.documents import codes, loaded, problems_of
+from weft.errors import Problem
+from weft.formats.load import load
 from weft.spec.actions import Shell, Snippet
 from weft.spec.products import Product
 from weft.spec.resources import NO_CORES
@@ -22,22 +23,6 @@ FOUR = r"""{"tasks": [
   {"name": "broken", "type": "exec", "arguments": "echo lost >&2; exit 7"},
   {"name": "never", "type": "exec", "arguments": "echo unseen", "dependencies": ["broken", "lengths"]}]}
 """  # noqa: E501
-
-
-def loaded(folder: Path, document: Any, name: str = "plan.json", **settings: Any) -> Loaded:
-    text = document if isinstance(document, str) else json.dumps(document)
-    (folder / name).write_text(text, encoding="utf-8")
-    return load([name], cwd=str(folder), **settings)
-
-
-def problems_of(folder: Path, document: Any, **settings: Any) -> tuple[Problem, ...]:
-    with pytest.raises(PlanError) as caught:
-        loaded(folder, document, **settings)
-    return caught.value.problems()
-
-
-def codes(problems: tuple[Problem, ...]) -> list[tuple[str, str | None]]:
-    return [(problem.code, problem.location) for problem in problems]
 
 
 def entry(**fields: Any) -> dict[str, Any]:

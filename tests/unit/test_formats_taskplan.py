@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from weft.errors import PlanError, Problem
+from support.documents import codes, loaded, problems_of
+from weft.errors import PlanError
 from weft.formats.compile import compile_plan
 from weft.formats.link import link
-from weft.formats.load import Loaded, load
+from weft.formats.load import load
 from weft.formats.mistakes import Mistakes
 from weft.formats.taskplan import draft_of
 from weft.spec.actions import Command, Expand, Shell
@@ -48,22 +49,6 @@ LAB = {
         },
     },
 }
-
-
-def loaded(folder: Path, document: Any, name: str = "plan.json", **settings: Any) -> Loaded:
-    text = document if isinstance(document, str) else json.dumps(document)
-    (folder / name).write_text(text, encoding="utf-8")
-    return load([name], cwd=str(folder), **settings)
-
-
-def problems_of(folder: Path, document: Any, **settings: Any) -> tuple[Problem, ...]:
-    with pytest.raises(PlanError) as caught:
-        loaded(folder, document, **settings)
-    return caught.value.problems()
-
-
-def codes(problems: tuple[Problem, ...]) -> list[tuple[str, str | None]]:
-    return [(problem.code, problem.location) for problem in problems]
 
 
 def job(**fields: Any) -> dict[str, Any]:
@@ -317,3 +302,23 @@ def test_each_backtick_is_refused_when_no_shell_may_evaluate_it(tmp_path: Path) 
 def test_no_message_shows_the_value_of_a_variable(tmp_path: Path) -> None:
     document = env(variables={"TOKEN": "hunter2\0", "KEY": ["hunter3"], "8": "`hunter4`"})
     assert "hunter" not in str(PlanError(problems_of(tmp_path, document, shell_eval=False)))
+
+
+def schema_of_variables(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"properties": {"envs": {"additionalProperties": {"properties": {"variables": schema}}}}}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        schema_of_variables({"maxProperties": 0}),
+        schema_of_variables({"additionalProperties": {"enum": []}}),
+        {"anyOf": [{"properties": {"envs": {"maxProperties": 0}}}, {"properties": {"envs": {"const": 1}}}]},
+        {"not": {}},
+    ],
+)
+def test_no_violation_of_a_schema_shows_the_value_of_a_variable(tmp_path: Path, schema: Any) -> None:
+    (tmp_path / "schema.json").write_text(json.dumps(schema), encoding="utf-8")
+    problems = problems_of(tmp_path, env(variables={"TOKEN": "hunter2"}), schema=str(tmp_path / "schema.json"))
+    assert [problem.code for problem in problems] == ["schema.violation"]
+    assert "hunter" not in str(PlanError(problems))

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from weft.errors import PlanError, Problem
+from support.documents import codes, loaded, problems_of
 from weft.formats.compile import compile_plan
-from weft.formats.load import Loaded, load
+from weft.formats.load import load
 from weft.spec.plan import Plan
 
 INSTANCES = Path(__file__).parents[1] / "data" / "wfinstances"
@@ -38,22 +38,6 @@ MEASURED = {
         },
     },
 }
-
-
-def loaded(folder: Path, document: Any, **settings: Any) -> Loaded:
-    text = document if isinstance(document, str) else json.dumps(document)
-    (folder / "wf.json").write_text(text, encoding="utf-8")
-    return load(["wf.json"], cwd=str(folder), **settings)
-
-
-def problems_of(folder: Path, document: Any, **settings: Any) -> tuple[Problem, ...]:
-    with pytest.raises(PlanError) as caught:
-        loaded(folder, document, **settings)
-    return caught.value.problems()
-
-
-def codes(problems: tuple[Problem, ...]) -> list[tuple[str, str | None]]:
-    return [(problem.code, problem.location) for problem in problems]
 
 
 def task(name: str, parents: Any = (), children: Any = (), **more: Any) -> dict[str, Any]:

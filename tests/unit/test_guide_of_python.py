@@ -22,7 +22,7 @@ def test_the_story_that_it_tells_with_the_fakes_holds() -> None:
 
 
 def test_it_names_every_setting_of_a_run_but_what_the_command_line_keeps() -> None:
-    settings = {field.name for field in fields(weft.RunSettings)} - {"recorded", "sieve"}
+    settings = {field.name for field in fields(weft.RunSettings)} - {"recorded", "sieve", "interrupts"}
     assert {name for name in settings if f"`{name}`" not in GUIDE} == set()
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from weft.assemble.capacity import from_class
 from weft.settings import read
-from weft.trackers.custom import from_class
 
 GUIDE = (Path(__file__).parents[2] / "docs/guide/resources.md").read_text(encoding="utf-8")
 

@@ -110,7 +110,7 @@ def test_free_cores_come_from_the_load_first_and_then_from_measured_time(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr("weft.trackers.host.time.monotonic", lambda: now)
+    monkeypatch.setattr("weft.trackers.processors.time.monotonic", lambda: now)
     tracker = host.tracker
     assert tracker.available()["cores"] == 3750
     host.ticks(busy=175, idle=125)
@@ -120,6 +120,55 @@ def test_free_cores_come_from_the_load_first_and_then_from_measured_time(
     now = 2.0
     host.ticks(busy=175, idle=225)
     assert tracker.available()["cores"] == 4000
+
+
+def test_what_others_do_on_processors_that_weft_may_not_use_takes_nothing(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("weft.trackers.processors.time.monotonic", lambda: now)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+
+    def write(total: int, busy: list[int]) -> None:
+        lines = [f"cpu{number} {used} 0 0 {total - used} 0 0 0 0 0 0" for number, used in enumerate(busy)]
+        host.write("proc/stat", "\n".join(["cpu 9 0 0 9 0 0 0 0 0 0", *lines, "intr 1"]) + "\n")
+
+    write(1000, [0] * 64)
+    host.write("proc/loadavg", "30.0 1 1 2/300 4711\n")
+    tracker = host.tracker
+    assert tracker.available()["cores"] == 4000
+    now = 1.0
+    write(1100, [50] * 4 + [100] * 60)
+    assert tracker.available()["cores"] == 2000
+
+
+@pytest.mark.parametrize(
+    ("groups", "quota", "use"),
+    [
+        ("0::/box\n", {"box/cpu.max": "200000 100000"}, ("box/cpu.stat", "usage_usec {}000000\nuser_usec 0\n")),
+        (
+            "3:cpu:/box\n4:cpuacct:/box\n",
+            {"cpu/box/cpu.cfs_quota_us": "200000", "cpu/box/cpu.cfs_period_us": "100000"},
+            ("cpuacct/box/cpuacct.usage", "{}000000000\n"),
+        ),
+    ],
+)
+def test_a_quota_leaves_what_its_group_has_not_used(
+    host: Host, monkeypatch: pytest.MonkeyPatch, groups: str, quota: dict[str, str], use: tuple[str, str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("weft.trackers.processors.time.monotonic", lambda: now)
+    host.write("proc/self/cgroup", groups)
+    for name, text in quota.items():
+        host.group(name, text)
+    name, text = use
+    host.group(name, text.format(7))
+    tracker = host.tracker
+    assert tracker.available()["cores"] == 2000
+    now = 2.0
+    host.ticks(busy=100, idle=200)
+    host.group(name, text.format(10))
+    assert tracker.available()["cores"] == 500
 
 
 def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:

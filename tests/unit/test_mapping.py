@@ -45,6 +45,11 @@ def test_parameters_become_words_in_their_order(parameters: dict[str, Any], mapp
     ("mapping", "message"),
     [
         ("--{name}", "the mapping '--{name}' has the slot '{name}'; there are only {key} and {value}"),
+        ("--{key", "the mapping '--{key' has a '{' alone; a brace that is no slot is written twice"),
+        (
+            "--{key} {value}}",
+            "the mapping '--{key} {value}}' has a '}' alone; a brace that is no slot is written twice",
+        ),
         ("{}", "the mapping '{}' has the slot '{}'; there are only {key} and {value}"),
         ("'open", 'the mapping "\'open" cannot be split: No closing quotation'),
         ("", "an empty mapping writes nothing; the usual one is '--{key} {value}'"),

@@ -22,6 +22,7 @@ from weft.spec.products import Product
 from weft.spec.requirements import Foreach
 from weft.spec.tasks import Dependency, Policy, Task
 from weft.spec.types import Type
+from weft.spec.withholding import withhold
 
 
 def write(
@@ -188,3 +189,10 @@ def test_what_is_kept_only_while_it_is_needed_has_a_room_of_its_own_and_need_not
 def test_where_nothing_has_to_outlive_a_power_cut_no_worker_waits_for_the_disk() -> None:
     (order,) = orders_of(Task("a", Call("m:f")), is_durable=False)
     assert (order.products, order.is_durable) == ("/state/products", False)
+
+
+def test_a_value_that_was_not_stored_makes_no_order() -> None:
+    environment = withhold(Environment(variables=(("REGION", "north"), ("COPY", Expand("$REGION")))))
+    with pytest.raises(OrderError, match=r"not stored.*: REGION$") as told:
+        write(Command(("echo",)), environments={"e": environment}, policy=Policy(environment="e"))
+    assert told.value.cause == "setup"

@@ -12,6 +12,7 @@ from weft.cli.output.masking import MaskedLogs, secret_values
 from weft.scheduling.outcomes import LogRegion
 from weft.spec.actions import Expand
 from weft.spec.environments import Environment
+from weft.spec.withholding import digest_of
 
 SECRET = 'canary/"7+x'
 
@@ -70,3 +71,31 @@ def test_no_secret_slips_through_between_pieces(size: int) -> None:
 
 def test_without_secrets_bytes_come_as_they_are() -> None:
     assert MaskedLogs(Logs(b"plain"), []).read(LogRegion("f", 0, 5), 1, 3) == b"lai"
+
+
+# --- secrets of which only a digest is known ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "around", ["see {} here", "token={}", '{{"a": "{}"}}', "curl https://x/?key={}&b=1", "({})", "{}"]
+)
+def test_a_secret_that_is_no_longer_known_is_covered_where_it_stands_by_itself(around: str) -> None:
+    value = "s3cret/with+signs"
+    data = around.format(value).encode()
+    shown = MaskedLogs(Logs(data), (), [("MY_TOKEN", digest_of("MY_TOKEN", value))]).read(LogRegion("f", 0, len(data)))
+    assert shown == data.replace(value.encode(), b"*" * len(value))
+
+
+def test_other_words_and_the_same_value_of_another_variable_stay() -> None:
+    data = b"an ordinary sentence of s3cret/with+signs\n\xff\xfe and bytes"
+    for name, value in (("MY_TOKEN", "something else"), ("OTHER", "")):
+        logs = MaskedLogs(Logs(data), (), [(name, digest_of("MY_TOKEN", value or "s3cret/with+signs"))])
+        assert logs.read(LogRegion("f", 0, len(data))) == data
+
+
+def test_a_word_that_is_cut_by_a_reader_is_covered_in_both_pieces() -> None:
+    value = "s3cret/with+signs"
+    data = b"x" * 600 + b" " + value.encode() + b" end"
+    logs = MaskedLogs(Logs(data), (), [("T", digest_of("T", value))])
+    region = LogRegion("f", 0, len(data))
+    assert logs.read(region, 0, 605) + logs.read(region, 605) == data.replace(value.encode(), b"*" * len(value))

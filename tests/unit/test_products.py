@@ -195,12 +195,19 @@ def test_a_long_product_that_somebody_waits_for_is_durable_before_its_maker_coun
     assert files.synced == [LOG]
 
 
-@pytest.mark.parametrize("outcome", [Outcome(True, product="short"), Outcome(True, stdout=LOG)])
-def test_what_travels_with_the_outcome_or_is_wanted_by_nobody_needs_no_sync(outcome: Outcome) -> None:
+@pytest.mark.parametrize("is_bound", [True, False])
+def test_what_travels_with_the_outcome_needs_no_sync(is_bound: bool) -> None:
     files = Files(b"long")
-    made, _ = products("stdout", files, is_bound=outcome.product is not None)
-    assert made.accept(0, WHOLE, outcome).ok
+    made, _ = products("stdout", files, is_bound=is_bound)
+    assert made.accept(0, WHOLE, Outcome(True, product="short")).ok
     assert not files.synced
+
+
+def test_a_long_product_that_nobody_waits_for_is_durable_as_well_for_a_later_run_may_take_it_over() -> None:
+    files = Files(b"long")
+    made, _ = products("stdout", files, is_bound=False)
+    assert made.accept(0, WHOLE, Outcome(True, stdout=LOG)).ok
+    assert files.synced == [LOG]
 
 
 def test_files_as_a_product_are_durable_before_their_maker_counts() -> None:

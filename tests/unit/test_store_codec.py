@@ -152,6 +152,57 @@ def test_every_fact_comes_back_as_it_was(found: list[Fact]) -> None:
     assert codec.encode(codec.decode(payload)) == payload
 
 
+# --- many tasks that were cached ---------------------------------------------------------------------------------------
+
+
+def cached(task: int, fingerprint: str | None = None) -> SettleTask:
+    return SettleTask(task, "ok", "cached", None, 0, f"{task:064x}" if fingerprint is None else fingerprint)
+
+
+def test_many_cached_tasks_are_written_as_one_fact_of_version_2() -> None:
+    found = [cached(task, f"{task:04x}") for task in (*range(15), 20, 21)]
+    payload = codec.encode(found)
+    digests = "AAAAAQACAAMABAAFAAYABwAIAAkACgALAAwADQAOABQAFQ=="
+    assert payload == f'{{"v":2,"f":[["k",[[0,15],[20,2]],"{digests}"]]}}'
+    assert codec.decode(payload) == found
+
+
+def test_few_cached_tasks_are_written_as_version_1_wrote_them() -> None:
+    assert codec.encode([cached(7, "ab")]) == '{"v":1,"f":[["t",7,"ok",0,"cached",null,"ab"]]}'
+
+
+cached_facts = st.integers(0, 40).map(cached)
+nearly_cached = st.sampled_from(
+    [
+        cached(3, "AB" * 32),
+        cached(3, "ab"),
+        cached(3, ""),
+        cached(3, "a" * 63 + " "),
+        cached(3, "caf\udce9"),
+        cached(3)._replace(fingerprint=None),
+        cached(3)._replace(attempts=1),
+        cached(3)._replace(state="skipped"),
+        cached(3)._replace(detail="why"),
+        cached(3)._replace(usage=Usage(1.0)),
+    ]
+)
+rows_of_facts = st.lists(st.lists(cached_facts, min_size=14, max_size=20) | st.lists(nearly_cached | facts, max_size=2))
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(rows_of_facts)
+def test_cached_tasks_come_back_in_their_places_among_others(found: list[list[Fact]]) -> None:
+    together = [fact for row in found for fact in row]
+    assert codec.decode(codec.encode(together)) == together
+
+
+def test_a_payload_is_deflated_when_that_makes_it_shorter() -> None:
+    same, chance = "x" * 40_000, codec.encode([cached(task, os.urandom(32).hex()) for task in range(1000)])
+    assert isinstance(codec.pack(same), bytes)
+    assert codec.pack(chance) == chance
+    assert [codec.unpack(codec.pack(payload)) for payload in (same, chance)] == [same, chance]
+
+
 @pytest.mark.parametrize(
     "payload",
     [
@@ -167,6 +218,10 @@ def test_every_fact_comes_back_as_it_was(found: list[Fact]) -> None:
         '{"v":1,"f":7}',
         '{"v":1,"r":[1],"f":[]}',
         '{"v":1,"f":[["t"',
+        '{"v":2,"f":[["k",[[0,2]],"AAAA"]]}',  # three bytes of two tasks
+        '{"v":2,"f":[["k",[[0,2]],"no base64"]]}',
+        '{"v":2,"f":[["k",[],""]]}',
+        '{"v":2,"f":[["k",[[0,16]]]]}',
     ],
 )
 def test_a_payload_that_makes_no_sense_is_unreadable(payload: str) -> None:
@@ -175,8 +230,8 @@ def test_a_payload_that_makes_no_sense_is_unreadable(payload: str) -> None:
 
 
 def test_a_payload_of_a_later_version_says_so() -> None:
-    with pytest.raises(codec.Unreadable, match="format 2; this weft reads formats up to 1"):
-        codec.decode('{"v":2,"f":[]}')
+    with pytest.raises(codec.Unreadable, match="format 3; this weft reads formats up to 2"):
+        codec.decode('{"v":3,"f":[]}')
 
 
 def test_a_checksum_covers_payload_number_and_epoch() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from weft.assemble.capacity import Measuring, Resources, look_around
+from weft.assemble.capacity import Measuring, Resources, from_class, look_around
+from weft.assemble.classes import ClassNotFoundError
 from weft.assemble.run_settings import RunSettings
 from weft.errors import PlanError
 from weft.ports import Tracker
@@ -20,7 +22,7 @@ from weft.scheduling.events import Event, HeadroomChanged
 from weft.settings import TrackerClass, read
 from weft.spec.resources import to_units
 from weft.testing.fake_executor import FakeExecutor
-from weft.trackers.custom import Source, TrackerError, from_class
+from weft.trackers.custom import Source, TrackerError
 from weft.trackers.gpu import GpuTracker
 from weft.trackers.network import Links
 from weft.trackers.own import OwnUse
@@ -188,16 +190,33 @@ def tracker_of(folder: Path, reference: str) -> Tracker:
 
 
 @pytest.mark.parametrize("reference", ["mine.py:Good", "weft_tracker_of_a_test:Good"])
-def test_amounts_of_the_users_are_taken_as_people_write_them(tmp_path: Path, reference: str) -> None:
+def test_amounts_of_the_users_are_taken_as_people_write_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "weft_tracker_of_a_test.py").write_text(MODULE)
     tracker = tracker_of(tmp_path, reference)
     assert tracker.capacity() == {"license": 2_000_000, "memory": 8 << 30, "cores": 1500}
     assert tracker.available() == {"license": 1_000_000, "memory": 1 << 30, "disk": 0, "shared_memory": 0}
 
 
+def test_a_tracker_may_import_its_neighbours_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "weft_neighbour_of_a_test.py").write_text("AMOUNT = 3\n")
+    (tmp_path / "weft_late_tracker_of_a_test.py").write_text("""
+class Late:
+    def capacity(self):
+        from weft_neighbour_of_a_test import AMOUNT
+        return {"license": AMOUNT}
+    available = capacity
+""")
+    tracker = from_class("late", "weft_late_tracker_of_a_test:Late", str(tmp_path)).make()
+    assert tracker.capacity() == {"license": 3_000_000}
+
+
 @pytest.mark.parametrize("reference", ["mine.py:None_such", "none_such.py:Good", "mine.py:Deaf", "mine.py:__name__"])
 def test_what_is_no_tracker_says_so(tmp_path: Path, reference: str) -> None:
-    with pytest.raises(TrackerError):
+    with pytest.raises((TrackerError, ClassNotFoundError)):
         tracker_of(tmp_path, reference)
 
 
@@ -284,6 +303,20 @@ def test_one_that_cannot_be_made_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MODULE)
     roster = Roster({}, [from_class("mine", "mine.py:Angry", str(tmp_path))])
     assert roster.remarks == ["tracker 'mine' (mine.py:Angry) is left out: OSError: no server"]
+
+
+def test_what_one_prints_goes_to_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "loud.py").write_text(
+        "print('loaded')\n"
+        "class Loud:\n"
+        "    def capacity(self): print('asked'); return {'license': 3}\n"
+        "    available = capacity\n"
+    )
+    trackers = {"loud": TrackerClass("loud.py:Loud", str(tmp_path))}
+    assert Resources(RunSettings(trackers=trackers), str(tmp_path), ["license"]).amounts["license"] == 3_000_000
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("loaded\nasked\n")
 
 
 # --- what is there for a run -------------------------------------------------------------------------------------------

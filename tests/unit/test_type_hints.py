@@ -5,12 +5,14 @@ from __future__ import annotations
 import collections.abc
 import os
 import typing
+from collections.abc import Iterator  # noqa: F401 - named by a hint
 from pathlib import Path
 from typing import Annotated, Any, Literal, NewType, Optional, TypedDict
 
 import pytest
 
-from weft.define.hints import Hint, contradicts, hints_of, read
+import weft
+from weft.define.hints import Hint, contradicts, hints_of, read, resolved
 from weft.define.signatures import signature_of
 from weft.define.types import implied
 
@@ -61,11 +63,44 @@ def test_a_hint_is_read_as_a_type(annotation: Any, expected: Hint) -> None:
     assert read(annotation) == expected
 
 
-def test_hints_that_cannot_be_resolved_say_nothing_and_hide_no_others() -> None:
-    def body(a: Nowhere, b: int, c: 1 / 0) -> list[int]:  # type: ignore[name-defined,valid-type]  # noqa: F821
+def test_hints_that_cannot_be_resolved_say_no_more_than_a_name_and_hide_no_others() -> None:
+    def body(a: Nowhere, b: int, c: 1 / 0, d: Nowhere.Else) -> list[int]:  # type: ignore[name-defined,valid-type]  # noqa: F821
         return []
 
-    assert hints_of(body) == {"b": Hint("int"), "return": Hint("list_of(int)")}
+    assert hints_of(body) == {
+        "a": Hint("any", named="Nowhere"),
+        "b": Hint("int"),
+        "return": Hint("list_of(int)"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("annotation", "meant"),
+    [
+        ("positive", Hint("positive")),
+        ("positive | None", Hint("positive", is_optional=True)),
+        ("list[positive]", Hint("list_of(positive)")),
+        (list["positive"], Hint("list_of(positive)")),  # type: ignore[name-defined]  # noqa: F821
+        ("list_of(positive)", Hint("list_of(positive)")),
+        (weft.list_of("positive"), Hint("list_of(positive)")),
+        ("Iterator[positive]", Hint("positive", is_stream=True)),
+        (weft.stream_of("positive"), Hint("positive", is_stream=True)),
+        ("'positive'", Hint("positive")),
+        ("path", Hint("path")),
+        ("negative", Hint("any")),
+        ("list[negative]", Hint("list")),
+        ("dict[str, positive]", Hint("dict")),
+    ],
+)
+def test_a_hint_may_name_a_type_of_the_registry_where_python_knows_no_such_name(annotation: Any, meant: Hint) -> None:
+    registry = weft.Registry()
+    registry.type("positive", lambda number: number > 0, parent="int")
+
+    def body(a: int) -> None: ...
+
+    body.__annotations__["a"] = annotation
+    found = resolved(hints_of(body)["a"], registry.find_type)
+    assert found._replace(named=None) == meant
 
 
 def test_names_of_a_closure_are_resolved() -> None:

@@ -371,6 +371,57 @@ def test_hints_that_contradict_what_is_given_are_mistakes(registry: weft.Registr
     assert registry.task(body, product="int") is body
 
 
+def took(hint: Any) -> Callable[..., Any]:
+    def body(got: Any) -> None: ...
+
+    body.__annotations__["got"] = hint
+    return body
+
+
+@pytest.mark.parametrize(
+    ("dependency", "hint", "is_mistake"),
+    [
+        ({"name": "fetch", "as": "got"}, int, True),
+        ({"name": "fetch", "as": "got"}, list[str], False),
+        ({"name": "rows", "as": "got"}, Iterator[int], False),
+        ({"name": "rows", "as": "got"}, Iterator[str], True),
+        ({"name": "rows", "as": "got"}, list, True),
+        ({"name": "numbers", "as": "got"}, Iterator[int], False),
+        ({"name": "count", "as": "got"}, Iterator[int], True),
+        (weft.each("rows", as_="got"), "positive", False),
+        (weft.each("rows", as_="got"), str, True),
+        (weft.each("numbers", as_="got"), str, True),
+        (weft.each("squared", as_="got"), str, True),
+        ({"name": "squared", "as": "got"}, list[int], False),
+        ({"name": "squared", "as": "got"}, int, True),
+        (weft.gather("squared", as_="got"), list[str], True),
+        (weft.gather("rows", as_="got"), list[int], False),
+        (weft.gather("count", "squared", as_="got"), list[str], True),
+        (weft.gather("count", "squared", as_="got"), list[int], False),
+        (weft.gather("count", "squared", as_="got"), int, True),
+    ],
+)
+def test_what_a_parameter_receives_is_compared_with_its_hint(
+    registry: weft.Registry, dependency: Any, hint: Any, is_mistake: bool
+) -> None:
+    registry.task(lambda: iter([1]), name="rows", product=weft.stream_of("positive"))
+    registry.task(lambda: [1], name="numbers", product=weft.list_of(int))
+    registry.task(lambda: 1, name="count", product=int)
+    registry.task(lambda rows: rows, name="squared", product=int, deps=[weft.each("rows")])
+    if is_mistake:
+        assert set(codes_of(lambda: registry.task(took(hint), deps=[dependency]))) == {"shape.conflict"}
+    else:
+        registry.task(took(hint), deps=[dependency])
+
+
+def test_a_product_that_may_be_none_is_of_any_type(registry: weft.Registry) -> None:
+    def body() -> int | None:
+        return None
+
+    registry.task(body)
+    assert registry["body"].product.type == "any"
+
+
 def test_a_generator_whose_product_is_no_stream_is_a_mistake(registry: weft.Registry) -> None:
     def rows():  # type: ignore[no-untyped-def]
         yield 1

@@ -269,6 +269,34 @@ def test_a_flipped_bit_is_noticed_when_the_value_is_read_and_when_it_is_verified
     assert "has changed" in (encoding.verify(str(tmp_path), reference) or "")
 
 
+def flip_unseen(path: Path) -> None:
+    """Change the content, and set the time of modification back; a moment after the file was made at the earliest."""
+    before = path.stat()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    while path.stat().st_ctime_ns - before.st_mtime_ns <= files.LATE_NS:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_value_that_was_flipped_and_whose_time_was_set_back_is_damaged(tmp_path: Path) -> None:
+    text, path = written(tmp_path, b"x" * 70_000)
+    flip_unseen(path)
+    with pytest.raises(DamagedError, match="has changed"):
+        decode(text, str(tmp_path))
+
+
+def test_what_nobody_has_touched_is_read_unhashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, path = written(tmp_path, b"x" * 70_000)
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "digest_of_data", lambda *_: pytest.fail("its content was hashed"))
+        assert decode(text, str(tmp_path)) == b"x" * 70_000
+    os.chmod(path, 0o600)  # it is whole, but somebody has touched it
+    while files.is_untouched(path.stat()):
+        os.chmod(path, 0o600)
+    assert decode(text, str(tmp_path)) == b"x" * 70_000
+
+
 @pytest.mark.parametrize("value", ["x" * 70_000, {1: "x" * 70_000}], ids=["json", "pickle"])
 def test_damage_that_stats_do_not_tell_is_found_out_when_the_value_cannot_be_made(tmp_path: Path, value: Any) -> None:
     text, path = written(tmp_path, value)

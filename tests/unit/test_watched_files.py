@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from weft.files.changes import Polling
+import pytest
+
+from weft.files.changes import FileEvents, Polling
 from weft.files.search import Place
 from weft.files.watched import PRESENT, Settling, Stamp, required_files, watched_folders
 from weft.spec.actions import Command
@@ -38,6 +41,13 @@ def test_a_file_that_grows_is_not_whole_until_it_rests() -> None:
 
 def test_what_was_written_before_it_came_is_whole_at_once() -> None:
     assert look(Settling(1.0), 0.0, {"renamed": written(60)}) == ["renamed"]
+
+
+def test_a_date_of_a_clock_that_is_behind_does_not_make_a_file_whole() -> None:
+    settling = Settling(1.0)
+    assert look(settling, 0.0, {"a": written(20)}) == []
+    assert look(settling, 0.5, {"a": written(19.5, 2)}) == []
+    assert look(settling, 1.5, {"a": written(19.5, 2)}) == ["a"]
 
 
 def test_a_file_with_a_date_of_the_future_is_whole_when_it_rests() -> None:
@@ -81,6 +91,53 @@ def test_the_nearest_folders_that_exist_are_watched(tmp_path: Path) -> None:
     assert watched_folders([task], Place(str(tmp_path), None)) == ["/"]
     task = plan_of(folders=(FolderNeed("in"), FolderNeed("in/deep/not/yet")))
     assert watched_folders([task], Place(str(tmp_path), None)) == [f"{tmp_path}/in"]
+
+
+LIMIT_SECONDS = 30.0
+
+
+def waits_until(changes: FileEvents, is_so: Callable[[], bool]) -> None:
+    limit = time.monotonic() + LIMIT_SECONDS
+    while not is_so():
+        assert time.monotonic() < limit
+        changes.wait(0.1)
+
+
+def test_a_name_that_events_cannot_tell_makes_them_looks(tmp_path: Path) -> None:
+    pytest.importorskip("watchfiles")
+    told: list[str] = []
+    changes = FileEvents([str(tmp_path)], None, told.append)
+    try:
+        assert changes.wait(0.0)
+        (tmp_path / os.fsdecode(b"\xff")).touch()
+        waits_until(changes, lambda: bool(told))
+        assert changes.wait(0.0) and len(told) == 1
+    finally:
+        changes.close()
+
+
+def test_a_folder_that_was_replaced_is_watched_again(tmp_path: Path) -> None:
+    pytest.importorskip("watchfiles")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    changes = FileEvents([str(folder)], None)
+    try:
+        changes.wait(0.0)
+        os.rename(folder, tmp_path / "old")
+        waits_until(changes, lambda: changes.is_watching(str(tmp_path)))
+        folder.mkdir()
+        waits_until(changes, lambda: changes.is_watching(str(folder)))
+        (folder / "a").touch()
+        assert changes.wait(LIMIT_SECONDS)
+    finally:
+        changes.close()
+
+
+def test_the_whole_machine_is_not_watched() -> None:
+    told: list[str] = []
+    changes = FileEvents(["/no such folder/at all"], None, told.append)
+    assert changes.wait(0.0)
+    assert told[0].endswith("the nearest folder that exists is /")
 
 
 def test_polling_pauses_longer_where_looking_takes_long() -> None:

@@ -23,9 +23,17 @@ class Progress:
     began: monotonic seconds of the first attempt of each task that takes or makes many parts; sizes: bytes of products.
     """
 
-    def __init__(self, graph: Graph, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        clock: Callable[[], float] = time.monotonic,
+        measure: Callable[[int], tuple[int, int] | None] = lambda _: None,
+    ) -> None:
+        """measure: items and bytes of a stream that is there already, None where nobody knows."""
         self._graph = graph
         self._clock = clock
+        self._measure = measure
+        self._found: dict[int, tuple[int, int] | None] = {}
         self._began: dict[int, float] = {}
         self._sizes: dict[int, int] = {}
         self._bound = frozenset(
@@ -46,25 +54,35 @@ class Progress:
     # --- read --------------------------------------------------------------------------------------------------------------
 
     def tasks(self, selected: Sequence[int], gauge: Gauge) -> Mapping[str, Mapping[str, Any]]:
-        """State of each task, and how much of it is done: instances, items of a stream, else the task itself.
-
-        So of a stream that finished work stands in for: nobody has counted its items.
-        """
+        """State of each task, and how much of it is done: instances, items of a stream, else the task itself."""
         return {self._graph.tasks[task].name: self._task(task, gauge) for task in selected}
 
     def _task(self, task: int, gauge: Gauge) -> Mapping[str, Any]:
         state = gauge.state_of(task)
-        stream = gauge.streams.get(task)
+        stream = self._stream(task, gauge)
         parts = gauge.parts_of(task)
         done: int
         total: int | None
         if parts is not None:
             done, total = parts
-        elif stream is not None and (stream.made or (stream.total is not None and task in self._began)):
+        elif stream is not None and (stream.made or (stream.total is not None and self._is_counted(task))):
             done, total = stream.made, stream.total
         else:
             done, total = int(state == "ok"), 1
         return {"state": state, "done": done, "total": total}
+
+    def _stream(self, task: int, gauge: Gauge) -> StreamGauge | None:
+        """How a stream stands; one that finished work stands in for has been made as a whole."""
+        stream = gauge.streams.get(task)
+        if stream is None or stream.made or stream.total is None or gauge.state_of(task) != "ok" or task in self._began:
+            return stream
+        if task not in self._found:
+            self._found[task] = self._measure(task)
+        found = self._found[task]
+        return stream if found is None else stream._replace(made=found[0], bytes=found[1], total=found[0])
+
+    def _is_counted(self, task: int) -> bool:
+        return task in self._began or self._found.get(task) is not None
 
     def edges(self, selected: Sequence[int], gauge: Gauge) -> Sequence[Mapping[str, Any]]:
         """What each edge between selected tasks has delivered."""
@@ -87,7 +105,7 @@ class Progress:
 
     def _edge(self, edge: Dependency, maker: int, follower: int, gauge: Gauge) -> tuple[int, int, float | None]:
         """Items and bytes delivered; seconds until the last one is, None where nothing tells."""
-        stream = gauge.streams.get(maker)
+        stream = self._stream(maker, gauge)
         if stream is not None and follower in stream.taken:
             return self._flow(stream, follower, gauge)
         if edge.bind is None and not _maps_over(self._graph.tasks[follower], edge):
@@ -108,7 +126,11 @@ class Progress:
         return done, size * done // total if total else size, self._left_of(follower, gauge)
 
     def _flow(self, stream: StreamGauge, follower: int, gauge: Gauge) -> tuple[int, int, float | None]:
-        taken = min(stream.taken[follower], stream.made)
+        done, _ = gauge.parts_of(follower) or (
+            0,
+            0,
+        )  # instances that finished work stands in for took nothing themselves
+        taken = min(max(stream.taken[follower], done), stream.made)
         size = stream.bytes * taken // stream.made if stream.made else 0
         if gauge.state_of(follower) not in ("pending", "running"):
             return taken, size, 0.0

@@ -11,7 +11,7 @@ from weft.api.journal import VERSION, Journal, event_of, stamp
 from weft.api.progress import Progress
 from weft.collector import collector_spared
 from weft.errors import UsageError, hint_nearest
-from weft.ports import Began, RunEnding, RunOpening
+from weft.ports import Began, Observer, RunEnding, RunOpening
 from weft.scheduling.commands import Retry, SettleInstance, SettleTask
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import Outcome, RunState, TaskState, Usage
@@ -19,7 +19,7 @@ from weft.scheduling.outcomes import Outcome, RunState, TaskState, Usage
 if TYPE_CHECKING:
     from weft.api.plan import Plan
     from weft.assemble import Explanation, RunSettings
-    from weft.ports import AttemptRow, Gauge, NoteTally
+    from weft.ports import AttemptRow, Gauge, NoteTally, TaskRow
     from weft.store.archive import SqliteArchive
 
 
@@ -80,9 +80,13 @@ class TaskResult:
 class Run:
     """One execution of a plan."""
 
-    def __init__(self, plan: Plan, settings: RunSettings):
+    def __init__(
+        self, plan: Plan, settings: RunSettings, carry: Callable[[Sequence[Observer]], RunEnding] | None = None
+    ):
+        """carry: what runs it, for these observers; None: a new run of the plan."""
         self.plan = plan
         self.settings = settings
+        self._carry = carry
         self.id = ""
         self.state_folder = ""
         self._results: dict[int, SettleTask] = {}
@@ -98,7 +102,7 @@ class Run:
         self._notes: Mapping[str, NoteTally] = {}
         self._items: dict[int, Sequence[str]] = {}
         self._journal = Journal()
-        self._progress = Progress(plan.graph)
+        self._progress = Progress(plan.graph, measure=self._measure)
 
     @property
     def state(self) -> RunState:
@@ -126,7 +130,11 @@ class Run:
 
         try:
             with collector_spared():
-                self._ending = assemble.run(self.plan.spec, self.settings, (_Recorder(self),))
+                observers = (_Recorder(self),)
+                if self._carry is not None:
+                    self._ending = self._carry(observers)
+                else:
+                    self._ending = assemble.run(self.plan.spec, self.settings, observers)
         except BaseException as error:
             self._failure = error
             raise
@@ -193,6 +201,11 @@ class Run:
             "tasks": self._progress.tasks(self._selected, gauge),
             "edges": self._progress.edges(self._selected, gauge),
         }
+
+    def _measure(self, task: int) -> tuple[int, int] | None:
+        from weft.assemble import measure_items
+
+        return measure_items(self.state_folder, self.id, self.plan.spec, task)
 
     async def events(self) -> AsyncGenerator[Mapping[str, Any], None]:
         """What happens, as the lines of `--output json`, from the beginning, whenever it is asked for; ends with the run.
@@ -272,6 +285,16 @@ class Run:
             warnings.warn(text, WeftWarning, stacklevel=2)
         except WeftWarning as refused:
             self._refused = self._refused or refused
+
+    def _recall(self, rows: Sequence[TaskRow]) -> None:
+        """How tasks ended that had done so before this run began. rows: as the store shows them."""
+        results = self._results
+        for row in rows:
+            if row.task not in results and row.state not in ("pending", "running"):
+                usage = Usage(row.seconds or 0.0, row.cpu_seconds, row.memory)
+                results[row.task] = SettleTask(
+                    row.task, row.state, row.cause, row.detail, row.attempts, row.fingerprint, usage
+                )
 
     def _settled(self, settled: SettleTask) -> None:
         """A task has ended."""

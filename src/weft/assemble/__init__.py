@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from weft.assemble.archives import archive
     from weft.assemble.loading import ReadPlan, read_plan
-    from weft.assemble.products import RunProducts, read_product
+    from weft.assemble.products import RunProducts, measure_items, read_product
     from weft.assemble.questions import (
         CancelAnswer,
         Explanation,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from weft.assemble.run_settings import RunSettings, state_folder
     from weft.assemble.runs import resume, retry, run
+    from weft.assemble.silence import silent
     from weft.assemble.simulating import SimulationSettings, simulate_plan, skip_text
     from weft.assemble.waiting import as_begun
     from weft.assemble.watching import Watching, WatchSettings
@@ -46,6 +47,7 @@ __all__ = [
     "cancel",
     "doctor",
     "explain",
+    "measure_items",
     "preview",
     "read_plan",
     "read_product",
@@ -54,6 +56,7 @@ __all__ = [
     "retry",
     "row_of",
     "run",
+    "silent",
     "simulate_plan",
     "skip_text",
     "state_folder",
@@ -64,6 +67,7 @@ _ELSEWHERE = {
     "archive": "archives",
     "ReadPlan": "loading",
     "read_plan": "loading",
+    "measure_items": "products",
     "read_product": "products",
     "RunProducts": "products",
     "RunSettings": "run_settings",
@@ -75,6 +79,7 @@ _ELSEWHERE = {
     "simulate_plan": "simulating",
     "skip_text": "simulating",
     "as_begun": "waiting",
+    "silent": "silence",
     "WatchSettings": "watching",
     "Watching": "watching",
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Final
 
 from weft.assemble.run_settings import DRY, RunSettings
 from weft.errors import PlanError, Problem, hint_nearest
@@ -15,7 +17,28 @@ from weft.trackers.host import HostTracker
 from weft.trackers.roster import Roster
 from weft.units import show_amount
 
+if TYPE_CHECKING:
+    from weft.trackers.custom import Source
+
+ENTRY_POINTS: Final = "weft.trackers"
+
 HOST = "host"
+
+
+def from_class(name: str, reference: str, folder: str) -> Source:
+    """The tracker `name` of a class of the user's; modules and files are looked for in `folder` first."""
+    from weft.assemble.classes import load_class  # late, with the next: few name trackers of their own
+    from weft.trackers.custom import source_of
+
+    return source_of(f"tracker {name!r} ({reference})", lambda: load_class(reference, folder))
+
+
+def from_entry_points() -> list[Source]:
+    """What installed packages offer, by name."""
+    from weft.assemble.classes import offered
+    from weft.trackers.custom import source_of
+
+    return [source_of(f"tracker {entry.name!r} ({entry.value})", entry.load) for entry in offered(ENTRY_POINTS)]
 
 
 class Resources:
@@ -29,7 +52,7 @@ class Resources:
     def __init__(self, settings: RunSettings, folder: str, wanted: Collection[str] | None = None):
         self._settings = settings
         host = HostTracker(folder)
-        self.roster = Roster({HOST: host})
+        self.roster = Roster({HOST: host}, quietly=_aside)
         self._add_sources(None if wanted is None else {*wanted, *settings.reserve})
         amounts = dict(self.roster.capacity())
         self.ceiling = host.ceiling()
@@ -57,8 +80,6 @@ class Resources:
     def _add_sources(self, wanted: Collection[str] | None) -> None:
         settings, roster = self._settings, self.roster
         if settings.trackers:
-            from weft.trackers.custom import from_class
-
             for name, (reference, folder) in sorted(settings.trackers.items()):
                 roster.add(from_class(name, reference, folder))
         if wanted is None or (GPU in wanted and GPU not in settings.resources):
@@ -68,14 +89,18 @@ class Resources:
             roster.add(Source("nvidia-ml-py", host_gpus), is_first=True)
         unknown = None if wanted is None else set(wanted).difference(settings.resources, roster.capacity())
         if unknown is None or unknown:
-            from weft.trackers.custom import from_entry_points
-
             for source in from_entry_points():
                 roster.add(source, is_first=True)
 
     def measuring(self, executors: Collection[Executor]) -> Measuring:
         """What measures the host from now on, and what the attempts of these executors use of it."""
         return Measuring(self.roster, self._settings.reserve, executors)
+
+
+def _aside() -> AbstractContextManager[None]:
+    from weft.notes.printing import aside  # late: few ask trackers of others
+
+    return aside()
 
 
 class Measuring:

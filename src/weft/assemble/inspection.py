@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 from weft.assemble.products import StoredProducts
@@ -16,10 +16,17 @@ from weft.spec.plan import Plan
 
 
 class Inspection:
-    """All of one run. folder: of the state. plan_digest: of the plan as the store has it."""
+    """All of one run. folder: of the state. plan_digest: of the plan as the store has it. on_unmet: see `FileInspector`."""
 
     def __init__(
-        self, plan: Plan, selected: Sequence[int], settings: RunSettings, folder: str, run: str, plan_digest: str
+        self,
+        plan: Plan,
+        selected: Sequence[int],
+        settings: RunSettings,
+        folder: str,
+        run: str,
+        plan_digest: str,
+        on_unmet: Callable[[], None] | None = None,
     ):
         with ExitStack() as opened:
             self._files = files = StoredProducts(plan, folder, run, is_durable=settings.durability == "power")
@@ -36,6 +43,7 @@ class Inspection:
                 is_caching=settings.use_cache,
                 plan_digest=plan_digest,
                 sieve=settings.sieve,
+                on_unmet=on_unmet,
             )
             files.inspector = self.inspector
             opened.callback(self.inspector.close)
@@ -109,7 +117,11 @@ def _history(folder: str, plan: Plan, settings: RunSettings) -> History:
         with SqliteArchive(folder) as archive:
             return archive.every_result(plan.results_key)
 
-    return History(results, files, older)
+    def token() -> str:
+        with SqliteArchive(folder) as archive:
+            return archive.results_token(plan.results_key)
+
+    return History(results, files, older, token)
 
 
 def _no_results() -> Mapping[tuple[str, str], ResultRow]:

@@ -18,7 +18,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
-from weft.assemble.noting import RUNNING_NOTHING, ReadyNote
+from weft.assemble.noting import ReadyNote
+from weft.assemble.run_settings import DRY
 from weft.environments.variables import references
 from weft.errors import StoreError
 from weft.executors.supervisor.substitution import substitute
@@ -209,7 +210,7 @@ class Notifying:
         if not policy.notes:
             return
         work = self._work.pop(settled.task, NO_WORK)
-        if policy.executor in RUNNING_NOTHING or (settled.state == "ok" and settled.cause == CACHED):
+        if policy.executor in DRY or (settled.state == "ok" and settled.cause == CACHED):
             return
         seconds = settled.usage.seconds if settled.attempts else None
         ended = Ended(

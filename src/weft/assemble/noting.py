@@ -8,15 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from weft.assemble.run_settings import RunSettings
+from weft.assemble.run_settings import DRY, RunSettings
 from weft.errors import PlanError, Problem, cut
 from weft.notes.delivery import LIMIT_SECONDS
 from weft.notes.errors import NoteError, reason_of
-from weft.spec.notes import CLASSES, Note, faults, is_withheld
+from weft.spec.notes import CLASSES, ENTRY_POINTS, Note, faults, is_class_path, is_withheld
 from weft.spec.plan import Plan
-
-RUNNING_NOTHING: Final = ("noop", "simulated")
-"""Executors whose tasks end without having done anything that somebody should be told."""
 
 NOTIFY_EXTRA: Final = "apprise is not installed"
 NOTIFY_HINT: Final = "pip install 'weft[notify]' brings it"
@@ -39,8 +36,8 @@ def prepare_notes(
 
     Raises PlanError with all that is wrong, unless `is_lenient`: then these notes fail when they are sent.
     """
-    if settings.executor in RUNNING_NOTHING:
-        return {}
+    if settings.executor in DRY:
+        return {}  # nobody should be told of what was not done
     tasks = plan.graph.tasks
     names: dict[str, None] = {}
     for task in selected:
@@ -89,11 +86,24 @@ def _has_apprise() -> bool:
 
 
 def _load(note: Note, root: str) -> Any:
-    from weft.notes.classes import check_keywords, load_class
+    from weft.assemble.classes import ClassNotFoundError, load_class
+    from weft.notes.classes import check_keywords
 
-    maker = load_class(note.kind, root)
+    try:
+        maker = load_class(note.kind, root) if is_class_path(note.kind) else _installed(note.kind)
+    except ClassNotFoundError as error:
+        raise NoteError(str(error)) from error
     check_keywords(maker, note.kind, note.arguments)
     return maker
+
+
+def _installed(name: str) -> Any:
+    from weft.assemble.classes import offered
+
+    for entry in offered(ENTRY_POINTS):
+        if entry.name == name:
+            return entry.load()
+    raise NoteError(f"no installed package offers a note {name!r}")
 
 
 def _within(seconds: float, call: Callable[[], Any]) -> Any:

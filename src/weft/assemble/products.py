@@ -23,6 +23,7 @@ from weft.store.logs import LogReader
 from weft.store.products import RecordedProducts
 from weft.values import encoding, plain
 from weft.values.files import ROOM
+from weft.values.items import ItemReader
 
 
 class StoredProducts:
@@ -37,6 +38,7 @@ class StoredProducts:
         self._recorded = RecordedProducts(folder)
         self._unselected: dict[int, str] = {}
         self._recalled: dict[tuple[int, int], str | None] = {}
+        self._lasting: set[str] = set()
         self.inspector: FileInspector | None = None
 
     @property
@@ -46,7 +48,7 @@ class StoredProducts:
 
     def read(self, region: LogRegion) -> bytes:
         """See `ProductFiles`."""
-        return self._logs.read(region)
+        return self._logs.whole(region)
 
     def sync(self, region: LogRegion) -> None:
         """See `ProductFiles`."""
@@ -54,7 +56,11 @@ class StoredProducts:
             return
         self._logs.read(region, limit=1)  # raises when it is no log of ours, or gone
         if self._is_durable:
-            _sync(os.path.join(self._folder, "logs", self._run, region.file))
+            path = os.path.join(self._folder, "logs", self._run, region.file)
+            _sync(path)
+            if os.path.dirname(path) not in self._lasting:  # nobody makes the folders of logs anew
+                _sync_above(path, self._folder)
+                self._lasting.add(os.path.dirname(path))
 
     def sync_product(self, text: str) -> None:
         """See `ProductFiles`."""
@@ -73,7 +79,9 @@ class StoredProducts:
         """See `ProductFiles`."""
         if self._is_durable:
             for path in self.outputs(task, instance):
-                _sync(os.path.join(self._plan.root, path))
+                made = os.path.join(self._plan.root, path)
+                _sync(made)
+                _sync_above(made, self._plan.root)
 
     def remove_product(self, text: str) -> None:
         """See `ProductFiles`. Only of those that are kept while they are needed: others may be another run's as well."""
@@ -355,14 +363,42 @@ def read_product(state: str, run: str, plan: Plan, task: str) -> Any:
         return [recorded.value(index, instance) for instance in range(len(recorded.instances(index)))]
 
 
+def measure_items(state: str, run: str, plan: Plan, task: int) -> tuple[int, int] | None:
+    """How many items a stream of a run has, and bytes; None when it is not at hand."""
+    with closing(RunProducts(state, run, plan)) as recorded:
+        try:
+            reference = encoding.parse(recorded.text(task))
+            if reference is None or reference.format == "json":
+                found = recorded.value(task)  # a value stands in for the stream
+                return (len(found), len(recorded.text(task))) if isinstance(found, list) else None
+            if reference.format != "items":
+                return None
+            with ItemReader(encoding.path_of(recorded.folder, reference), recorded.folder) as log:
+                return log.count, reference.size
+        except (LookupError, ValueError, OSError):
+            return None
+
+
 def _sync(path: str) -> None:
     """A file and its entry in its folder; a folder, with what lies directly in it."""
     paths = [os.path.dirname(path), path]
     if os.path.isdir(path):
         paths += [entry.path for entry in os.scandir(path) if entry.is_file(follow_symlinks=False)]
     for one in paths:
-        opened = os.open(one, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
+        _sync_one(one)
+
+
+def _sync_above(path: str, top: str) -> None:
+    """The entries of the folders that a file lies in, up to those in `top`; of a file elsewhere, nothing."""
+    folder, top = os.path.dirname(os.path.abspath(path)), os.path.abspath(top)
+    while folder.startswith(os.path.join(top, "")):
+        folder = os.path.dirname(folder)
+        _sync_one(folder)
+
+
+def _sync_one(path: str) -> None:
+    opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

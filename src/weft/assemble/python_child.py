@@ -22,7 +22,7 @@ from weft.define.code import parts_of
 from weft.define.invocation import Invocation
 from weft.define.launch import forbid_runs
 from weft.define.marks import unclaimed
-from weft.define.mistakes import shown_path
+from weft.define.mistakes import hold, shown_path
 from weft.define.references import mark_excerpt
 from weft.define.registry import Registry, default_registry
 from weft.define.types import builtin_of
@@ -70,23 +70,33 @@ def main(folder: str) -> NoReturn:
 
 def _answered(request: Mapping[str, Any]) -> Mapping[str, Any]:
     named: Named | None = None
+    held = hold()
     try:
         if "refresh" in request:
             return {"code": [_present_code(function, paths) for function, paths in request["refresh"]]}
+        if "serialize" in request:
+            from weft.assemble.by_value import serialize
+
+            forbid_runs(_refuse_run)
+            return serialize(request["serialize"], request["folder"])
         named = _named(request["path"], request["folder"])
         module = _imported(named)
         os.chdir(request["folder"])
-        if problems := list(unclaimed()):
+        if problems := [*held.problems(), *unclaimed()]:
             raise PlanError(problems)
         if _is_taskplan(module, named, request["format"]):
             return _taskplan_of(module, named)
         registry = _registry_of(module, named)
         return _plan_of(registry, named, request)
     except WeftError as error:
-        return {"problems": [problem.as_json() for problem in error.problems()]}
+        return _told([*held.problems(), *error.problems()])
     except BaseException as error:  # noqa: BLE001 - the boundary between a user's module and the command
         shown = named.shown if named is not None else request["path"]
-        return {"problems": [_failed(error, shown, named.file if named is not None else None).as_json()]}
+        return _told([*held.problems(), _failed(error, shown, named.file if named is not None else None)])
+
+
+def _told(problems: Iterable[Problem]) -> Mapping[str, Any]:
+    return {"problems": [problem.as_json() for problem in dict.fromkeys(problems)]}
 
 
 # --- the module --------------------------------------------------------------------------------------------------------
@@ -282,7 +292,7 @@ def _plan_of(registry: Registry, named: Named, request: Mapping[str, Any]) -> Ma
         raise PlanError(_with_file(problem, named.shown) for problem in problems)
     file = getattr(sys.modules.get(named.module), "__file__", None)
     return {
-        "snapshot": base64.b64encode(snapshot(plan)).decode("ascii"),
+        "snapshot": base64.b64encode(snapshot(plan, is_stored=False)).decode("ascii"),
         "used": used,
         "file": file,
         "digest": _digest_of(file),

@@ -23,13 +23,14 @@ from typing import Any, Final
 from weft.errors import PlanError, Problem, cut
 from weft.formats.load import PythonPlan, PythonRequest
 from weft.formats.snapshot import restore
-from weft.spec.actions import Action, Call
+from weft.spec.actions import Action, Call, Serialized
 from weft.spec.graph import Graph
 from weft.spec.plan import Plan
 
 LIMIT_SECONDS: Final = 60.0  # how long a module may take to load
 GRACE_SECONDS: Final = 1.0  # of these, for the module's process to say itself where it stands
 SHOWN_OUTPUT: Final = 200  # characters of the module's last words that a message tells
+NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
 _CHILD: Final = "weft.assemble.python_child"
 _FRAME: Final = re.compile(r'^  File "(.*)", line ([0-9]+) in ', re.M)
 
@@ -68,6 +69,32 @@ def refresh(plan: Plan, limit: float = LIMIT_SECONDS) -> Plan:
     return replace(plan, graph=Graph(tasks))
 
 
+def with_functions(plan: Plan, limit: float = LIMIT_SECONDS) -> Plan:
+    """The plan with its functions by value instead of by reference: what belongs to the project goes along.
+
+    Raises PlanError when a module cannot be loaded, or a function cannot be written.
+    """
+    calls = {id(task.action): task.action for task in plan.graph.tasks if _is_reference(task.action)}
+    if not calls:
+        return plan
+    asked = [[call.function, list(call.paths)] for call in calls.values() if isinstance(call, Call)]
+    # Sets of constants are written in the order of their hashes.
+    answer = _asked({"path": plan.name or "", "serialize": asked}, plan.root, limit, {"PYTHONHASHSEED": "0"})
+    made: dict[int, Call] = {}
+    for (number, call), data in zip(calls.items(), answer["data"], strict=True):
+        assert isinstance(call, Call)
+        folders = tuple(path for path in call.paths if not path.endswith(".py"))
+        made[number] = replace(call, function=Serialized(data=data), digest=None, paths=folders)
+    tasks = [
+        replace(task, action=made[id(task.action)]) if id(task.action) in made else task for task in plan.graph.tasks
+    ]
+    return replace(plan, graph=Graph(tasks))
+
+
+def _is_reference(action: Action) -> bool:
+    return isinstance(action, Call) and isinstance(action.function, str)
+
+
 def is_dated(action: Action) -> bool:
     """Whether it is a typed function by reference, whose code may be another one now."""
     return (
@@ -78,10 +105,12 @@ def is_dated(action: Action) -> bool:
     )
 
 
-def _asked(request: Mapping[str, Any], start: str, limit: float) -> dict[str, Any]:
+def _asked(
+    request: Mapping[str, Any], start: str, limit: float, variables: Mapping[str, str] = NO_VARIABLES
+) -> dict[str, Any]:
     """The answer of a process of its own. Raises PlanError."""
     with tempfile.TemporaryDirectory(prefix="weft-load-") as folder:
-        status = _run(request, start, folder, limit)
+        status = _run(request, start, folder, limit, variables)
         answer = _answer(folder)
         if answer is None:
             raise PlanError([_no_answer(request["path"], folder, status, limit)])
@@ -90,7 +119,7 @@ def _asked(request: Mapping[str, Any], start: str, limit: float) -> dict[str, An
     return answer
 
 
-def _run(request: Mapping[str, Any], start: str, folder: str, limit: float) -> int | None:
+def _run(request: Mapping[str, Any], start: str, folder: str, limit: float, variables: Mapping[str, str]) -> int | None:
     """Load the module and wait for its end; the status of its process, None when it took too long."""
     asked = {**request, "folder": start, "limit": max(limit - GRACE_SECONDS, limit / 2)}
     with open(f"{folder}/request", "w", encoding="utf-8") as file:
@@ -103,6 +132,7 @@ def _run(request: Mapping[str, Any], start: str, folder: str, limit: float) -> i
             stdout=output,
             stderr=output,
             cwd=start,
+            env={**os.environ, **variables},
             start_new_session=True,
         )
     try:

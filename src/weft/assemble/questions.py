@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from weft.assemble.run_settings import SIMULATED, RunSettings, check_supported, state_folder
+from weft.assemble.run_settings import SIMULATED, RunSettings, check_supported, state_folder, with_limits
 from weft.assemble.selecting import check_left_out, select_tasks
 from weft.assemble.waiting import as_begun, waiting
 from weft.errors import UsageError, hint_nearest
@@ -84,8 +84,10 @@ def preview(plan: Plan, settings: RunSettings) -> Mapping[str, PlannedTask]:
         inspector.close()
     names = [task.name for task in plan.graph.tasks]
     planned = {names[task]: PlannedTask(forecast.action, forecast.reasons) for task, forecast in forecasts.items()}
+    lacking: dict[int, tuple[Reason, ...]] = {}
     for task, name, text in unsatisfiable(plan, selected, settings):
-        planned[names[task]] = PlannedTask("blocked", (Reason(f"unsatisfiable:{name}", text, name),))
+        lacking[task] = (*lacking.get(task, ()), Reason(f"unsatisfiable:{name}", text, name))
+    planned.update((names[task], PlannedTask("blocked", reasons)) for task, reasons in lacking.items())
     _block_followers(plan, planned)
     return planned
 
@@ -110,6 +112,7 @@ def unsatisfiable(plan: Plan, selected: Sequence[int], settings: RunSettings) ->
     from weft.scheduling.commands import SettleTask
     from weft.scheduling.scheduler import Scheduler
 
+    settings = with_limits(plan, settings)
     scheduler = Scheduler(plan, selected, scheduler_options(settings), 0)
     capacity, remarks = look_around(settings, plan.root, wanted_by(scheduler))
     commands = scheduler.handle([capacity], 0.0)
@@ -120,11 +123,24 @@ def unsatisfiable(plan: Plan, selected: Sequence[int], settings: RunSettings) ->
             found[command.task] = (command.cause or "").removeprefix(UNSATISFIABLE)
     tasks = plan.graph.tasks  # what is simulated asks for hosts of its own
     because = "".join(f"; {remark}" for remark in remarks)
-    return [
-        (task, name, f"asks for more {name} than there is, or nobody here knows {name}{because}")
-        for task, name in sorted(found.items())
-        if tasks[task].policy.executor != SIMULATED
-    ]
+    lacking: list[tuple[int, str, str]] = []
+    for task, first in sorted(found.items()):
+        policy = tasks[task].policy
+        if policy.executor == SIMULATED:
+            continue
+        short = {name: units for name, units in policy.resources if units > capacity.amounts.get(name, 0)}
+        told = [(name, _shortage(name, units, capacity.amounts.get(name))) for name, units in short.items()]
+        lacking += [
+            (task, name, text if name in capacity.amounts else text + because)
+            for name, text in told or [(first, f"asks for more {first} than there is")]
+        ]
+    return lacking
+
+
+def _shortage(name: str, units: int, there: int | None) -> str:
+    if there is None:
+        return f"asks for {name}, which nobody here knows"
+    return f"asks for {show_amount(name, units)} of {name}, and there is {show_amount(name, there)} in all"
 
 
 def explain(state: str, run: str | None, task: str) -> Explanation:

@@ -14,6 +14,7 @@ from weft.spec.tasks import STDIN, Task
 
 if TYPE_CHECKING:
     from weft.files.watched import Sieve
+    from weft.runtime.interrupts import Interrupts
 
 SIMULATED: Final = "simulated"  # of what records the work of another system: it is never executed (dialects.md 6)
 EXECUTORS: Final = ("local", "noop", SIMULATED)
@@ -30,6 +31,7 @@ class RunSettings:
     timeout: seconds for the whole run. wait: seconds that an unmet requirement is waited for. queues: limits by queue name,
     amounts in integer units and `timeout` in seconds. recorded: what the run's row keeps, so that `weft resume` reads the same
     documents with the same options. sieve: which files count as being there, for `weft watch`; None: all.
+    interrupts: who counts signals to the run, for callers that want to know of late ones, too.
     """
 
     jobs: int | None = None
@@ -52,6 +54,7 @@ class RunSettings:
     queues: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     recorded: Mapping[str, Any] = field(default_factory=dict)
     sieve: Sieve | None = None
+    interrupts: Interrupts | None = None
 
 
 def state_folder(root: str, settings: RunSettings) -> str:
@@ -83,7 +86,7 @@ def check_supported(
         policy = task.policy
         if policy.executor not in (None, SIMULATED) and (text := _executor_problem(policy.executor)) is not None:
             problems.append(Problem("executor", f"task {task.name!r}: {text}", hint=_executor_hint(policy.executor)))
-        if (text := _input_problem(plan, task)) is not None:
+        if task.dependencies and (text := _input_problem(plan, task)) is not None:
             problems.append(Problem("stream", text, hint="hand the whole product on by `as`, or a file by `outputs`"))
     if problems:
         raise PlanError(problems)
@@ -107,6 +110,11 @@ def choose_executor(plan: Plan, settings: RunSettings, selected: Sequence[int]) 
     if settings.executor is None and selected and all(tasks[index].policy.executor == SIMULATED for index in selected):
         return replace(settings, executor=SIMULATED)
     return settings
+
+
+def with_limits(plan: Plan, settings: RunSettings) -> RunSettings:
+    """The settings with the capacities that the plan itself gives; what the settings say of a name goes before."""
+    return replace(settings, resources={**plan.limits, **settings.resources}) if plan.limits else settings
 
 
 def _simulation_remarks(tasks: Sequence[Task], settings: RunSettings) -> list[str]:

@@ -21,6 +21,7 @@ from weft.ports import AttemptRow, NewRun, Observer, OpenRun, RunEnding, RunRow,
 from weft.scheduling.events import CancelRequested, Event, Interrupted
 from weft.scheduling.outcomes import INTERRUPTED
 from weft.spec.plan import Plan
+from weft.spec.tasks import Task
 from weft.store.archive import SqliteArchive
 from weft.store.database import behind
 from weft.store.ledger import SqliteLedger
@@ -30,7 +31,6 @@ from weft.store.sqlite import SqliteStore
 if TYPE_CHECKING:
     from weft.assemble.noting import ReadyNote
     from weft.assemble.session import Session
-    from weft.runtime.recovery import PlanChange
 
 REOPENED = declare("resume.reopened", "the run is owned anew, nothing of it was read into a scheduler")
 REPLANNED = declare("resume.replanned", "the present plan is recorded")
@@ -48,28 +48,15 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer], origin
     remarks = check_supported(plan, settings, selected)
     settings = choose_executor(plan, settings, selected)
     check_left_out(plan, selected, folder)
-    notes = _ready_notes(plan, selected, settings)
-    store = SqliteStore(folder, settings.durability, told=lambda text: _remark(observers, text))
+    notes = ready_notes(plan, selected, settings)
+    store = SqliteStore(folder, settings.durability, told=lambda text: remark(observers, text))
     try:
-        _refuse_live_attempts(store, plan.key)
-        _refuse_strangers(store)
+        refuse_live_attempts(store, plan.key)
+        refuse_strangers(store)
         for left in store.left_open(plan.key):
-            _refuse_lost_records(store, left, settings)
-        new = NewRun(
-            os.urandom(16).hex(),
-            plan.key,
-            plan.name,
-            plan.root,
-            time.time(),
-            {
-                **settings.recorded,
-                "executor": settings.executor or "local",
-                **({"opportunistic": True} if settings.opportunistic else {}),
-            },
-            origin.snapshot if origin is not None and origin.snapshot is not None else snapshot(plan),
-            [task.name for task in plan.graph.tasks],
-            selected,
-        )
+            refuse_lost_records(store, left, settings)
+        known = origin.snapshot if origin is not None else None
+        new = new_run(plan, settings, selected, known if known is not None else snapshot(plan))
         ledger = store.open_run(new)
         if (
             origin is not None
@@ -78,19 +65,54 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer], origin
             and not _holds_credentials(plan)  # else only the documents have them
         ):
             ledger.keep_plan(origin.key, origin.warnings_text())
-        with ExitStack() as opened:
-            opened.callback(ledger.close)
-            executors = opened.enter_context(Executors(plan, settings, store.folder, new.run, ledger.epoch))
-            executors.wake(plan, selected)
-            # Only now: loading it takes as long as the supervisor needs to wake up.
-            from weft.assemble.session import Session
-
-            session = opened.enter_context(Session(store, ledger, plan, selected, settings, new.run, executors))
-            for text in remarks:
-                _remark(observers, text)
-            return session.run(_with_notes(plan, notes, observers, session, opened))
+        return carry_new(store, ledger, plan, selected, settings, observers, remarks, notes)
     finally:
         store.close()
+
+
+def new_run(plan: Plan, settings: RunSettings, selected: Sequence[int], recorded: bytes) -> NewRun:
+    """What is recorded of a run that begins. recorded: the plan's snapshot."""
+    return NewRun(
+        os.urandom(16).hex(),
+        plan.key,
+        plan.name,
+        plan.root,
+        time.time(),
+        {
+            **settings.recorded,
+            "executor": settings.executor or "local",
+            **({"opportunistic": True} if settings.opportunistic else {}),
+            **({"force": True} if settings.force else {}),
+            **({} if settings.use_cache else {"use_cache": False}),
+        },
+        recorded,
+        [task.name for task in plan.graph.tasks],
+        selected,
+    )
+
+
+def carry_new(
+    store: SqliteStore,
+    ledger: SqliteLedger,
+    plan: Plan,
+    selected: Sequence[int],
+    settings: RunSettings,
+    observers: Sequence[Observer],
+    remarks: Sequence[str],
+    notes: Mapping[str, ReadyNote],
+) -> RunEnding:
+    """Carry a run that was just recorded to its end. Closes the ledger."""
+    with ExitStack() as opened:
+        opened.callback(ledger.close)
+        executors = opened.enter_context(Executors(plan, settings, store.folder, ledger.run, ledger.epoch))
+        executors.wake(plan, selected)
+        # Only now: loading it takes as long as the supervisor needs to wake up.
+        from weft.assemble.session import Session
+
+        session = opened.enter_context(Session(store, ledger, plan, selected, settings, ledger.run, executors))
+        for text in remarks:
+            remark(observers, text)
+        return session.run(with_notes(plan, notes, observers, session, opened))
 
 
 def resume(run: str | None, plan: Plan | None, settings: RunSettings, observers: Sequence[Observer]) -> RunEnding:
@@ -171,19 +193,25 @@ def _take_up(
         recorded = restore(archive.snapshot(row.run))
         names = [task.name for task in archive.tasks(row.run)] if row.tasks < len(recorded.graph) else None
     present = plan if plan is not None else reload(row, recorded)
-    settings = replace(settings, executor=settings.executor or row.settings.get("executor"))
+    if present.environments and not requests:
+        from weft.assemble.withheld import filled, has_withheld, refuse_withheld
+
+        if has_withheld(present):
+            present = filled(present)
+            refuse_withheld(present, folder, row, choose_again)
+    settings = _as_begun(settings, row)
     remarks = check_supported(present, settings, None if names is None else _indexes(present, names))
     # Of all that take part: which of them are taken up is known only once the run is owned.
     taking_part = range(len(present.graph)) if names is None else _indexes(present, names)
-    notes = _ready_notes(present, taking_part, settings, is_lenient=bool(requests))  # giving up must not fail for notes
-    store = SqliteStore(folder, settings.durability, told=lambda text: _remark(observers, text))
+    notes = ready_notes(present, taking_part, settings, is_lenient=bool(requests))  # giving up must not fail for notes
+    store = SqliteStore(folder, settings.durability, told=lambda text: remark(observers, text))
     try:
-        _refuse_live_attempts(store, row.plan_key, but=row.run)
-        _refuse_lost_records(store, row.run, settings)
+        refuse_live_attempts(store, row.plan_key, but=row.run)
+        refuse_lost_records(store, row.run, settings)
         ledger, opened = store.reopen_run(row.run)
         hit(REOPENED)
         for text in (*remarks, *store.warnings):
-            _remark(observers, text)
+            remark(observers, text)
         change = compare(recorded, present)
         selected = _selected_now(opened, recorded, present)
         with ExitStack() as held:
@@ -191,16 +219,17 @@ def _take_up(
             executors = held.enter_context(Executors(present, settings, store.folder, row.run, ledger.epoch))
             session = held.enter_context(Session(store, ledger, present, selected, settings, row.run, executors))
             for line in change.lines():
-                _remark(observers, f"the plan has changed since this run was recorded: {line}")
-            _end_stale(executors, ledger, opened, recorded, change)
+                remark(observers, f"the plan has changed since this run was recorded: {line}")
+            stale = {*change.removed, *change.changed}
+            end_stale(executors, ledger, opened, recorded, lambda task: task.name in stale)
             if change:
-                _replan(ledger, recorded, present, selected)
+                replan(ledger, recorded, present, selected)
             opened = ledger.opened()
             hit(REPLANNED)
             again = choose_again(opened.tasks, present) & set(selected)
             lost = lost_makers(store.folder, present, opened, again) & set(selected)
             for task in sorted(lost):
-                _remark(
+                remark(
                     observers,
                     f"{present.graph.tasks[task].name} runs again: its product is gone, and is needed once more",
                 )
@@ -216,7 +245,7 @@ def _take_up(
                 opened, executors.by_name, executors.default, plan=present, redo=again, rescaled=rescaled
             )
             session.restore(opened)
-            return session.run(_with_notes(present, notes, observers, session, held), recovered, requests)
+            return session.run(with_notes(present, notes, observers, session, held), recovered, requests)
     finally:
         store.close()
 
@@ -250,6 +279,16 @@ def reload(row: RunRow, recorded: Plan) -> Plan:
     ).plan
 
 
+def _as_begun(settings: RunSettings, row: RunRow) -> RunSettings:
+    """With what the run was told that changes what has to be done, so that it ends as if nothing had happened to it."""
+    return replace(
+        settings,
+        executor=settings.executor or row.settings.get("executor"),
+        force=settings.force or bool(row.settings.get("force")),
+        use_cache=settings.use_cache and bool(row.settings.get("use_cache", True)),
+    )
+
+
 def _selected_now(opened: OpenRun, recorded: Plan, present: Plan) -> tuple[int, ...]:
     """The recorded selection in terms of the present plan; tasks that are new take part when everything did."""
     if len(opened.tasks) == len(recorded.graph):
@@ -263,18 +302,19 @@ def _indexes(plan: Plan, names: Iterable[str]) -> tuple[int, ...]:
     return tuple(sorted(index[name] for name in names if name in index))
 
 
-def _end_stale(executors: Executors, ledger: SqliteLedger, opened: OpenRun, recorded: Plan, change: PlanChange) -> None:
-    """End live attempts of what changed, left, or belongs to another executor now."""
+def end_stale(
+    executors: Executors, ledger: SqliteLedger, opened: OpenRun, recorded: Plan, is_stale: Callable[[Task], bool]
+) -> None:
+    """End live attempts of what is stale (it has changed, left), or belongs to another executor now."""
     from weft.runtime.clock import SystemClock, SystemWaiter
     from weft.runtime.recovery import OPEN_STATES, end_changed
 
-    stale = set(change.removed) | set(change.changed)
     was = str(opened.row.settings.get("executor") or "local")
     rows_by_executor: dict[str, list[AttemptRow]] = {}
     for row in opened.attempts:
         task = recorded.graph.tasks[row.key.task]
         before = executor_name(task, was)
-        if row.state in OPEN_STATES and (task.name in stale or executor_name(task, executors.default) != before):
+        if row.state in OPEN_STATES and (is_stale(task) or executor_name(task, executors.default) != before):
             rows_by_executor.setdefault(before, []).append(row)
     for name, rows in rows_by_executor.items():
         executor = executors.make(name)
@@ -285,8 +325,8 @@ def _end_stale(executors: Executors, ledger: SqliteLedger, opened: OpenRun, reco
     ledger.commit()
 
 
-def _replan(ledger: SqliteLedger, recorded: Plan, present: Plan, selected: Sequence[int]) -> None:
-    """Let the store take the present plan over."""
+def replan(ledger: SqliteLedger, recorded: Plan, present: Plan, selected: Sequence[int]) -> None:
+    """Let the store take the present plan over; tasks are known by their names."""
     index = present.graph.index
     names = [task.name for task in recorded.graph.tasks]
     moved = {number: index[name] for number, name in enumerate(names) if name in index}
@@ -294,7 +334,12 @@ def _replan(ledger: SqliteLedger, recorded: Plan, present: Plan, selected: Seque
 
 
 def _holds_credentials(plan: Plan) -> bool:
-    """Whether arguments of notes are withheld from what is stored."""
+    """Whether arguments of notes, or values of variables, are withheld from what is stored."""
+    if plan.environments:
+        from weft.spec import withholding
+
+        if any(withholding.withhold(each) is not each for each in plan.environments.values()):
+            return True
     if not plan.notes:
         return False
     from weft.spec.notes import withhold
@@ -302,7 +347,7 @@ def _holds_credentials(plan: Plan) -> bool:
     return any(withhold(note) is not note for note in plan.notes.values())
 
 
-def _ready_notes(
+def ready_notes(
     plan: Plan, selected: Sequence[int], settings: RunSettings, *, is_lenient: bool = False
 ) -> Mapping[str, ReadyNote]:
     if not plan.notes:
@@ -312,7 +357,7 @@ def _ready_notes(
     return prepare_notes(plan, selected, settings, is_lenient=is_lenient)
 
 
-def _with_notes(
+def with_notes(
     plan: Plan, notes: Mapping[str, ReadyNote], observers: Sequence[Observer], session: Session, opened: ExitStack
 ) -> Sequence[Observer]:
     """The observers, and before them what sends notes if there are any."""
@@ -323,7 +368,7 @@ def _with_notes(
     return (opened.enter_context(Notifying(plan, notes, observers, session.interrupts)),)
 
 
-def _refuse_live_attempts(store: SqliteStore, plan_key: str, but: str | None = None) -> None:
+def refuse_live_attempts(store: SqliteStore, plan_key: str, but: str | None = None) -> None:
     """Exit 4 while attempts of a dead engine live (design.md 9). but: the run that is about to take its own over."""
     for row, attempts in store.open_attempts(plan_key):
         living = _count_living(row.run) if attempts and row.run != but else 0
@@ -340,7 +385,7 @@ def _count_living(run: str) -> int:
     return living_attempts(run)
 
 
-def _refuse_lost_records(store: SqliteStore, run: str, settings: RunSettings) -> None:
+def refuse_lost_records(store: SqliteStore, run: str, settings: RunSettings) -> None:
     """Exit 3 when receipts tell of attempts that the store never ordered: nobody knows what else it has forgotten.
 
     With durability `process` a power cut may do that; it has ended whatever lived, so it does no harm.
@@ -352,7 +397,7 @@ def _refuse_lost_records(store: SqliteStore, run: str, settings: RunSettings) ->
         raise behind(store.path, f"{len(lost)} attempts of run {run} have receipts, but no record")
 
 
-def _refuse_strangers(store: SqliteStore) -> None:
+def refuse_strangers(store: SqliteStore) -> None:
     """Exit 3 while processes live of a run that the store has forgotten: its attempts could be started twice."""
     for run in store.unknown_runs():
         living = _count_living(run)
@@ -360,6 +405,6 @@ def _refuse_strangers(store: SqliteStore) -> None:
             raise behind(store.path, f"{living} processes of run {run} live, but it has no record")
 
 
-def _remark(observers: Sequence[Observer], text: str) -> None:
+def remark(observers: Sequence[Observer], text: str) -> None:
     for observer in observers:
         observer.remarked(text, None)

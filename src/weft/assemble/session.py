@@ -3,36 +3,53 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from weft.assemble.capacity import Resources, look_around, wanted_by
 from weft.assemble.executors import Executors
-from weft.assemble.run_settings import DRY, RunSettings
-from weft.ports import Observer, OpenRun, Remark, Reports, RunEnding, RunOpening
+from weft.assemble.experience import Experience
+from weft.assemble.run_settings import DRY, RunSettings, with_limits
+from weft.errors import HandedOverError
+from weft.ports import Inspector, Observer, OpenRun, Remark, Reports, RunEnding, RunOpening
 from weft.runtime.clock import SystemClock, SystemWaiter
 from weft.runtime.devices import GPU, VISIBLE, Devices, device_names
 from weft.runtime.engine import Engine, Parts
-from weft.runtime.interrupts import Interrupts
+from weft.runtime.interrupts import ON_REQUEST, Interrupts
 from weft.runtime.orders import OrderWriter
 from weft.runtime.plain import NothingHandedOn, NothingToInspect, bind_nothing, is_plain
 from weft.runtime.preparation import Preparation
 from weft.runtime.recovered import NOTHING_RECOVERED, Recovered
 from weft.runtime.requests import Requests
-from weft.scheduling.events import CancelRequested, CapacityChanged, Event, LimitChanged, PauseChanged
+from weft.scheduling.events import (
+    CancelRequested,
+    CapacityChanged,
+    Event,
+    LimitChanged,
+    PauseChanged,
+    RequestRecovered,
+)
+from weft.scheduling.keys import WHOLE
 from weft.scheduling.scheduler import Scheduler, SchedulerOptions
 from weft.scheduling.workload import QueueLimit
 from weft.spec.plan import Plan
+from weft.store.history import History
 
 if TYPE_CHECKING:
     from weft.assemble.inspection import Inspection
     from weft.assemble.installing import PlanInstaller
+    from weft.files.herald import Herald
     from weft.runtime.sampling import Sampling
     from weft.store.ledger import SqliteLedger
     from weft.store.mailbox import Inbox
     from weft.store.sqlite import SqliteStore
+
+
+HERALDED_SECONDS: Final = (
+    30.0  # between looks at what is waited for while changes are told: some file systems tell of few
+)
 
 
 class Session:
@@ -50,14 +67,14 @@ class Session:
     ):
         self._plan = plan
         self._selected = selected
-        self._settings = settings
+        self._settings = settings = with_limits(plan, settings)
         self._run = run
         self._store = store
         self._folder = store.folder
         self._ledger = ledger
         self._executors = executors
         with ExitStack() as opened:
-            self._interrupts = Interrupts()
+            self._interrupts = settings.interrupts or Interrupts()
             opened.callback(self._interrupts.restore)
             self._inbox = _open_inbox(store.folder, run)
             opened.callback(self._inbox.close)
@@ -66,11 +83,19 @@ class Session:
             self._preparation = Preparation(plan, _make_installer(plan, store.folder))
             opened.callback(self._preparation.close)
             self._inspection: Inspection | None = None
+            self._herald: Herald | None = None
             if settings.sieve is not None or not is_plain(plan):
                 from weft.assemble.inspection import Inspection
 
+                if settings.wait is not None:
+                    from weft.assemble.heralding import make_herald
+
+                    self._herald = make_herald(plan, selected, settings, store.folder, self._requests)
+                if self._herald is not None:
+                    opened.callback(self._herald.close)
+                on_unmet = None if self._herald is None else self._herald.begin
                 digest = ledger.plan_digest()
-                self._inspection = Inspection(plan, selected, settings, store.folder, run, digest)
+                self._inspection = Inspection(plan, selected, settings, store.folder, run, digest, on_unmet)
                 opened.callback(self._inspection.close)
             self._opened = opened.pop_all()
 
@@ -90,6 +115,9 @@ class Session:
         settings = self._settings
         seed = int.from_bytes(os.urandom(8), "big")
         options = replace(scheduler_options(settings), queue_ahead=self._may_queue_ahead())
+        if self._herald is not None:
+            options = replace(options, look_seconds=HERALDED_SECONDS)
+        recovered, options = self._learn(recovered, options)
         scheduler = Scheduler(self._plan, self._selected, options, seed)
         capacity, remarks, sampling = self._look_around(scheduler)
         if remarks:
@@ -105,12 +133,13 @@ class Session:
             passing=found.passing if found is not None else "",
             is_durable=settings.durability == "power",
             devices=_devices(scheduler, capacity),
+            promised=_promised(self._plan, self._ledger),
         )
         parts = Parts(
             ledger=self._ledger,
             executors=self._executors.by_name,
             default=self._executors.default,
-            inspector=found.inspector if found is not None else NothingToInspect(),
+            inspector=self._inspector(recovered),
             orders=orders,
             preparation=self._preparation,
             products=found.products if found is not None else NothingHandedOn(),
@@ -118,7 +147,7 @@ class Session:
             waiter=SystemWaiter(self._store.check_place),
             interrupts=self._interrupts,
             requests=self._requests,
-            observers=observers,
+            observers=self._with_copies(observers),
             streams=found.streams if found is not None else None,
         )
         engine = Engine(scheduler, parts, timeout=settings.timeout)
@@ -133,6 +162,42 @@ class Session:
         if found is not None and ending.state == "ok":  # else it may be taken up again
             found.forget_passing()
         return ending
+
+    def _learn(self, recovered: Recovered, options: SchedulerOptions) -> tuple[Recovered, SchedulerOptions]:
+        """What earlier runs say about this one."""
+        if self._settings.executor in DRY:
+            return recovered, options
+        experience = Experience(History(self._store.connection), self._plan, self._selected)
+        options = replace(options, expected=experience.durations())
+        requests = experience.requests()
+        if requests:
+            told = {event.task for event in recovered.facts if isinstance(event, RequestRecovered)}
+            facts = [RequestRecovered(task, WHOLE, 0, wish) for task, wish in requests.items() if task not in told]
+            recovered = recovered._replace(facts=[*recovered.facts, *facts])
+        return recovered, options
+
+    def _inspector(self, recovered: Recovered) -> Inspector:
+        """What looks at the world for tasks that are about to start."""
+        found = self._inspection
+        inner = found.inspector if found is not None else NothingToInspect()
+        if all(task.policy.ask is None for task in self._plan.graph.tasks):
+            return inner
+        from weft.assemble.asking import with_asking
+
+        asking = with_asking(inner, self._plan, self._selected, recovered.facts)
+        self._opened.callback(asking.close)
+        return asking
+
+    def _with_copies(self, observers: Sequence[Observer]) -> Sequence[Observer]:
+        """The observers, and with them what copies output if a task asks for it."""
+        tasks = self._plan.graph.tasks
+        if not any(tasks[task].policy.copies for task in self._selected):
+            return observers
+        from weft.assemble.copying import Copying
+
+        copying = Copying(self._plan, observers)
+        self._opened.callback(copying.close)
+        return (*observers, copying)
 
     def _look_around(self, scheduler: Scheduler) -> tuple[CapacityChanged, Sequence[str], Sampling | None]:
         """What there is, what has to be told of it, and what goes on measuring it in opportunistic mode."""
@@ -177,8 +242,22 @@ class Session:
                 case "limit":
                     events.append(LimitChanged(str(payload["name"]), payload.get("units")))
                 case "stop":
-                    self._interrupts.interrupt(2, 130, "interrupted on request")
+                    self._interrupts.interrupt(2, 130, ON_REQUEST)
+                case "release":
+                    raise HandedOverError(
+                        f"run {self._run[:12]} was handed over to {payload.get('to', 'another process')}",
+                        "it goes on there; weft status shows how it stands",
+                    )
         return events
+
+
+def _promised(plan: Plan, ledger: SqliteLedger) -> Callable[[int, int], Mapping[str, str]] | None:
+    """Variables of workflows that were started by the names of another system."""
+    if not plan.attributes.get("workflow", {}).get("jobmon"):
+        return None
+    from weft.assemble.workflow_identity import JobmonNames
+
+    return JobmonNames(plan, ledger.number, ledger.epoch)
 
 
 def _devices(scheduler: Scheduler, capacity: CapacityChanged) -> Devices | None:

@@ -22,8 +22,9 @@ from weft.assemble.selecting import select_tasks
 from weft.errors import UsageError, cut
 from weft.files.changes import Changes, FileEvents, Polling, has_events
 from weft.files.search import Place
-from weft.files.watched import Settling, Stamp, required_files, requires_files, stamp_of, watched_folders
-from weft.ports import Observer, RunEnding
+from weft.files.watched import Outputs, Settling, Stamp, required_files, requires_files, stamp_of, watched_folders
+from weft.ports import Observer, RunEnding, RunRow
+from weft.runtime.interrupts import Interrupts
 from weft.spec.graph import Graph
 from weft.spec.plan import Plan
 from weft.spec.tasks import Policy, Task
@@ -31,6 +32,7 @@ from weft.store.archive import SqliteArchive
 from weft.store.database import path_of
 
 SETTLE_SECONDS: Final = 1.0  # a file that has not changed for so long is whole
+REST_SECONDS: Final = 1.0  # how long a look at a task waits, at most, to see whether what has just come rests
 FOLDER: Final = "watch"  # in the state folder: what was tried, by plan
 NAME_BYTES: Final = 16
 
@@ -48,19 +50,34 @@ class WatchSettings:
 
 @dataclass(frozen=True, slots=True)
 class RoundSieve:
-    """The files of one round. given: whole ones when it began; unsettled: what was being written then."""
+    """The files of one round. given: whole ones when it began; unsettled: what was being written then. own: what tasks make.
+
+    rest: seconds that what has come since must not have changed.
+    """
 
     given: Mapping[str, Stamp]
     unsettled: frozenset[str]
     tried: Mapping[str, Mapping[str, Stamp]]
     place: Place
+    own: Outputs | frozenset[str] = frozenset()
+    rest: float = REST_SECONDS
 
     def shows(self, task: Task, path: str) -> bool:
         """A file counts when it is as it was; what came since only for a task that follows others, which may have made it."""
-        if task.dependencies:
-            return path not in self.unsettled
-        given = self.given.get(path)
-        return given is not None and stamp_of(path) == given
+        given, now = self.given.get(path), stamp_of(path)
+        if given is not None and given == now:
+            return True
+        if not task.dependencies or path in self.unsettled:
+            return False
+        return now is not None and (path in self.own or self._rests(path, now))
+
+    def _rests(self, path: str, stamp: Stamp) -> bool:
+        """Whether nobody writes it: others may, while the tasks before this one ran. Waits to see it, once for all of an age."""
+        age = time.time() - stamp.mtime_ns / 1e9
+        if not 0.0 <= age < self.rest:
+            return True
+        time.sleep(self.rest - age)
+        return stamp_of(path) == stamp
 
     def admits(self, task: Task, item: str) -> bool:
         """A file that was tried waits until it has changed."""
@@ -96,10 +113,11 @@ class Watching:
         self._folder = state_folder(plan.root, settings)
         self._place = Place(os.path.abspath(plan.root), os.path.realpath(self._folder))
         self._settling = Settling(how.settle)
-        self._changes = changes or _open_changes(watched_folders(self._watched, self._place), self._folder, how)
+        self._rest = min(how.settle, REST_SECONDS)
+        self._changes = changes or self._open_changes(how)
         self._given: dict[str, Stamp] = {}
         self._rounds = 0
-        self._left: str | None = None
+        self._left: RunRow | None = None
 
     def __enter__(self) -> Watching:
         return self
@@ -113,7 +131,7 @@ class Watching:
         self._left = self._unfinished() if self._rounds == 1 else None
         if self._left is not None:
             self._look()
-            return f"round 1: takes up run {self._left[:12]}, which did not come to its end"
+            return f"round 1: takes up run {self._left.run[:12]}, which did not come to its end"
         self._look()
         while not (news := self._settling.news(self._given)):
             if self._rounds == 1 and any(not task.dependencies and not requires_files(task) for task in self._tasks):
@@ -123,23 +141,36 @@ class Watching:
         return f"round {self._rounds}: {self._shown(news)}"
 
     def run(self, observers: Sequence[Observer]) -> RunEnding:
-        """Do it. Raises what `assemble.run` raises."""
+        """Do it. Raises what `assemble.run` raises. A signal that came too late to end the run ends the watching all the same."""
         self._given = dict(self._settling.settled)
         tried = _read_tried(self._journal)
-        sieve = RoundSieve(self._given, self._settling.unsettled, tried, self._place)
-        settings = replace(self._settings, sieve=sieve, force=self._settings.force and self._rounds == 1)
-        is_taken_up = self._left is not None
-        if self._left is not None:
-            left, self._left = self._left, None
-            ending = resume(left, self._plan, settings, observers)
-        else:
-            ending = run(self._plan, settings, observers)
-        self._keep_tried(ending.run, tried, is_taken_up)
-        if is_taken_up:
+        own = Outputs(self._tasks, self._place)
+        sieve = RoundSieve(self._given, self._settling.unsettled, tried, self._place, own, self._rest)
+        interrupts = Interrupts()
+        force = self._settings.force and self._rounds == 1
+        settings = replace(self._settings, sieve=sieve, force=force, interrupts=interrupts)
+        left, self._left = self._left, None
+        try:
+            if left is not None:
+                ending = resume(left.run, self._plan, settings, observers)
+            else:
+                ending = run(self._plan, settings, observers)
+        finally:
+            interrupts.restore()
+        self._keep_tried(ending.run, tried, left)
+        if left is not None:
             self._given = {}  # it kept the files that it had taken when it began: what came since is for the next round
-        return ending
+        is_late = interrupts.ended_by == "signal" and ending.ended_by is None
+        return ending._replace(exit_code=interrupts.exit_code) if is_late and interrupts.exit_code else ending
 
     # --- looking -------------------------------------------------------------------------------------------------------
+
+    def _open_changes(self, how: WatchSettings) -> Changes:
+        if how.poll is not None:
+            return Polling(how.poll)
+        if not has_events():
+            return Polling()
+        return FileEvents(watched_folders(self._watched, self._place), self._place.state_folder, self._told)
 
     def _pause(self) -> None:
         """Wait and look until something that was not there is whole."""
@@ -152,7 +183,7 @@ class Watching:
         found = required_files(self._watched, self._place)
         now = time.monotonic()
         self._settling.look(found, now, time.time())
-        if isinstance(self._changes, Polling):
+        if isinstance(self._changes, Polling | FileEvents):
             self._changes.looked(now - began)
 
     def _shown(self, news: Sequence[str]) -> str:
@@ -163,21 +194,21 @@ class Watching:
 
     # --- what is known of earlier rounds -------------------------------------------------------------------------------
 
-    def _unfinished(self) -> str | None:
+    def _unfinished(self) -> RunRow | None:
         """The last run of the plan when its engine died."""
         if not os.path.exists(path_of(self._folder)):
             return None
         with SqliteArchive(self._folder) as archive:
             runs = archive.runs(self._plan.key)
-        return runs[-1].run if runs and runs[-1].ended is None else None
+        return runs[-1] if runs and runs[-1].ended is None else None
 
     @property
     def _journal(self) -> str:
         name = blake2b(self._plan.key.encode("utf-8", "surrogateescape"), digest_size=NAME_BYTES).hexdigest()
         return os.path.join(self._folder, FOLDER, f"{name}.json")
 
-    def _keep_tried(self, run: str, tried: Tried, is_taken_up: bool) -> None:
-        """Remember files that would be taken again with every other one that comes.
+    def _keep_tried(self, run: str, tried: Tried, left: RunRow | None) -> None:
+        """Remember files that would be taken again with every other one that comes. left: the run, if it was taken up.
 
         Those whose instance failed; and in a run that was taken up those that an attempt of the dead engine has done: nobody
         knows what that had read, so no result is kept of it.
@@ -192,13 +223,16 @@ class Watching:
         before = _shown(tried)
         with SqliteArchive(self._folder) as archive:
             items = archive.items(run)
-            kept = archive.results(self._plan.results_key) if is_taken_up else {}
+            kept = archive.results(self._plan.results_key) if left is not None else {}
         for index, task in mapped.items():
             known = tried.setdefault(task.name, {})
             for item, state, _ in items.get(index, ()):
-                is_done = is_taken_up and state == "ok" and (task.name, item) not in kept
-                stamp = self._given.get(self._place.absolute(item)) if state == "failed" or is_done else None
+                is_done = left is not None and state == "ok" and (task.name, item) not in kept
                 known.pop(item, None)
+                if state != "failed" and not is_done:
+                    continue
+                path = self._place.absolute(item)
+                stamp = self._given.get(path) if left is None else _stamp_of_older(path, left.started)
                 if stamp is not None:
                     known[item] = stamp
         if _shown(tried) != before:
@@ -218,10 +252,13 @@ def remembering(plan: Plan) -> Plan:
     return replace(plan, graph=Graph([kept(task) for task in plan.graph.tasks]))
 
 
-def _open_changes(folders: Sequence[str], state: str, how: WatchSettings) -> Changes:
-    if how.poll is not None:
-        return Polling(how.poll)
-    return FileEvents(folders, os.path.realpath(state)) if has_events() else Polling()
+def _stamp_of_older(path: str, wall: float) -> Stamp | None:
+    """Of a file that neither came nor changed since then; None for every other one: nobody knows what was read of it."""
+    try:
+        changed = os.stat(path).st_ctime
+    except (OSError, ValueError):
+        return None
+    return stamp_of(path) if changed <= wall else None
 
 
 def _read_tried(path: str) -> Tried:

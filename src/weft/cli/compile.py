@@ -16,14 +16,22 @@ from weft.errors import UsageError
 @options.common
 @click.option("-O", "--out", metavar="FILE", help="Write to FILE instead of standard output.")
 @click.option("--relocatable", is_flag=True, help="Leave the root out, so that the plan can be moved.")
+@click.option(
+    "--serialize", is_flag=True, help="Write functions themselves instead of their names; imports their modules."
+)
 @click.pass_context
-def command(ctx: click.Context, out: str | None, relocatable: bool) -> int:
+def command(ctx: click.Context, out: str | None, relocatable: bool, serialize: bool) -> int:
     """Write PLANs as one native document: canonical and self-contained; compiling it again gives the same bytes."""
     from weft.formats.compile import compile_plan
     from weft.formats.function_sources import with_digests
 
     session = Session(ctx)
-    data = compile_plan(with_digests(session.load().plan), relocatable=relocatable)
+    plan = with_digests(session.load().plan)
+    if serialize:
+        from weft.assemble.python_plans import with_functions
+
+        plan = with_functions(plan)
+    data = compile_plan(plan, relocatable=relocatable)
     if out is None:
         session.write(data)
         return 0

@@ -32,6 +32,7 @@ def command(ctx: click.Context, words: tuple[str, ...], follow: bool, only: str 
     TASK[ITEM] names an instance of a mapped task. In a pipe the bytes come as they were
     written, but for values of variables named like a token, secret, password or key, which are covered.
     """
+    from weft.assemble.withheld import covering
     from weft.cli.output.log_text import LogPrinter, LogShortError
     from weft.cli.output.masking import MaskedLogs, secret_values
     from weft.formats.snapshot import restore
@@ -42,8 +43,12 @@ def command(ctx: click.Context, words: tuple[str, ...], follow: bool, only: str 
     run, name = session.find_run_and_task(archive, words)
     task, instance = session.find_instance(archive, run, name)
     streams = (only,) if only else ("stdout", "stderr")
-    secrets = secret_values(os.environ, restore(archive.snapshot(run.run)).environments.values())
-    logs = MaskedLogs(LogReader(session.state(), run.run), secrets)
+    known = covering(run, restore(archive.snapshot(run.run)))
+    if known.unknown:
+        names = ", ".join(dict.fromkeys(name for name, _ in known.unknown))
+        session.note(f"covered only where it stands by itself, because no document has the value any more: {names}")
+    secrets = secret_values(os.environ, known.environments)
+    logs = MaskedLogs(LogReader(session.state(), run.run), secrets, known.unknown)
     printer = LogPrinter(logs, session.out.is_terminal)
 
     def look() -> AttemptRow | None:

@@ -29,6 +29,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "retry": "Run chosen tasks of a run again, and what follows them.",
     "watch": "Run a plan again whenever files that it requires come or change.",
     "cancel": "Give up a run, or some of its tasks.",
+    "workflow": "Show, continue and change recorded workflows.",
+    "task": "Show and change single tasks of recorded workflows.",
     "cache": "List, clear and verify what is kept for later runs.",
     "schema": "Print the JSON Schema of plan documents.",
     "doctor": "Show settings, limits of this machine and the state's health.",
@@ -36,7 +38,22 @@ COMMANDS: Final[Mapping[str, str]] = {
 }
 """Commands in the order of `weft --help`, with the line that it shows: so that help imports none of them."""
 
-LATER: Final = frozenset({"workflow", "task", "report", "ui"})
+LATER: Final = frozenset({"report", "ui"})
+
+OLD_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "workflow_status": ("workflow", "status"),
+    "workflow_tasks": ("workflow", "tasks"),
+    "workflow_resume": ("workflow", "resume"),
+    "workflow_reset": ("workflow", "reset"),
+    "concurrency_limit": ("workflow", "concurrency"),
+    "get_filepaths": ("workflow", "logs"),
+    "task_template_resources": ("workflow", "resources", "usage"),
+    "create_resource_yaml": ("workflow", "resources", "yaml"),
+    "task_status": ("task", "status"),
+    "task_dependencies": ("task", "dependencies"),
+    "update_task_status": ("task", "update"),
+}
+"""Commands by the names that the original system has for them (workflows.md 9)."""
 
 COLLECTED_AFTER: Final = 50_000
 """New objects between two collections: loading code makes many, as runs do, and hardly ever a cycle of them."""
@@ -62,6 +79,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        args = [*OLD_NAMES.get(args[0], args[:1]), *args[1:]]
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
             hint = "it comes in a later version" if name in LATER else hint_nearest(name, COMMANDS)
@@ -162,7 +180,7 @@ def run(argv: Sequence[str]) -> int:
     except WeftError as error:
         if error.problems()[0].code == "output":
             _forget_stdout()
-        return _fail(error.problems(), error.exit_code, meta, argv)
+        return _fail(error.problems(), error.exit_code, meta, argv, error.warnings)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return 2
@@ -224,13 +242,21 @@ def _bug(error: Exception) -> Problem:
     return Problem("internal", f"{text}{where}", hint=hint)
 
 
-def _fail(problems: Sequence[Problem], code: int, meta: Mapping[str, Any], argv: Sequence[str]) -> int:
+def _fail(
+    problems: Sequence[Problem],
+    code: int,
+    meta: Mapping[str, Any],
+    argv: Sequence[str],
+    warnings: Sequence[Problem] = (),
+) -> int:
     from weft.cli.output.problems import print_as_json, print_as_text
 
     try:
         if _wants_json(meta, argv):
-            print_as_json(problems)
+            print_as_json(problems, warnings)
         else:
+            if meta.get("output") != "quiet":
+                print_as_text(warnings, meta.get("color", "auto"), "warning")
             print_as_text(problems, meta.get("color", "auto"))
     except BrokenPipeError:
         _forget_stdout()
@@ -241,8 +267,9 @@ def _wants_json(meta: Mapping[str, Any], argv: Sequence[str]) -> bool:
     """What the command found out, else, when it did not come so far, what the words and the environment say."""
     if "output" in meta:
         return bool(meta["output"] == "json")
+    has_short = any(word in ("workflow", "task") or word in OLD_NAMES for word in argv)  # else -o is --option
     for place, word in enumerate(argv):
-        if word == "--output" and place + 1 < len(argv):
+        if (word == "--output" or (word == "-o" and has_short)) and place + 1 < len(argv):
             return argv[place + 1] == "json"
         if word.startswith("--output="):
             return word == "--output=json"

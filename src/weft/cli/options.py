@@ -62,15 +62,32 @@ def option(*names: str, **more: Any) -> Callable[[Any], Any]:
     return click.option(*names, callback=_keep, expose_value=False, **more)
 
 
-common = _all(
+_state = _all(
     setting("--state", "state", "State folder; default: .weft beside the plan.", metavar="DIR"),
     setting("--store", "store", "Where state is kept; this version knows the state folder only.", metavar="URL"),
-    setting("--output", "output", "text, json or quiet.", metavar="KIND"),
+)
+
+_place = _all(
     setting("--color", "color", "auto, always or never.", metavar="WHEN"),
     click.option(
         "-C", "folder", metavar="DIR", callback=change_folder, is_eager=True, expose_value=False, help="Work in DIR."
     ),
 )
+
+common = _all(_state, setting("--output", "output", "text, json or quiet.", metavar="KIND"), _place)
+
+view = _all(
+    _state,
+    setting(
+        "-o/--output",
+        "output",
+        "table (or text), json or quiet.",
+        metavar="KIND",
+        value_of=lambda value: "text" if value == "table" else value,
+    ),
+    _place,
+)
+"""`common` of the verbs of workflows.md 9."""
 
 root = option("--root", metavar="DIR", help="Folder that relative paths start from; default: that of the first plan.")
 

@@ -9,6 +9,7 @@ import click
 
 from weft.cli import options
 from weft.cli.session import Session
+from weft.collector import keep_what_is_made
 
 if TYPE_CHECKING:
     from weft.ports import Observer, RunEnding
@@ -34,6 +35,7 @@ def command(ctx: click.Context, dry_run: bool) -> int:
         return preview(session)
     from weft import assemble
 
+    keep_what_is_made()
     documents = session.documents()
     settings = session.run_settings(recorded=documents.recorded())
     origin = session.read_for_run(documents)

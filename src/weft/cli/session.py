@@ -195,7 +195,21 @@ class Session:
         gc.enable()
         if not was_told:
             self.warn(read.warnings)
+        if read.plan.environments:
+            self._tell_early_variables(read.plan, documents)
+        if not os.path.isdir(read.plan.root):
+            hint = "name the folder of this machine with --root; weft compile --relocatable leaves it out"
+            raise UsageError(f"the plan's root {read.plan.root!r} is no folder that exists", hint)
         return read
+
+    def _tell_early_variables(self, plan: Plan, documents: Documents) -> None:
+        from weft.cli.early_variables import early_problems
+
+        names = (*documents.paths, *documents.inputs)
+        found = early_problems(plan, names[0] if len(names) == 1 else None)
+        if found and documents.strict:
+            raise PlanError(found)
+        self.warn(found)
 
     def load(
         self,

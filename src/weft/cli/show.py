@@ -10,7 +10,7 @@ import click
 
 from weft.cli import options
 from weft.cli.session import Session
-from weft.errors import UsageError
+from weft.errors import StoreError, UsageError
 from weft.ports import AttemptRow, TaskRow
 from weft.scheduling.keys import WHOLE
 from weft.spec.plan import Plan
@@ -61,10 +61,10 @@ def command(ctx: click.Context, words: tuple[str, ...], product: bool) -> int:
 def _write_product(
     session: Session, run: str, plan: Plan, row: TaskRow, instance: int | None, attempts: Sequence[AttemptRow]
 ) -> None:
-    """The product as the last good attempt made it, else as what stood in for it. Raises UsageError when there is none."""
+    """The product as the last good attempt made it, else as what stood in for it. Raises UsageError (none), StoreError (gone)."""
     from weft import assemble
     from weft.cli.output.records import region_of
-    from weft.store.logs import LogReader
+    from weft.store.logs import LogGoneError, LogReader
 
     task = plan.graph.tasks[row.task]
     source = task.policy.product.source if task.policy.product is not None else None
@@ -79,7 +79,13 @@ def _write_product(
         _write_value(session, run, plan, task, row.task, instance)
     elif made is not None and made.product is None and (task.policy.foreach is None or instance is not None):
         # As it lies in the log: output may be no text.
-        session.write(LogReader(session.state(), run).read(region_of(made, "stdout")).removesuffix(b"\n"))
+        try:
+            data = LogReader(session.state(), run).whole(region_of(made, "stdout"))
+        except LogGoneError as error:
+            raise StoreError(
+                f"the product of {task.name!r} cannot be read: {error}", hint="run it again with --force"
+            ) from error
+        session.write(data.removesuffix(b"\n"))
     else:
         recorded = assemble.RunProducts(session.state(), run, plan)
         try:

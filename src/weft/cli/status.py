@@ -25,11 +25,15 @@ def command(ctx: click.Context, run: str | None) -> int:
     archive = session.archive()
     row = session.find(archive, run)
     rows = archive.tasks(row.run)
+    silent: list[str] = []
     if row.state == "running":
         rows = assemble.as_begun(archive, row, rows)
+        silent = assemble.silent(archive, row)
     if session.wants_json:
-        session.give(status(row, rows, time.time()))
+        session.give({**status(row, rows, time.time()), **({"not_answering": silent} if silent else {})})
         return 0
     is_live = row.state == "running" and archive.is_owned(row)
     session.say(status_text(row, rows, session.out, now=time.time(), is_live=is_live, state_folder=session.state()))
+    for text in silent:
+        session.say(f"{text}\n")
     return 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from weft.cli import options
+from weft.cli.early_variables import CODE, early_variables
 from weft.cli.session import Session
 from weft.errors import cut
 
@@ -60,29 +61,13 @@ def _advice(session: Session, plan: Plan) -> Iterator[Advice]:
             message = f"task {cut(task.name)!r} puts {cut(secret)!r} into its arguments, which everybody here can read"
             hint = "hand it over as a variable of the environment"
             yield Advice(index, ("command", word), "secret", message, hint)
-    yield from _early_references(plan)
+    for early in early_variables(plan):
+        yield Advice(early.task, ("environment",), CODE, early.message, early.hint)
     for index, name, text in unsatisfiable(plan, range(len(tasks)), settings):
         message = f"task {cut(tasks[index].name)!r} {text}"
         yield Advice(
             index, ("resources", name), "unsatisfiable", message, f"it will be skipped; --resources {name}=N gives it"
         )
-
-
-def _early_references(plan: Plan) -> Iterator[Advice]:
-    """Variables that use one which comes after them, told at the first task of each environment."""
-    import os
-
-    from weft.environments.variables import early_references
-    from weft.formats.link import Advice
-
-    used: dict[str, int] = {}
-    for index, task in enumerate(plan.graph.tasks):
-        if task.policy.environment is not None:
-            used.setdefault(task.policy.environment, index)
-    for environment, index in used.items():
-        for name, wanted in early_references(plan.environments[environment].variables, os.environ.keys()):
-            message = f"environment {cut(environment)!r}: variable {name} uses ${wanted} before it is defined"
-            yield Advice(index, ("environment",), "variable", message, f"it stays as written; put {wanted} before it")
 
 
 def _secrets_in(action: Action) -> Iterator[tuple[int, str]]:

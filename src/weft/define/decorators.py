@@ -10,9 +10,11 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
+from weft.define.fields import FIELDS, as_words
 from weft.define.marks import Said, mark_of, say
-from weft.define.mistakes import Mistakes
+from weft.define.mistakes import Mistakes, holding
 from weft.define.registry import default_registry
+from weft.errors import cut
 from weft.units import BYTE_AMOUNTS, Bare, UnitError, parse_size
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -31,17 +33,44 @@ def task(name: str | None = None, /, **fields: Any) -> Callable[[Function], Func
 
 
 def task(function: Any = None, /, **fields: Any) -> Any:
-    """Define a task in `weft.default_registry`; the words are those of `Registry.task`. Raises DefinitionError."""
+    """Define a task in `weft.default_registry`.
+
+    The words are those of `Registry.task`, and fields of task specifications (`time_limit`, `cpu`, `memory`, `dependencies`,
+    `required_folder`, ...). Raises DefinitionError.
+    """
     if function is not None and not isinstance(function, str):
-        _refuse_second(function, fields.get("name"))
-        return default_registry.task(function, **fields)
+        if fields:
+            _refuse_second(function, fields.get("name"))
+            return default_registry.task(function, **_words(fields, function))
+        with holding(None, function):
+            _refuse_second(function, None)
+            default_registry.task(function)
+        return function
     name = fields.setdefault("name", function)
 
     def define(decorated: Function) -> Function:
-        _refuse_second(decorated, name)
-        return default_registry.task(**fields)(decorated)
+        with holding(name, decorated):
+            _refuse_second(decorated, name)
+            default_registry.task(**_words(fields, decorated, function))(decorated)
+        return decorated
 
     return define
+
+
+def _words(fields: dict[str, Any], function: Any, first: str | None = None) -> dict[str, Any]:
+    """The words of a definition. first: the name that was given by position. Raises DefinitionError."""
+    name = fields.get("name")
+    if FIELDS.isdisjoint(fields) and first in (None, name):
+        return dict(fields)
+    mistakes = Mistakes("task", name or getattr(function, "__name__", None))
+    if first not in (None, name):
+        mistakes.add("shape.conflict", f"is called {cut(str(first))!r} and {cut(str(name))!r}", "keep one name")
+    words = as_words(fields, _bytes, mistakes)
+    mark = mark_of(function)
+    if mistakes and mark is not None:
+        mark.is_task = True  # in vain
+    mistakes.raise_if_any()
+    return words
 
 
 def _refuse_second(function: Any, name: object) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from weft.define.mistakes import Mistakes, show
+from weft.define.mistakes import Mistakes, is_refused, show
 from weft.define.signatures import Signature
 from weft.errors import cut, hint_nearest
 from weft.spec.options import MISSING
@@ -126,6 +126,8 @@ def _split(item: Any, mistakes: Mistakes) -> tuple[tuple[Any, ...], Any, bool, b
 
 
 def _tell_unknown(member: Any, known: Iterable[str], mistakes: Mistakes) -> None:
+    if is_refused(member):
+        return  # told where it is defined
     if isinstance(member, str):
         hint = hint_nearest(member, known) or "tasks are defined before those that depend on them"
         mistakes.add("ref.task", f"depends on {cut(member)!r}, which is not defined", hint)

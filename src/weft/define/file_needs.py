@@ -43,7 +43,8 @@ def read_file_needs(
 ) -> FileNeeds:
     """The needs, as far as they are sound. others: parameters that are declared as options, or bound to dependencies."""
     read = _requirements(requires, mistakes) if requires is not None else NO_REQUIREMENTS
-    mapped = _foreach(foreach, read, mistakes) if foreach is not None else None
+    are_sound = bool(_places(read)) or not _names_places(requires)
+    mapped = _foreach(foreach, read, are_sound, mistakes) if foreach is not None else None
     read = _bound_by_name(read, mapped, signature, others)
     names: list[str | None] = [need.bind for need in read.files]
     names += [need.bind for need in _places(read)]
@@ -52,6 +53,11 @@ def read_file_needs(
     for name in taken:
         _check_parameter(name, signature, others, mistakes)
     return FileNeeds(read, mapped, frozenset(taken))
+
+
+def _names_places(requires: object) -> bool:
+    """Whether it names some, be they wrong: that has been told."""
+    return isinstance(requires, Mapping) and any(_listed(requires.get(kind)) for kind in ("folders", "match"))
 
 
 def _places(read: Requirements) -> tuple[FolderNeed | MatchNeed, ...]:
@@ -228,7 +234,7 @@ def _texts(kind: str, given: object, mistakes: Mistakes) -> Iterator[str]:
 # --- foreach -----------------------------------------------------------------------------------------------------------
 
 
-def _foreach(given: object, read: Requirements, mistakes: Mistakes) -> Foreach | None:
+def _foreach(given: object, read: Requirements, are_sound: bool, mistakes: Mistakes) -> Foreach | None:
     if not isinstance(given, Mapping):
         example = "as in {'files': True} or {'values': [1, 2], 'as': 'k'}"
         mistakes.add("shape.type", f"foreach must be a dict, not {show(given)}", example)
@@ -243,7 +249,7 @@ def _foreach(given: object, read: Requirements, mistakes: Mistakes) -> Foreach |
         mistakes.add("shape.conflict", "foreach needs exactly one of 'files': True and 'values'")
         return None
     if files is True:
-        if not any(need.source for need in _places(read)):
+        if are_sound and not any(need.source for need in _places(read)):
             hint = "name a folder or an expression in requires"
             mistakes.add("shape.conflict", "is mapped over files, and names nowhere to find them", hint)
         return Foreach(files=True, bind=bind)

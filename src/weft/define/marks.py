@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from weft.define.mistakes import Mistakes, Place, place_of_caller, show
+from weft.define.mistakes import Mistakes, Place, holding, place_of_caller, show
 from weft.errors import Problem, cut
 
 if TYPE_CHECKING:
@@ -113,6 +113,11 @@ def made_mark(function: Any) -> Mark | None:
 
 def say(function: Any, said: Said) -> None:
     """Keep what a decorator says; a function that is a task already becomes another one. Raises DefinitionError."""
+    with holding(getattr(mark_of(function), "name", None), function):
+        _say(function, said)
+
+
+def _say(function: Any, said: Said) -> None:
     mark = made_mark(function) if callable(function) else None
     if mark is None:
         mistakes = Mistakes("decorator", said.decorator)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FunctionType
 from typing import NamedTuple
 
 from weft.errors import DefinitionError, Problem, cut
@@ -45,6 +48,8 @@ def shown_path(path: str) -> str:
 
 def show(value: object) -> str:
     """A value for a message, on one line, cut; whatever its `__repr__` does."""
+    if isinstance(value, FunctionType):
+        return f"function {cut(value.__qualname__)!r}"  # its repr is another one in each process
     try:
         return cut(repr(value))
     except Exception as error:  # noqa: BLE001 - a user's __repr__ may fail; what matters is told beside it
@@ -79,3 +84,50 @@ class Mistakes:
         """Raises DefinitionError with all of them."""
         if self.found:
             raise DefinitionError(self.found)
+
+
+class Held:
+    """What is wrong with the definitions of a module that is being read: told at its end, all at once."""
+
+    def __init__(self) -> None:
+        self._found: dict[object, list[Problem]] = {}
+
+    def problems(self) -> list[Problem]:
+        """All of them, each once."""
+        return list(dict.fromkeys(problem for found in self._found.values() for problem in found))
+
+    def refuse(self, known_as: tuple[object, ...], error: DefinitionError) -> None:
+        """Keep the mistakes of a definition. known_as: its name and its function."""
+        for number, each in enumerate(known_as):
+            self._found.setdefault(each, []).extend(error.problems() if number == 0 else ())
+
+    def knows(self, task: object) -> bool:
+        """Whether a name or a function was refused: what refers to it is no mistake of its own."""
+        return isinstance(task, str | FunctionType) and task in self._found
+
+
+_held: Held | None = None
+
+
+def hold() -> Held:
+    """From now on, what decorators find wrong is kept; nothing of this process will run."""
+    global _held
+    _held = Held()
+    return _held
+
+
+def is_refused(task: object) -> bool:
+    """Whether `task`, a name or a function, was to become a task, in vain."""
+    return _held is not None and _held.knows(task)
+
+
+@contextmanager
+def holding(name: object, function: object) -> Iterator[None]:
+    """Around a definition by a decorator: its mistakes are kept while somebody holds them, else raised."""
+    try:
+        yield
+    except DefinitionError as error:
+        if _held is None:
+            raise
+        own = name if isinstance(name, str) else getattr(function, "__name__", None)
+        _held.refuse(tuple(each for each in (own, function) if isinstance(each, str | FunctionType)), error)

@@ -6,10 +6,13 @@ import base64
 import functools
 import io
 import sys
+from types import ModuleType
 from typing import Any, Final
 
 from weft.define.projects import folder_of
 from weft.spec.actions import Serialized
+
+MADE_BY: Final = b"\nPython "  # what it writes is for this version; `executors.supervisor.makers` reads it
 
 
 class ByValueError(TypeError):
@@ -40,13 +43,22 @@ def by_value(function: Any) -> Serialized:
         _pickler()(written).dump(function)
     except Exception as error:
         raise ByValueError(f"{type(error).__name__}: {error}") from error
+    version = "{}.{}.{}".format(*sys.version_info[:3])
+    written.write(MADE_BY + version.encode())  # behind the end of the pickle, where no reader looks
     return Serialized(data=base64.b64encode(written.getvalue()).decode("ascii"))
+
+
+def take_along(module: ModuleType) -> None:
+    """From now on, what functions use of this module goes with them by value: it is not there where they are called."""
+    import cloudpickle  # type: ignore[import-untyped]
+
+    cloudpickle.register_pickle_by_value(module)
 
 
 @functools.cache
 def _pickler() -> Any:
     """That of cloudpickle, which takes what `functools.lru_cache` makes for importable wherever it was made."""
-    import cloudpickle  # type: ignore[import-untyped]
+    import cloudpickle
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def reducer_override(self, value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from weft.define.environments import read_environment
 from weft.define.marks import made_mark, mark_of
-from weft.define.mistakes import Mistakes, place_of, show
+from weft.define.mistakes import Mistakes, holding, place_of, show
 from weft.define.overlays import StandIns
 from weft.define.policies import Policies
 from weft.define.signatures import Signature, UnreadableSignatureError, signature_of
@@ -257,11 +257,16 @@ class Registry:
             words.setdefault("name", function)
             function = None
         if function is not None:
-            self._define(function, words)
+            if words:
+                self._define(function, words)
+                return function
+            with holding(None, function):
+                self._define(function, words)
             return function
 
         def define(decorated: Function) -> Function:
-            self._define(decorated, dict(words))
+            with holding(words.get("name"), decorated):
+                self._define(decorated, dict(words))
             return decorated
 
         return define

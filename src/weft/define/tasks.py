@@ -9,10 +9,11 @@ from typing import Any, Final, NamedTuple
 
 from weft.define.dependencies import Need, bind, read_needs
 from weft.define.file_needs import NO_NEEDS, read_file_needs
-from weft.define.hints import Hint, contradicts
+from weft.define.hints import Hint, contradicts, resolved
 from weft.define.mistakes import Mistakes, show
 from weft.define.options import Option as Declared
 from weft.define.policies import Policies
+from weft.define.receiving import Receiving
 from weft.define.signatures import Parameter, Signature
 from weft.define.types import (
     LIST_OF,
@@ -111,6 +112,7 @@ class Maker:
         self._look_up = look_up
         self._task_names = task_names
         self._policies = policies
+        self._receiving = Receiving(find, look_up)
         self._options_made: dict[Any, tuple[Signature, Options]] = {}
 
     def make(self, words: Words, mistakes: Mistakes) -> TaskDefinition:
@@ -122,6 +124,8 @@ class Maker:
         needs = read_needs(words.deps, self._resolve, _Lazy(self._task_names), mistakes) if words.deps else []
         declared = self._declared(words.options, mistakes)
         edges = bind(needs, signature, declared, mistakes) if needs else ()
+        if edges:
+            self._receiving.check(edges, signature, mistakes)
         bound = {edge.bind for edge in edges if edge.bind is not None}
         files = NO_NEEDS
         if words.files != (None, None):
@@ -187,11 +191,12 @@ class Maker:
 
     def _product(self, words: Words, mistakes: Mistakes) -> Product:
         hint = words.signature.product
+        hint = resolved(hint, self._find) if hint is not None else None
         yields = words.signature.is_generator
         if words.product is None:
             if hint is None:
                 return Product("return", "any", yields)
-            return Product("return", hint.type, hint.is_stream or yields)
+            return Product("return", "any" if hint.is_optional else hint.type, hint.is_stream or yields)
         try:
             name = name_of(words.product)
         except TypeNameError as error:
@@ -289,6 +294,8 @@ class Maker:
         self, parameter: Parameter, declared: Declared | Option | None, none_will_do: bool, mistakes: Mistakes
     ) -> Option:
         name, hint = parameter.name, parameter.hint
+        if hint is not None:
+            hint = resolved(hint, self._find)
         if declared is None:
             kind = hint.type if hint is not None and not hint.is_stream else "any"
             if unknown_in(kind, self._find) is not None:
@@ -348,7 +355,9 @@ class Maker:
 
 
 def _key_of(signature: Signature, declared: Mapping[str, Declared | Option], bound: set[str]) -> Any:
-    """What the options of a task follow from; None when a default could look like another one, or change."""
+    """What the options of a task follow from; None when that may change, or a default could look like another one."""
+    if any(each.hint is not None and each.hint.named is not None for each in signature.parameters.values()):
+        return None  # what it names may be defined later
     for option in declared.values():
         if option.default is not MISSING and type(option.default) not in (str, int, type(None)):
             return None

@@ -23,7 +23,7 @@ from threading import Event, Lock, Thread
 from typing import IO, Final, NamedTuple
 
 from weft.environments.local_requirements import digest_local
-from weft.errors import InternalError
+from weft.errors import InternalError, cut
 from weft.spec.environments import Environment
 
 FORMAT: Final = b"weft installation 1"  # raise it when folders that exist must not be used any more
@@ -33,6 +33,9 @@ BUILDERS: Final = 2  # at once: uv itself works in parallel
 SHOWN_LINES: Final = 6
 SHOWN_BYTES: Final = 4096
 CLOSE_SECONDS: Final = 5.0
+
+_PLEASANTRY: Final = "Using "  # how uv begins to tell which interpreter it works with
+_WHO: Final = "import sys; print(sys.executable)"
 
 
 class Installation(NamedTuple):
@@ -78,24 +81,48 @@ class Installations:
         if environment.python is None and not environment.requirements:
             return NOTHING_ASKED
         try:
-            python = self.find_python(environment.python, root)
+            refused: list[str] = []
+            python = self.find_python(environment.python, root, refused)
             if python is None:
-                return InstallationFailed(_not_found(environment.python or ""))
+                return InstallationFailed(_not_found(environment.python or "", refused))
             key = self._key(python, environment.requirements, root)
             return self._make(key, python, environment.requirements, root)
         except OSError as error:
             return InstallationFailed(f"the environment cannot be prepared: {error}")
 
-    def find_python(self, wanted: str | None, root: str) -> str | None:
-        """Path of the interpreter that is meant: None is weft's own; a path, `python3.11`, `3.11`. None when there is none."""
+    def find_python(self, wanted: str | None, root: str, refused: list[str]) -> str | None:
+        """Path of the interpreter that is meant: None is weft's own; a path, `python3.11`, `3.11`. None when there is none.
+
+        refused: is told which programs have that name and do not start.
+        """
         if wanted is None:
             return sys.executable
         if "/" in wanted:
             path = os.path.join(root, wanted)
-            return path if os.path.isfile(path) and os.access(path, os.X_OK) else None
-        search = self._environ.get("PATH", os.defpath)
+            return self._started(path, root, refused) if os.path.isfile(path) and os.access(path, os.X_OK) else None
         name = f"python{wanted}" if wanted[:1].isdigit() else wanted
-        return shutil.which(name, path=search) or self._ask_uv(wanted, root)
+        for folder in self._environ.get("PATH", os.defpath).split(os.pathsep):
+            candidate = shutil.which(name, path=folder) if folder else None
+            found = self._started(candidate, root, refused) if candidate is not None else None
+            if found is not None:
+                return found
+        return self._ask_uv(wanted, root)
+
+    def _started(self, path: str, root: str, refused: list[str]) -> str | None:
+        """The interpreter that a program is. A script that only leads to one (as of pyenv) may change its mind: it is asked."""
+        with open(path, "rb") as file:
+            if file.read(2) != b"#!":
+                return path
+        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+            status = self._run([path, "-I", "-c", _WHO], root, b"", output, errors)
+            output.seek(0)
+            errors.seek(0)
+            found = os.fsdecode(output.read().strip())
+            if status == 0 and os.path.isfile(found):
+                return found
+            words = " ".join(errors.read(SHOWN_BYTES).decode("utf-8", "replace").split())
+        refused.append(f"{path} does not start: {cut(words)}")
+        return None
 
     def stop(self) -> None:
         """End what is being built, for good."""
@@ -109,8 +136,8 @@ class Installations:
         if wanted.startswith("-"):
             return None
         with tempfile.TemporaryFile() as output:
-            arguments = ["python", "find", "--no-project", "--system", wanted]
-            if self._run(arguments, root, b"", output, subprocess.DEVNULL) != 0:
+            words = [_uv(), "python", "find", "--no-project", "--system", wanted]
+            if self._run(words, root, b"", output, subprocess.DEVNULL) != 0:
                 return None
             output.seek(0)
             path = os.fsdecode(output.read().strip())
@@ -149,17 +176,17 @@ class Installations:
         log = f"{place}.log"
         with open(log, "wb", opener=_private) as output:
             for arguments, given in _steps(place, python, requirements):
-                status = self._run(arguments, root, given, output, output)
+                before = os.fstat(output.fileno()).st_size
+                status = self._run([_uv(), *arguments], root, given, output, output)
                 if status != 0:
                     shutil.rmtree(place, ignore_errors=True)
-                    return InstallationFailed(_failure(arguments, status, log), log)
+                    return InstallationFailed(_failure(arguments, status, log, before), log)
+        _make_durable(place)
         with open(os.path.join(place, READY), "wb", opener=_private):
             return None
 
-    def _run(
-        self, arguments: Sequence[str], root: str, given: bytes, output: IO[bytes], errors: IO[bytes] | int
-    ) -> int:
-        """Exit status of uv. Raises OSError."""
+    def _run(self, words: Sequence[str], root: str, given: bytes, output: IO[bytes], errors: IO[bytes] | int) -> int:
+        """Exit status of a program. Raises OSError."""
         with tempfile.TemporaryFile() as source:
             source.write(given)
             source.seek(0)
@@ -167,7 +194,7 @@ class Installations:
                 if self._is_stopped:
                     raise InterruptedError("the run is ending")
                 process = subprocess.Popen(
-                    [_uv(), *arguments],
+                    words,
                     stdin=source,
                     stdout=output,
                     stderr=errors,
@@ -202,6 +229,23 @@ def _uv() -> str:
     return os.fspath(uv.find_uv_bin())
 
 
+def _make_durable(place: str) -> None:
+    """Everything before the sign that vouches for it: else a power cut may leave that, and modules without content.
+
+    By file system, not by file: an environment has thousands. Raises OSError.
+    """
+    import ctypes  # only who builds one needs it
+
+    system = ctypes.CDLL(None, use_errno=True)
+    opened = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if system.syncfs(opened) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), place)
+    finally:
+        os.close(opened)
+
+
 def _is_ready(place: str) -> bool:
     """Whether the folder is whole and its interpreter is still there."""
     return os.path.exists(os.path.join(place, READY)) and os.path.exists(os.path.join(place, "bin", "python"))
@@ -229,19 +273,20 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             pass
 
 
-def _not_found(wanted: str) -> str:
-    return f"no Python interpreter {wanted!r} was found (in PATH, and by uv); weft downloads none"
+def _not_found(wanted: str, refused: Sequence[str]) -> str:
+    why = "".join(f"; {each}" for each in refused)
+    return f"no Python interpreter {wanted!r} was found (in PATH, and by uv); weft downloads none{why}"
 
 
-def _failure(arguments: Sequence[str], status: int, log: str) -> str:
-    """What uv said last, with where all of it is."""
+def _failure(arguments: Sequence[str], status: int, log: str, start: int) -> str:
+    """What uv said last, and where all of it is. start: bytes of the log that earlier steps wrote."""
     with open(log, "rb") as file:
-        file.seek(max(0, os.path.getsize(log) - SHOWN_BYTES))
-        lines = file.read().decode("utf-8", "replace").strip().splitlines()[-SHOWN_LINES:]
+        file.seek(max(start, os.path.getsize(log) - SHOWN_BYTES))
+        said = file.read().decode("utf-8", "replace").splitlines()
+    lines = [line for line in said if line.strip() and not line.startswith(_PLEASANTRY)][-SHOWN_LINES:]
     what = "installing the requirements" if arguments[0] == "pip" else "making the virtual environment"
-    return f"{what} failed (uv exited with {status}; all of it is in {log}): " + " | ".join(
-        line.strip() for line in lines
-    )
+    words = " ".join(" ".join(lines).split())
+    return f"{what} failed: {words} (uv exited with {status}; all of it is in {log})"
 
 
 # --- beside the loop -------------------------------------------------------------------------------------------------------

@@ -7,21 +7,19 @@ when the others are done.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import select
 import socket
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from weft.executors.doorstep import Doorstep
+from weft.executors.frames import Server, server_frame
 from weft.executors.link import SUPERVISOR, Place
 from weft.executors.opened import UnfitArgumentsError
 from weft.executors.supervisor.receipts import ReceiptReader
 from weft.executors.supervisor.wire import WireOrder, message, take_messages
-from weft.executors.variables import wire_variables
 from weft.ports import Code, Order
 from weft.scheduling.outcomes import LOST, SETUP
 
@@ -105,35 +103,14 @@ class HostPool:
         self._doorstep.open()
         folder = f"{self._place.run_folder}/receipts"
         self._made += 1
-        while os.path.lexists(f"{folder}/host-{self._made}.log"):
+        while os.path.lexists(f"{folder}/{self._place.name('host', self._made)}.log"):
             self._made += 1
-        name = f"host-{self._made}"
+        name = self._place.name("host", self._made)
         nonce = secrets.randbits(64)
-        settings = {
-            "run": self._place.run,
-            "run_folder": self._place.run_folder,
-            "log_folder": self._place.log_folder,
-            "name": name,
-            "nonce": nonce,
-        }
         host = self._hosts[nonce] = Host(nonce, name, key, f"{folder}/{name}.log")
-        self._order(
-            WireOrder(
-                nonce,
-                (-2, self._made, 1),
-                f"{self._run_token}:{name}",
-                [order.interpreter or sys.executable, SUPERVISOR, "host", json.dumps(settings)],
-                order.folder,
-                dict(environment),
-                wire_variables(order),
-                [],
-                None,
-                None,
-                order.niceness,
-                -1 - self._made,
-                False,
-            )
-        )
+        server = Server(nonce, name, self._made, -2, -1 - self._made)
+        program = (SUPERVISOR, "host")
+        self._order(server_frame(self._place, self._run_token, server, program, order, environment))
         return host
 
     def withdraw(self, nonce: int) -> bool:

@@ -22,13 +22,24 @@ ANSWER_SECONDS = 10.0  # a supervisor that says nothing for so long is called "n
 
 
 class Place(NamedTuple):
-    """Folders and times of one run's supervisor. grace: seconds from TERM to KILL; stray_wait: that strays get first."""
+    """Folders and times of one run's supervisor. grace: seconds from TERM to KILL; stray_wait: that strays get first.
+
+    epoch: of the engine that speaks.
+    """
 
     run: str
     run_folder: str
     log_folder: str
     grace: float
     stray_wait: float
+    epoch: int
+
+    def name(self, kind: str, number: int) -> str:
+        """Of a process that writes files of its own, the `number`th of its kind: no earlier engine has given it.
+
+        What it wrote may be lost in a power cut while the store refers to it, so that what is there does not tell what is free.
+        """
+        return f"{kind}-{self.epoch}" if number == 1 else f"{kind}-{self.epoch}-{number}"
 
 
 class Link:
@@ -99,8 +110,7 @@ class Link:
                 return None
             if left <= 0:
                 self.close()
-                hint = "see `weft doctor`; nothing was taken from it"
-                raise BackendError("the supervisor of this run is alive, but does not answer", hint)
+                raise _silent()
             select.select([self._connection], [self._connection] if self._outward else [], [], left)
             self.turn()
         return self.answers.pop(0)
@@ -191,9 +201,19 @@ def _umask() -> int:
 
 
 def find(place: Place, bell: select.epoll) -> Link | None:
-    """A connection to the run's living supervisor; None when there is none."""
+    """A connection to the run's living supervisor; None when there is none. Raises BackendError when it takes none."""
+    try:
+        connection = connect(place.run_folder)
+    except BlockingIOError as problem:
+        raise _silent() from problem
+    return None if connection is None else Link(connection, bell, None)
+
+
+def connect(run_folder: str) -> socket.socket | None:
+    """A connection to a supervisor; None when there is none. Raises BlockingIOError: its queue of callers is full, OSError."""
+    folder = os.open(run_folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    folder = os.open(place.run_folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    connection.setblocking(False)  # one that stands still lets nobody in, and who waits for that waits for ever
     try:
         connection.connect(f"/proc/self/fd/{folder}/supervisor.sock")
     except (FileNotFoundError, ConnectionRefusedError):
@@ -204,7 +224,13 @@ def find(place: Place, bell: select.epoll) -> Link | None:
         raise
     finally:
         os.close(folder)
-    return Link(connection, bell, None)
+    return connection
+
+
+def _silent() -> BackendError:
+    return BackendError(
+        "the supervisor of this run is alive, but does not answer", "see `weft status`; nothing was taken from it"
+    )
 
 
 def is_alive(place: Place) -> bool:

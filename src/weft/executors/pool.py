@@ -8,11 +8,9 @@ are sent in batches, long ones singly; what is stuck behind one that turns out t
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import select
-import sys
 import time
 from collections import OrderedDict, deque
 from collections.abc import Mapping
@@ -21,12 +19,12 @@ from typing import Any, Protocol
 from weft.executors.callees import PROGRAM, Callees, arguments_of, python_variables
 from weft.executors.doorstep import Doorstep
 from weft.executors.endings import NO_REGION, crash, order_of, stillborn
+from weft.executors.frames import Server, server_frame
 from weft.executors.line import Line
 from weft.executors.link import Place
 from weft.executors.pulse import Pulse
 from weft.executors.supervisor.receipts import ReceiptReader
 from weft.executors.supervisor.wire import WireOrder
-from weft.executors.variables import wire_variables
 from weft.executors.worker.cell import BORN, RUNNING, SETTLE_SECONDS, Cell
 from weft.executors.worker.talk import take_frames
 from weft.executors.workers import Sent, Worker
@@ -228,39 +226,18 @@ class WorkerPool:
         os.makedirs(f"{self._place.run_folder}/workers", 0o700, exist_ok=True)
         while True:
             self._made += 1
-            name = f"worker-{self._made}"
+            name = self._place.name("worker", self._made)
             try:
                 cell = Cell(self._cell_path(name), is_new=True)
                 break
             except FileExistsError:
                 continue
         nonce = secrets.randbits(64)
-        settings = {
-            "run": self._place.run,
-            "run_folder": self._place.run_folder,
-            "log_folder": self._place.log_folder,
-            "name": name,
-            "nonce": nonce,
-        }
         worker = self._workers[nonce] = Worker(nonce, name, key, self._place.run_folder, cell, Line(self._bell))
         environment = {**python_variables(order, self._base), **dict(key[2])}
-        self._owner.order_worker(
-            WireOrder(
-                nonce,
-                (-3, self._made, 1),
-                f"{self._run_token}:{name}",
-                [order.interpreter or sys.executable, PROGRAM, "serve", json.dumps(settings)],
-                order.folder,
-                environment,
-                wire_variables(order),
-                [],
-                None,
-                None,
-                order.niceness,
-                -(1 << 32) - self._made,
-                False,
-            )
-        )
+        server = Server(nonce, name, self._made, -3, -(1 << 32) - self._made)
+        program = (PROGRAM, "serve")
+        self._owner.order_worker(server_frame(self._place, self._run_token, server, program, order, environment))
         return worker
 
     def _thin_out(self) -> None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import select
-import threading
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from weft.errors import BackendError, OwnedError
+from weft.errors import BackendError
 from weft.executors import link
-from weft.executors.inputs import end_input, stdin_of
+from weft.executors.frames import frame_of
+from weft.executors.inputs import end_input
 from weft.executors.lanes import MixedLanes
 from weft.executors.opened import Kind, OpenAttempt, UnfitArgumentsError, kind_of
 from weft.executors.pools import Pools
@@ -31,11 +30,10 @@ from weft.executors.receipts import (
     stream_report,
 )
 from weft.executors.standing import Standing
-from weft.executors.supervisor.receipts import ReceiptReader
+from weft.executors.supervision import Supervision
 from weft.executors.supervisor.wire import WireOrder
 from weft.executors.suspects import Suspects
-from weft.executors.variables import wire_variables
-from weft.ports import Began, Order, Process, Remark, Report, Reports, StreamReport
+from weft.ports import Began, Order, Remark, Report, Reports, StreamReport
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import LOST, SETUP
 
@@ -45,9 +43,6 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS = 5.0
 STRAY_SECONDS = 1.0
-FAREWELL_SECONDS = 0.25  # that `close` waits for a supervisor that has nothing left to do
-STILLBORN_LIMIT = 3  # supervisors in a row that die before their first receipt
-PARTING_SECONDS = 2.0  # from the end of its connection until a dying supervisor's lock is free
 NO_LANE = -(1 << 62)  # of adopted attempts: what was ahead of them is no longer known
 
 How = Literal["withdraw", "terminate", "kill"]
@@ -72,40 +67,31 @@ class ProcessExecutor:
         stray_wait: float = STRAY_SECONDS,
     ):
         run = os.path.basename(os.path.abspath(run_folder))
-        self._place = link.Place(run, os.path.abspath(run_folder), os.path.abspath(log_folder), grace, stray_wait)
+        self._place = link.Place(
+            run, os.path.abspath(run_folder), os.path.abspath(log_folder), grace, stray_wait, epoch
+        )
         self._run_token = run_token
-        self._epoch = epoch
         self._base = {**base_environment, "WEFT_RUN_ID": run}
         self._bell = select.epoll()
-        self._link: link.Link | None = None
-        self._reader: ReceiptReader | None = None
-        self._reader_path = ""
-        self._seen = 0
-        self._stillborn = 0
+        self._nudge = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._bell.register(self._nudge, select.EPOLLIN)
+        self._supervision = Supervision(self._place, run_token, epoch, self._base, self._bell, self._wake)
+        self._say = self._supervision.say
         self._open: dict[int, OpenAttempt] = {}
         self._nonces: dict[AttemptKey, int] = {}
         self._news: list[Report | StreamReport] = []
         self._offsets: dict[str, int] = {}
         self._output = OutputReader(self._place.log_folder)
-        self._waiting: list[Any] | None = None  # messages kept back while the remains of a dead supervisor are ended
-        self._sweeper: threading.Thread | None = None
-        self._is_swept = False
         self._suspects = Suspects()
-        self._unkillable: list[str] = []
-        self._memory_method = "unknown"
         self._mixed = MixedLanes()
         self._pools = Pools(self)
         self._standing = Standing(self._say, self._open, self._pools.worker_of)
-        self.keeper: int | None = None  # see `ports.PausingExecutor`
-        self._nudge = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._bell.register(self._nudge, select.EPOLLIN)
 
     # --- the port ------------------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
         """Start the supervisor now, so that it wakes up while the engine still reads its plan."""
-        if self._link is None and self._waiting is None:
-            self._start()
+        self._supervision.prepare()
 
     def prepare_calls(self, likely: Order, count: int) -> None:
         """Likewise workers, for calls that will be ordered like this one: a Python starts in the time of a thousand calls."""
@@ -132,7 +118,7 @@ class ProcessExecutor:
                 attempt.is_ahead = order.ahead and order.lane not in self._mixed
                 self._hand_over(order, attempt, frames)
         if frames:
-            self._say({"orders": frames, "seen": self._seen})
+            self._supervision.order(frames)
         self._pools.flush()
 
     def _mix(self, lane: int, newest: int) -> None:
@@ -159,7 +145,7 @@ class ProcessExecutor:
                 frames: list[WireOrder] = []
                 self._hand_over(order, attempt, frames)
                 if frames:
-                    self._say({"orders": frames, "seen": self._seen})
+                    self._supervision.order(frames)
 
     def _hand_over(self, order: Order, attempt: OpenAttempt, frames: list[WireOrder]) -> None:
         """To a host, or as a frame for the supervisor. What cannot travel there has failed its start."""
@@ -171,11 +157,11 @@ class ProcessExecutor:
             else:
                 if attempt.kind == "single":
                     self._expect_streams(order)
-                frames.append(self._wire(order, attempt.is_ahead))
+                frames.append(frame_of(self._place, order, attempt.is_ahead, order.key in self._suspects))
         except (UnfitArgumentsError, OSError) as problem:
             detail = f"its arguments cannot be handed over: {problem}"
             self._tell(["ended", order.nonce, SETUP, None, detail, True, None, ("", 0, 0), ("", 0, 0)])
-            os.eventfd_write(self._nudge, 1)
+            self._wake()
 
     def _expect_streams(self, order: Order) -> None:
         from weft.executors.singles import has_streams  # late, here and below: most runs start programs only
@@ -204,6 +190,11 @@ class ProcessExecutor:
         if nonces:
             self._say({"stop": nonces, "how": how, "cause": cause})
 
+    @property
+    def keeper(self) -> int | None:
+        """See `ports.PausingExecutor`."""
+        return self._supervision.keeper
+
     def pause(self, key: AttemptKey) -> None:
         """See `ports.PausingExecutor`."""
         if (nonce := self._nonces.get(key)) is not None:
@@ -218,16 +209,13 @@ class ProcessExecutor:
         if attempt.order is not None:
             self._mixed.withdraw(attempt.lane, nonce)
         self._tell(["ended", nonce, cause, None, None, False, None, ("", 0, 0), ("", 0, 0)])
-        os.eventfd_write(self._nudge, 1)
+        self._wake()
 
     def poll(self) -> Reports:
         """See `ports.Executor`. Raises OwnedError when a later engine has taken the supervisor over."""
-        if self._link is not None:
-            self._link.turn()
-            self._hear()
-            if self._link.has_rung:
-                self._link.has_rung = False
-                self._read()
+        supervision = self._supervision
+        if supervision.turn():
+            self._read()
         for part in self._pools.made():
             part.turn()
             self._news += [Remark(text) for text in part.remarks]
@@ -235,9 +223,11 @@ class ProcessExecutor:
             self._offsets.update(part.offsets)
             part.offsets.clear()
         self._take_nudge()
-        if self._link is not None and not self._link.is_open:
-            self._part()
-        if self._waiting is not None and self._is_swept:
+        if supervision.is_over:
+            supervision.see_off()
+            self._read()
+            supervision.clear_up()
+        if supervision.is_clear:
             self._bury()
         reports, self._news = self._news, []
         offsets, self._offsets = self._offsets, {}
@@ -249,15 +239,9 @@ class ProcessExecutor:
         """See `ports.Executor`. Every attempt of `nonces` is in the answer or has a `Finished` in the next `poll`."""
         link.make_folders(self._place)
         wanted = {nonce: key for key, nonce in nonces.items()}
-        live: set[int] = set()
-        name = None
-        reply = self._connect()
-        if reply is not None:
-            live = set(reply["live"])
-            name = reply["receipts"]
-            self._memory_method = reply["limits"]["memory"]
-        else:
-            self._name_unkillable(self._end_bearers())
+        name, live = self._supervision.find() or (None, set())
+        if name is None:
+            self._name_unkillable(self._supervision.end_bearers())
         folder = f"{self._place.run_folder}/receipts"
         past = read_past(folder, self._place.run, wanted, offsets)
         self._news += past.remarks
@@ -266,9 +250,7 @@ class ProcessExecutor:
         if name is not None:
             if name not in past.readers:
                 raise BackendError(f"the receipts of the living supervisor cannot be read: {folder}/{name}")
-            self._reader = past.release(name)
-            self._reader_path = self._reader.path
-            self._seen = self._reader.sequence
+            self._supervision.follow(past.release(name))
         living = self._settle_past(wanted, live, past)
         past.close()
         return living
@@ -279,19 +261,10 @@ class ProcessExecutor:
 
     def close(self) -> None:
         """See `ports.Executor`."""
-        if self._link is not None:
-            self._link.close()
-            self._pools.close()
-            if not self._link.bury(0.0 if self._open else FAREWELL_SECONDS):
-                self._link.leave()
-            self._link = None
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-        self._pools.close()
+        self._supervision.part()
+        self._pools.close()  # before its end is waited for: it stays as long as they do
+        self._supervision.close(is_idle=not self._open)
         self._output.close()
-        if self._sweeper is not None:
-            self._sweeper.join()
         if self._nudge >= 0:
             os.close(self._nudge)
             self._nudge = -1
@@ -299,75 +272,17 @@ class ProcessExecutor:
 
     def limits(self) -> Mapping[str, str]:
         """How limits are enforced here, for `weft doctor`."""
-        return {"memory": self._memory_method}
+        return {"memory": self._supervision.memory_method}
 
-    # --- the supervisor ------------------------------------------------------------------------------------------------
-
-    def _greeting(self) -> dict[str, Any]:
-        return {"hello": self._epoch, "run": self._place.run, "environment": self._base}
-
-    def _connect(self) -> dict[str, Any] | None:
-        """Be the engine of the living supervisor; None when there is none. One that is about to exit is waited for."""
-        limit = time.monotonic() + PARTING_SECONDS
-        while True:
-            found = link.find(self._place, self._bell)
-            if found is not None and (reply := found.ask(self._greeting())) is not None:
-                if not reply["accepted"]:
-                    found.close()
-                    raise OwnedError(f"a later engine (epoch {reply['epoch']}) owns the processes of this run")
-                self._link = found
-                self.keeper = reply["pid"]
-                return reply
-            if not link.is_alive(self._place):
-                return None
-            if time.monotonic() > limit:
-                hint = "see `weft doctor`; nothing was taken from it"
-                raise BackendError("the supervisor of this run holds its lock, but does not answer", hint)
-            time.sleep(0.01)
-
-    def _start(self) -> None:
-        link.make_folders(self._place)
-        folder = f"{self._place.run_folder}/receipts"
-        numbers = [
-            int(name[11:-4]) for name in os.listdir(folder) if name[11:-4].isdigit() and name[:11] == "supervisor-"
-        ]
-        writer = str(max(numbers, default=0) + 1)
-        self._link = link.start(self._place, writer, self._base, self._bell)
-        self._link.send(self._greeting())
-        self._reader_path = f"{folder}/supervisor-{writer}.log"
-        self._seen = 0
-
-    def _say(self, value: Any) -> None:
-        if self._waiting is not None:
-            self._waiting.append(value)
-            return
-        if self._link is None:
-            self._start()
-        assert self._link is not None
-        self._link.send(value)
-
-    def _hear(self) -> None:
-        assert self._link is not None
-        for reply in self._link.answers:
-            if not reply["accepted"]:
-                raise OwnedError(f"a later engine (epoch {reply['epoch']}) owns the processes of this run")
-            self._memory_method, self.keeper = reply["limits"]["memory"], reply["pid"]
-        self._link.answers.clear()
+    # --- what the supervisor tells -------------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        if self._reader is None:
-            if not self._reader_path or not os.path.exists(self._reader_path):
-                return
-            reader = ReceiptReader(self._reader_path, self._place.run)
-            if reader.refusal is not None:
-                reader.close()
-                raise BackendError(f"receipts file {self._reader_path} cannot be used: {reader.refusal}")
-            self._reader = reader
-        facts, damages = self._reader.read()
+        supervision = self._supervision
+        facts, damages = supervision.read()
         if not facts and not damages:
             return
         news = self._news
-        news += [Remark(f"receipts file {self._reader_path}: {text}") for text in damages]
+        news += [Remark(text) for text in damages]
         for sequence, fact in facts:
             kind = fact[0]
             if kind == "ended":
@@ -382,8 +297,9 @@ class ProcessExecutor:
                     attempt.has_begun = True
             elif kind in ("remark", "strays"):
                 news.append(remark(fact))
-            self._seen = sequence
-        self._offsets[os.path.basename(self._reader_path)] = self._reader.offset
+            supervision.seen = sequence
+        file, offset = supervision.offset()
+        self._offsets[file] = offset
 
     def _tell(self, fact: list[Any]) -> None:
         """A fact about an attempt becomes a report; one about an attempt that is not open changes nothing."""
@@ -418,7 +334,7 @@ class ProcessExecutor:
         """See `pools.Maker`."""
         from weft.executors.hosts import HostPool
 
-        return HostPool(self._place, self._run_token, self._bell, self._order_host, self._tell)
+        return HostPool(self._place, self._run_token, self._bell, self.order_worker, self._tell)
 
     def make_workers(self) -> WorkerPool:
         """See `pools.Maker`."""
@@ -428,7 +344,7 @@ class ProcessExecutor:
 
     def order_worker(self, order: WireOrder) -> None:
         """See `pool.Owner`."""
-        self._say({"orders": [order], "seen": self._seen})
+        self._supervision.order([order])
 
     def stop_worker(self, nonce: int, how: str, cause: str) -> None:
         """See `pool.Owner`."""
@@ -491,10 +407,10 @@ class ProcessExecutor:
         """See `ports.StreamExecutor`."""
         end_input(self._place, nonce, length)
 
-    # --- the supervisor, continued -------------------------------------------------------------------------------------
+    # --- beginnings and ends of the supervisor -------------------------------------------------------------------------
 
-    def _order_host(self, order: WireOrder) -> None:
-        self._say({"orders": [order], "seen": self._seen})
+    def _wake(self) -> None:
+        os.eventfd_write(self._nudge, 1)
 
     def _take_nudge(self) -> None:
         try:
@@ -502,55 +418,10 @@ class ProcessExecutor:
         except BlockingIOError:
             pass
 
-    def _part(self) -> None:
-        """The connection ended: the supervisor is dead, or obeys a later engine."""
-        assert self._link is not None
-        limit = time.monotonic() + PARTING_SECONDS
-        while link.is_alive(self._place):
-            if time.monotonic() > limit:
-                raise OwnedError("the supervisor of this run obeys another engine now")
-            self._link.bury(0.01)
-            time.sleep(0.005)
-        if not self._link.bury():
-            self._link.leave()
-        self._read()
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-            self._stillborn = 0
-        else:
-            self._note_stillborn()
-        self._reader_path = ""
-        self._link = None
-        self._waiting = []
-        self._is_swept = False
-        self._sweeper = threading.Thread(target=self._sweep, name="weft-sweep", daemon=True)
-        self._sweeper.start()
-
-    def _note_stillborn(self) -> None:
-        """A supervisor died before its first receipt. Once may be chance; a habit would make every attempt lost for ever."""
-        self._stillborn += 1
-        if self._stillborn >= STILLBORN_LIMIT:
-            path = f"{self._place.run_folder}/supervisor.log"
-            with open(path, encoding="utf-8", errors="replace") as file:
-                last = (file.read()[-2000:].strip().splitlines() or ["it said nothing"])[-1]
-            raise BackendError(f"the supervisor of local processes cannot start: {last}", f"see {path}")
-
-    def _sweep(self) -> None:
-        self._unkillable = self._end_bearers()
-        self._is_swept = True  # not `is_alive`: the thread still lives when its bell is heard
-        os.eventfd_write(self._nudge, 1)
-
-    def _end_bearers(self) -> list[str]:
-        from weft.executors.sweep import sweep
-
-        return sweep(self._run_token, self._place.grace)
-
     def _bury(self) -> None:
         """Nothing of the dead supervisor's attempts lives: tell their loss; what was ordered meanwhile goes to a new one."""
-        waiting, self._waiting, self._sweeper = self._waiting, None, None
-        assert waiting is not None
-        self._name_unkillable(self._unkillable)
+        waiting, unkillable = self._supervision.succeed()
+        self._name_unkillable(unkillable)
         hosts, workers = self._pools.hosts, self._pools.workers
         held = hosts.clear()
         kept = {frame[0] for value in waiting if "orders" in value for frame in value["orders"]}
@@ -563,9 +434,8 @@ class ProcessExecutor:
         ]
         if lost:
             self._news.append(Remark("the supervisor died; what it had started was ended"))
-        self._seen = 0
         for value in waiting:
-            self._say({**value, "seen": 0} if "orders" in value else value)
+            self._say(value)
         for order in held:
             hosts.start(order)
         for fact in self._suspects.blame(lost, self._open):
@@ -605,30 +475,3 @@ class ProcessExecutor:
             if key not in living:
                 self._tell(ended or lost_fact(nonce, attempt.has_begun))
         return living
-
-    def _write_request(self, order: Order) -> list[str]:
-        from weft.executors.singles import write_request
-
-        return write_request(self._place, order)
-
-    def _wire(self, order: Order, is_ahead: bool) -> WireOrder:
-        launch = order.launch
-        words = list(launch.argv) if isinstance(launch, Process) else self._write_request(order)
-        return WireOrder(
-            order.nonce,
-            order.key,
-            order.token,
-            words,
-            order.folder,
-            {**order.environment, "WEFT_TASK": order.name, "WEFT_ATTEMPT": str(order.key.attempt)},
-            wire_variables(order) if order.variables else [],
-            list(launch.expand) if isinstance(launch, Process) else [],
-            order.timeout,
-            order.memory_bytes,
-            order.niceness,
-            order.lane,
-            is_ahead,
-            order.key in self._suspects,
-            stdin_of(self._place, order),
-            order.is_streamed,
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from weft.executors.supervisor.receipts import ReceiptReader
@@ -172,15 +172,20 @@ def begun_after(folder: str, run: str, offsets: Mapping[str, int], boot: str | N
     return found
 
 
-def read_past(folder: str, run: str, wanted: Container[int], offsets: Mapping[str, int]) -> Past:
-    """All receipts of a run, as far as they concern the attempts `wanted`. offsets: what was counted already."""
+def read_past(folder: str, run: str, wanted: Collection[int], offsets: Mapping[str, int]) -> Past:
+    """All receipts of a run, as far as they concern the attempts `wanted`. offsets: what was counted already.
+
+    Where nothing is wanted, what was counted is not read again: of 100,000 tasks that takes a second.
+    """
     past = Past()
     opened: list[tuple[str, ReceiptReader]] = []
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     for name in names:
         if not name.endswith(".log"):
             continue
-        reader = ReceiptReader(f"{folder}/{name}", run)
+        path = f"{folder}/{name}"
+        counted = 0 if wanted else offsets.get(name, 0)
+        reader = ReceiptReader(path, run, counted if counted <= os.lstat(path).st_size else 0)
         if reader.refusal is not None:
             past.remarks.append(Remark(f"receipts file {folder}/{name} is left aside: {reader.refusal}"))
             reader.close()

@@ -16,5 +16,6 @@ def wire_variables(order: Order) -> list[tuple[str, str, str]]:
         elif isinstance(value, ShellValue):
             found.append((name, "shell", value.command))
         else:
+            assert isinstance(value, str)  # what is not known makes no order
             found.append((name, "text", value))
     return found

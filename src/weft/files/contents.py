@@ -98,14 +98,27 @@ class Contents:
 
     def known_digest(self, path: str) -> str | None:
         """Digest of a file that looks as it did when it was hashed; None when it would have to be read. Costs a stat."""
+        row = self._row(path)
+        return row.digest if row is not None and self.looks_like(path, row.digest) else None
+
+    def looks_like(self, path: str, content: str) -> bool:
+        """Whether a file looks as it did when it was hashed, and its digest was this one. Costs a stat at most."""
+        row = (self._rows if self._rows is not None else self._load_rows()).get(path)
+        if row is None:
+            return False
+        _, size, mtime_ns, inode, digest = row
+        if digest != content:
+            return False
         try:
             found = os.stat(path)
         except (OSError, ValueError):
-            return None
-        row = (self._rows if self._rows is not None else self._load_rows()).get(path)
-        if row is None or row[1] != found.st_size or row[2] != found.st_mtime_ns or row[3] != found.st_ino:
-            return None
-        return row[4]
+            return False
+        return found.st_mtime_ns == mtime_ns and found.st_size == size and found.st_ino == inode
+
+    def look_of(self, path: str, content: str) -> tuple[int, int, int] | None:
+        """Size, mtime_ns and inode that a file had when its digest was this one; None when that is not known."""
+        row = self._row(path)
+        return row[1:4] if row is not None and row.digest == content else None
 
     def file_state(self, path: str, found: os.stat_result) -> ContentState | None:
         """State of a file whose stat is at hand; None when it has vanished since."""

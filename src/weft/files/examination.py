@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 from weft.files.contents import Contents, UnreadableError
 from weft.files.fingerprints import Fingerprints, outputs_of
+from weft.files.glances import Glances
 from weft.files.instances import Instances
 from weft.files.remains import Remains
 from weft.files.requirements import (
@@ -57,12 +58,14 @@ class History:
     """What earlier runs left. Each is called at most once, in the inspector's thread.
 
     results: the latest by (task name, item). files: by absolute path. older: all of them by (task name, item, fingerprint),
-    asked for when something has changed, because it may have changed back.
+    asked for when something has changed, because it may have changed back. token: what changes with the results; None when
+    nothing tells. It is asked twice.
     """
 
     results: Callable[[], Mapping[tuple[str, str], ResultRow]]
     files: Callable[[], Mapping[str, FileRow]]
     older: Callable[[], Mapping[tuple[str, str, str], ResultRow]] = dict
+    token: Callable[[], str] | None = None
 
 
 class Products(Protocol):
@@ -140,6 +143,12 @@ class Examiner:
         self._fingerprints = Fingerprints(plan, place, self.contents, self._product, self._made, worked)
         state = place.state_folder
         self._remains = Remains(place, self.contents, None if state is None else os.path.join(state, PRODUCTS))
+        self._glances: Glances | None = None
+        if is_caching and self._plan_digest:
+            recorded, token = self._results_by_name, history.token
+            self._glances = Glances(
+                plan, place, self.contents, self._fingerprints, self._remains, recorded, self._plan_digest, token
+            )
         self._surroundings = Surroundings(
             place, self._lack_of_parameter, shared_memory, before_long=before_long, is_stopped=is_stopped
         )
@@ -296,22 +305,13 @@ class Examiner:
         return {**self.bound(task, instance), **values}
 
     def glance(self, task: int) -> Inspected | None:
-        """The answer of `look` when the task is up to date and stats alone can tell; None when it takes a look.
+        """The answer of `look` when the task is up to date and stats alone can tell; None when it takes a look."""
+        return self._glances.at(task) if self._glances is not None else None
 
-        The plan is the one that the finished work was last seen up to date with, so only the world can have changed.
-        """
-        given = self.tasks[task]
-        if not self._plan_digest or given.policy.foreach is not None or not _requires_files_alone(given):
-            return None
-        if not (self.is_caching and given.is_cacheable):
-            return None
-        row = self._results_by_name().get((given.name, ""))
-        if row is None or row.plan != self._plan_digest or (row.product is None and _hands_on(given)):
-            return None
-        if not (self._fingerprints.holds(task, row) and self._remains.is_held(row.held)):
-            return None
-        self._fingerprints.confirm(task, row)
-        return Inspected(task, None, None, None, True, row.fingerprint, frozenset(), UP_TO_DATE.reasons)
+    def close(self) -> None:
+        """After the last look, when all results are stored: what the next run is to see at a glance."""
+        if self._glances is not None:
+            self._glances.keep()
 
     def look(self, task: int, is_forced: bool) -> Inspected:
         """What the world is like for a task that would start now."""
@@ -567,13 +567,6 @@ def _at_key(value: Any, key: str) -> Any:
 def _requires_something(task: Task) -> bool:
     """Nearly all tasks share one object for nothing; comparing it by value costs ten times as much."""
     return task.requires is not NO_REQUIREMENTS and task.requires != NO_REQUIREMENTS
-
-
-def _requires_files_alone(task: Task) -> bool:
-    needs = task.requires
-    if needs is NO_REQUIREMENTS:
-        return True
-    return not (needs.folders or needs.match or needs.shared_memory or needs.parameters or needs.signal)
 
 
 def _hands_on(task: Task) -> bool:

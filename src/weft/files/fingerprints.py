@@ -15,7 +15,7 @@ Signals, shared memory and sources that are conditions only are not in it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -87,23 +87,8 @@ class Fingerprints:
         """Finished work stands in for the task: what it hands on is what was recorded."""
         self._fresh[task] = row
 
-    def holds(self, index: int, row: ResultRow) -> bool:
-        """Whether files and dependencies are as they were when `row` was made, as far as stats alone can tell.
-
-        For a task whose plan is the one of `row`, and whose only sources are single files.
-        """
-        known_digest, absolute = self._contents.known_digest, self._place.absolute
-        for output in row.outputs:
-            if known_digest(absolute(output[0])) != output[4]:
-                return False
-        task, parts = self._plan.graph.tasks[index], row.parts
-        for path, bind in _read_files(task):
-            content = known_digest(absolute(path))
-            if content is None or parts.get(f"inputs:{path}") != _bound(content, bind):
-                return False
-        return not task.dependencies or self._delivers_the_same(index, parts)
-
-    def _delivers_the_same(self, index: int, parts: Mapping[str, str]) -> bool:
+    def delivers_the_same(self, index: int, parts: Mapping[str, str]) -> bool:
+        """Whether finished work stands in for all dependencies of a task, and handed on what these parts were made from."""
         graph = self._plan.graph
         tasks = graph.tasks
         for dependency in graph.dependencies[graph.first_dependency[index] : graph.first_dependency[index + 1]]:
@@ -134,8 +119,8 @@ class Fingerprints:
         """All parts of a task, of a mapped one those that its instances share. Raises UnreadableError."""
         task = self._plan.graph.tasks[index]
         parts = self.own_parts(index)
-        for path, bind in _read_files(task):
-            parts[f"inputs:{path}"] = _bound(self._content(path), bind)
+        for path, bind in read_files(task):
+            parts[f"inputs:{path}"] = bound(self._content(path), bind)
         if not (task.policy.foreach is not None and task.policy.foreach.files):
             parts.update(self._sources(task, findings))
         graph = self._plan.graph
@@ -158,9 +143,7 @@ class Fingerprints:
         foreach = task.policy.foreach
         assert foreach is not None
         if foreach.files:
-            return f"inputs:{item}", _bound(
-                self._content(item), f"{bind or ''},{foreach.bind or ''}".strip(",") or None
-            )
+            return f"inputs:{item}", bound(self._content(item), f"{bind or ''},{foreach.bind or ''}".strip(",") or None)
         if made:
             return "item", digest((foreach.bind, made))
         value = foreach.values[instance] if foreach.values is not None else item
@@ -208,7 +191,7 @@ class Fingerprints:
         for need, paths in zip(sources, (*findings.folders, *findings.matches), strict=True):
             if need.source:
                 name = need.path if isinstance(need, FolderNeed) else need.pattern
-                content = _bound(digest_pairs((path, self._content(path)) for path in paths), need.bind)
+                content = bound(digest_pairs((path, self._content(path)) for path in paths), need.bind)
                 yield f"inputs:{name}", part(content, f"{len(paths)} file" + "s" * (len(paths) != 1))
 
 
@@ -241,7 +224,7 @@ def _handed_on(row: ResultRow) -> str | None:
     return digest_pairs((output[0], output[4]) for output in row.outputs) if row.outputs else None
 
 
-def _read_files(task: Task) -> list[tuple[str, str | None]]:
+def read_files(task: Task) -> Sequence[tuple[str, str | None]]:
     """(path, parameter) of files that are read whatever the task finds: required ones, and the one that holds its code."""
     paths: list[tuple[str, str | None]] = [(need.path, need.bind) for need in task.requires.files]
     action = task.action
@@ -256,7 +239,7 @@ def _read_files(task: Task) -> list[tuple[str, str | None]]:
     return paths
 
 
-def _bound(content: str, bind: str | None) -> str:
+def bound(content: str, bind: str | None) -> str:
     """A digest of content that is handed over under a name."""
     return content if bind is None else digest((content, bind))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from threading import Event, Thread, current_thread
 from typing import Final, NamedTuple, TypeVar
@@ -56,7 +56,7 @@ class FileInspector:
     """Fulfils `ports.Inspector`.
 
     run: of the rows that it makes. products: what tasks of this run handed on. is_caching: whether finished work may stand in
-    and is remembered (`--no-cache` says no).
+    and is remembered (`--no-cache` says no). on_unmet: hears, in any thread, that a requirement did not hold.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class FileInspector:
         shared_memory: str = SHARED_MEMORY_FOLDER,
         plan_digest: str = "",
         sieve: Sieve | None = None,
+        on_unmet: Callable[[], None] | None = None,
     ):
         self._examiner = Examiner(
             plan,
@@ -85,6 +86,7 @@ class FileInspector:
             plan_digest=plan_digest,
             sieve=sieve,
         )
+        self._on_unmet = on_unmet
         self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._unpublished: list[Inspected] = []
         self._publish_at = 0.0
@@ -207,6 +209,7 @@ class FileInspector:
             if time.monotonic() >= deadline:
                 return  # a thread that hangs in the system may ring once more: its bell stays open until the process ends
         os.close(self._bell)
+        self._examiner.close()
 
     def _begin(self, job: Job) -> None:
         if self._leader is None:
@@ -260,7 +263,10 @@ class FileInspector:
         except Empty:
             return True
         if isinstance(job, Ask):
-            self._answer(self._examiner.look(job.task, job.is_forced))
+            answer = self._examiner.look(job.task, job.is_forced)
+            if answer.unmet is not None and self._on_unmet is not None:
+                self._on_unmet()
+            self._answer(answer)
         elif isinstance(job, Keep):
             self._examiner.keep(job.task, job.instance, is_late=job.is_late)
         elif isinstance(job, Event):

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from weft.files.requirements import Findings, Surroundings, check, file_problem
 from weft.files.search import Place
-from weft.spec.actions import Command, Script
+from weft.spec.actions import Action, Call, Command, Script, Serialized
 from weft.spec.environments import Environment
 from weft.spec.plan import Plan
 from weft.spec.requirements import NO_REQUIREMENTS, Requirements
@@ -18,8 +18,7 @@ from weft.spec.tasks import Task
 
 PLAIN: Final = Environment()
 
-# Requirements are named `kind:detail` in causes; here the key of the document that states them.
-KEYS: Final = {"file": "files", "folder": "folders", "match": "match"}
+_SOURCES: Final = {"script": "script", "function": "module", "serialized": "serialised function"}
 
 
 class Lack(NamedTuple):
@@ -66,21 +65,22 @@ class _Looker:
             yield Lack(index, *program)
         if not is_first or task.requires is NO_REQUIREMENTS:
             return
-        findings = self._findings.get(task.requires)
-        if findings is None:
-            findings = self._findings[task.requires] = check(task.requires, self._surroundings)
-        if findings.unmet is not None:
-            kind = findings.unmet.partition(":")[0]
-            yield Lack(index, ("requires", KEYS.get(kind, kind)), "unmet", findings.detail or findings.unmet)
+        for kind, single in _each(task.requires):
+            findings = self._findings.get(single)
+            if findings is None:
+                findings = self._findings[single] = check(single, self._surroundings)
+            if findings.unmet is not None:
+                yield Lack(index, ("requires", kind), "unmet", findings.detail or findings.unmet)
 
     def _program(
         self, task: Task, environment: Environment, folder: str, is_first: bool
     ) -> tuple[tuple[str | int, ...], str, str] | None:
         """(path, code, text) when what the task starts is not there."""
-        if isinstance(task.action, Script):
-            path = task.action.path
+        source = _source_of(task.action)
+        if source is not None:
+            key, path = source
             problem = file_problem(self._place.absolute(path)) if is_first and "{" not in path else None
-            return None if problem is None else (("script",), "not_found", f"its script {path} {problem}")
+            return None if problem is None else ((key,), "not_found", f"its {_SOURCES[key]} {path} {problem}")
         if not isinstance(task.action, Command):
             return None
         word = task.action.argv[0]
@@ -102,6 +102,25 @@ class _Looker:
         if folder not in self._folders:
             self._folders[folder] = None if os.path.isdir(folder) else "is no folder that exists"
         return self._folders[folder]
+
+
+def _each(requires: Requirements) -> Iterator[tuple[str, Requirements]]:
+    """(key of the document, one requirement alone) of all that can be looked at."""
+    for kind in ("files", "signal", "shared_memory", "folders", "match"):
+        for need in getattr(requires, kind):
+            yield kind, NO_REQUIREMENTS._replace(**{kind: (need,)})
+
+
+def _source_of(action: Action) -> tuple[str, str] | None:
+    """(key of the document, path) of the file that an action reads what it executes from."""
+    if isinstance(action, Script):
+        return "script", action.path
+    if not isinstance(action, Call):
+        return None
+    if isinstance(action.function, Serialized):
+        return None if action.function.path is None else ("serialized", action.function.path)
+    module = action.function.rpartition(":")[0]
+    return ("function", module) if module.endswith(".py") else None
 
 
 def _program_problem(word: str, folder: str) -> str | None:

@@ -1,6 +1,7 @@
 """What finished work has left, as it is now: declared outputs, and the file of a product that is too long to be recorded.
 
-Stats alone decide as long as they are those that were recorded; else the content is hashed again, and that of items always.
+Stats alone decide as long as they are those that were recorded, and of products as long as nobody has touched the file since;
+else the content is hashed again, and that of items always.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from weft.files.contents import UNSETTLED, Contents
 from weft.files.search import Place
 from weft.ports import Held, ResultRow
 from weft.scheduling.freshness import MISSING, Decision, Recorded, decide
-from weft.scheduling.reasons import Reason
+from weft.scheduling.reasons import DAMAGED, Reason
 from weft.values import encoding
-from weft.values.files import ASIDE, distrust
+from weft.values.files import ASIDE, Reference, distrust, is_untouched, seal
 
 ITEMS: Final = "@items "
 NOT_KEPT: Final = Reason("product_missing", "its product was not kept", "product")
@@ -61,7 +62,10 @@ class Remains:
         """
         if held is None or not held.mtime_ns:
             return True
-        return not held.text.startswith(ITEMS) and self._stats(held.text) == held[1:]
+        if held.text.startswith(ITEMS):
+            return False
+        found = self._find(held.text)
+        return found is not None and _stats_of(found) == held[1:] and is_untouched(found)
 
     def held(self, text: str | None) -> Held | None:
         """What is to be recorded of a product's text; None when its file is not there."""
@@ -70,8 +74,8 @@ class Remains:
         reference = encoding.parse(text) if text.startswith("@") else None
         if reference is None or reference.inline is not None:
             return Held(text)
-        stats = self._stats(text)
-        return None if stats is None else Held(text, *stats)
+        found = self._find(text)
+        return None if found is None else Held(text, *_stats_of(found))
 
     def again(self, held: Held | None) -> Held | None:
         """The same product with the stats that its file has now."""
@@ -86,21 +90,33 @@ class Remains:
         path = encoding.path_of(self._products, reference)
         if not os.path.exists(path):
             if os.path.exists(path + ASIDE):
-                return Reason("product_damaged", f"its product was damaged and set aside: {path}{ASIDE}", "product")
+                return Reason(DAMAGED, f"its product was damaged and set aside: {path}{ASIDE}", "product")
             return Reason("product_missing", f"its product is gone: {path}", "product")
         problem = encoding.verify(self._products, reference)
         if problem is None:
+            _seal_again(path, reference)
             return None
         distrust(path)
-        return Reason("product_damaged", f"its product is damaged: {problem}", "product")
+        return Reason(DAMAGED, f"its product is damaged: {problem}", "product")
 
-    def _stats(self, text: str) -> tuple[int, int, int] | None:
-        """(size, mtime_ns, inode) of a product's file; None when it is not there."""
+    def _find(self, text: str) -> os.stat_result | None:
+        """The file of a product; None when it is not there."""
         reference = encoding.parse(text)
         if reference is None or self._products is None:
             return None
         try:
-            found = os.stat(encoding.path_of(self._products, reference))
+            return os.stat(encoding.path_of(self._products, reference))
         except OSError:
             return None
-        return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _stats_of(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _seal_again(path: str, reference: Reference) -> None:
+    """So that the next look need not read it."""
+    try:
+        seal(path, reference)
+    except OSError:
+        pass  # a folder that cannot be written: it is read each time

@@ -99,7 +99,10 @@ def _check_shared_memory(requires: Requirements, surroundings: Surroundings) -> 
     for name in requires.shared_memory:
         inner = name.lstrip("/")
         is_inside = bool(inner) and ".." not in inner.split("/")
-        problem = file_problem(f"{surroundings.shared_memory}/{inner}") if is_inside else "is no name in shared memory"
+        absolute = f"{surroundings.shared_memory}/{inner}"
+        problem = file_problem(absolute) if is_inside else "is no name in shared memory"
+        if problem is None and surroundings.shows is not None and not surroundings.shows(absolute):
+            problem = _STILL_WRITTEN
         if problem is not None:
             return Findings(f"shared_memory:{name}", f"shared memory file {name} {problem}")
     return None

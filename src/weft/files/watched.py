@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
+from weft.files.changes import nearest_folder
 from weft.files.patience import Patience, SearchTimeoutError
 from weft.files.patterns import SEARCH_SECONDS, of_need
 from weft.files.requirements import SHARED_MEMORY_FOLDER
@@ -24,6 +25,7 @@ class Stamp(NamedTuple):
 
 
 PRESENT: Final = Stamp(0, 0, 0)  # of a signal: it is there, and that is all that counts
+CLOCK_SECONDS: Final = 30.0  # clocks of file servers may be so far behind: a date alone makes nothing old before
 
 
 class Sieve(Protocol):
@@ -57,7 +59,7 @@ def required_files(tasks: Iterable[Task], place: Place) -> dict[str, Stamp]:
     A folder that cannot be read, and a search that takes too long, give nothing: a run says so.
     """
     tasks = list(tasks)
-    own = _Outputs(tasks, place)
+    own = Outputs(tasks, place)
     found: dict[str, Stamp] = {}
     for path in _paths(tasks, place):
         if path not in found and path not in own:
@@ -84,7 +86,7 @@ def watched_folders(tasks: Iterable[Task], place: Place) -> list[str]:
             wanted[os.path.abspath(place.absolute(folder.path))] = None
         for start in _starts(needs.match):
             wanted[os.path.abspath(place.absolute(start))] = None
-    existing = sorted({_nearest_folder(path) for path in wanted})
+    existing = sorted({nearest_folder(path) for path in wanted})
     return [path for path in existing if not any(_is_below(path, other) for other in existing if other != path)]
 
 
@@ -132,13 +134,14 @@ def _starts(needs: Iterable[MatchNeed]) -> Iterator[str]:
             continue
 
 
-class _Outputs:
-    """Paths that the tasks make: what a run has written starts no other one."""
+class Outputs:
+    """Paths that the tasks say they make: what a run has written starts no other one."""
 
     def __init__(self, tasks: Iterable[Task], place: Place):
         self._paths = {os.path.normpath(place.absolute(path)) for task in tasks for path in task.outputs}
 
     def __contains__(self, path: str) -> bool:
+        """Whether it is one of them, or lies in one."""
         if not self._paths:
             return False
         path = os.path.normpath(path)
@@ -150,18 +153,12 @@ class _Outputs:
         return True
 
 
-def _nearest_folder(path: str) -> str:
-    while not os.path.isdir(path):
-        path = os.path.dirname(path)
-    return path
-
-
 def _is_below(path: str, folder: str) -> bool:
     return path.startswith(folder.rstrip("/") + "/")
 
 
 class Settling:
-    """Which files are whole: those that have not changed for a while, or had not when they came (renamed into place).
+    """Which files are whole: those that have not changed for a while, or had not for long when they came (renamed into place).
 
     seconds: how long.
     """
@@ -193,7 +190,7 @@ class Settling:
             if seen != stamp:
                 first = now
             has_come = seen is None or seen.inode != stamp.inode
-            is_old = has_come and wall - stamp.mtime_ns / 1e9 >= self._seconds
+            is_old = has_come and wall - stamp.mtime_ns / 1e9 >= self._seconds + CLOCK_SECONDS
             if is_old or now - first >= self._seconds:
                 settled[path] = stamp
             else:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from weft.formats.shape import keys_of
 from weft.spec.actions import Action, Call, Command, Expand, Script, Serialized, Shell, Snippet
-from weft.spec.environments import Environment, ShellValue, VariableValue
+from weft.spec.compute import AUTO
+from weft.spec.environments import Environment, ShellValue, VariableValue, Withheld
 from weft.spec.options import Opaque, Option
 from weft.spec.plan import Plan, Template
 from weft.spec.products import Product
 from weft.spec.requirements import Foreach, Requirements
-from weft.spec.resources import BYTE_AMOUNTS, Resources
+from weft.spec.resources import BYTE_AMOUNTS, Resources, from_units
 from weft.spec.retries import Retries
 from weft.spec.tasks import Dependency, Task
 from weft.spec.types import Type
@@ -54,6 +55,11 @@ def plan_document(plan: Plan) -> Fields:
         "source": source_items(plan),
         "order": plan.order,
         "attributes": dict(plan.attributes),
+        **(
+            {"limits": {name: from_units(name, units) for name, units in sorted(plan.limits.items())}}
+            if plan.limits
+            else {}
+        ),
         **section_documents(plan),
         "tasks": {task.name: task_document(task, plan) for task in plan.graph.tasks},
     }
@@ -118,6 +124,8 @@ def variable_value(value: VariableValue) -> str | Fields:
         return {"expand": value.text}
     if isinstance(value, ShellValue):
         return {"shell": value.command}
+    if isinstance(value, Withheld):
+        return {"withheld": value.digest}
     return value
 
 
@@ -142,7 +150,9 @@ def template_document(template: Template) -> Fields:
     return {key: fields[key] for key in keys_of("TaskModel") if key in fields}
 
 
-def _amount(name: str, amount: float) -> float | str:
+def _amount(name: str, amount: float | str) -> float | str:
+    if isinstance(amount, str):
+        return amount  # `auto`
     # A bare number below 1 MiB reads as a forgotten unit (dialects.md 1.4), so small sizes keep theirs.
     if name in BYTE_AMOUNTS:
         return f"{int(amount)}B" if 0 < amount < MEBIBYTE else int(amount)
@@ -245,9 +255,12 @@ def product_document(product: Product | None) -> Fields | None:
     return {"source": product.source, "type": product.type, "stream": product.stream}
 
 
-def resources_document(resources: Resources, below: Mapping[str, Any] | None = None) -> Fields:
+def resources_document(
+    resources: Resources, below: Mapping[str, Any] | None = None, auto: Collection[str] = ()
+) -> Fields:
     """Amounts as documents say them. below: the template's, of which the absent ones must be taken back."""
     fields: Fields = {name: _amount(name, amount) for name, amount in resources.as_json().items()}
+    fields.update(dict.fromkeys(auto, AUTO))
     for name in below or ():
         fields.setdefault(name, 0)
     return dict(sorted(fields.items()))
@@ -279,6 +292,8 @@ def task_document(task: Task, plan: Plan) -> Fields:
     policy = task.policy
     template = plan.templates.get(policy.template) if policy.template is not None else None
     below = template.fields.get("resources") if template is not None else None
+    if policy.ask is not None:
+        raise TypeError(f"a plan document cannot hold the function that task {task.name!r} asks for its resources")
     return {
         "template": policy.template,
         "description": policy.description,
@@ -291,7 +306,7 @@ def task_document(task: Task, plan: Plan) -> Fields:
         "outputs": list(task.outputs),
         "product": product_document(policy.product),
         "foreach": foreach_document(policy.foreach),
-        "resources": resources_document(policy.resources, below),
+        "resources": resources_document(policy.resources, below, policy.auto),
         "duration": None if policy.duration is None else shortest(policy.duration),
         "timeout": None if policy.timeout is None else shortest(policy.timeout),
         **retries_fields(policy.retries),
@@ -306,4 +321,5 @@ def task_document(task: Task, plan: Plan) -> Fields:
         "queue": policy.queue,
         "tags": list(policy.tags),
         "attributes": dict(policy.attributes),
+        **({"copies": dict(policy.copies)} if policy.copies else {}),
     }

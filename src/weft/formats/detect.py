@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 from weft.formats.mistakes import Mistakes
+from weft.formats.odop_keys import GROUPS, spelled
 
 DIALECTS: Final = ("native", "odop", "tasklist", "taskplan", "workflow", "wfformat", "python")
 FORMAT_HINT = "say which dialect it is with --format native|odop|tasklist|taskplan|workflow|wfformat"
@@ -88,12 +88,16 @@ def _add_task_signs(task: Mapping[str, Any], found: dict[str, str]) -> None:
 
 
 def _odop_key(task: Mapping[str, Any]) -> str | None:
-    return next((key for key in task if _is_odop(key)), None)
-
-
-@lru_cache(maxsize=1024)  # the tasks of a document have the same few keys
-def _is_odop(key: str) -> bool:
-    return key.lower().replace("-", "_").replace(" ", "_") in _ODOP_KEYS
+    """The key of a task specification that is one's sign; maybe in one of the groups that flatten."""
+    groups = [task]
+    for members in groups:
+        for key, value in members.items():
+            word = spelled(key)
+            if word in _ODOP_KEYS:
+                return key
+            if word in GROUPS and isinstance(value, dict):
+                groups.append(value)
+    return None
 
 
 def detect(data: Any, file: str, mistakes: Mistakes) -> str | None:

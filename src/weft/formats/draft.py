@@ -36,6 +36,7 @@ class Draft:
     order: str | None = None
     family: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
     options: dict[str, Option] = field(default_factory=dict)
     types: dict[str, Type] = field(default_factory=dict)

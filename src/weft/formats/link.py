@@ -497,8 +497,10 @@ def _plan(linker: _Linker, graph: Graph, options: Mapping[str, Option], values: 
         path = document.path if document.path == "-" else os.path.relpath(document.key, root)
         sources += draft.sources or (Source(path, draft.dialect, document.digest),)
     attributes: dict[str, Any] = {}
+    limits: dict[str, int] = {}
     for draft in drafts:
         attributes = {**draft.attributes, **attributes}
+        limits = {**draft.limits, **limits}
     return Plan(
         graph=graph,
         root=root,
@@ -509,6 +511,7 @@ def _plan(linker: _Linker, graph: Graph, options: Mapping[str, Option], values: 
         options=MappingProxyType(dict(options)),
         values=MappingProxyType(dict(values)),
         attributes=MappingProxyType(attributes),
+        limits=MappingProxyType(limits),
         order="file" if next((draft.order for draft in drafts if draft.order), "path") == "file" else "path",
         family=drafts[0].family if len(drafts) == 1 else "",
         types=MappingProxyType(linker.sections["types"]),

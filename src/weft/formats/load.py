@@ -20,6 +20,7 @@ from weft.formats.parse import parse
 from weft.formats.read import FORMAT_BY_SUFFIX, STANDARD_INPUT, SUFFIXES, Text, read_standard_input, read_text
 from weft.formats.replacing import replace_by_files
 from weft.spec.actions import Call
+from weft.spec.environments import Environment, ShellValue
 from weft.spec.plan import Plan, Source
 from weft.spec.tasks import NOTHING
 
@@ -206,11 +207,12 @@ def _finish(
     plan: Plan | None, documents: Sequence[Document], mistakes: Mistakes, strict: bool, paths: Sequence[str]
 ) -> Loaded:
     errors = [*mistakes.errors, *mistakes.warnings] if strict else mistakes.errors
+    warnings = [] if strict else _problems(mistakes.warnings, documents, paths)
     if errors:
-        raise PlanError(_problems(errors, documents, paths))
+        raise PlanError(_problems(errors, documents, paths), warnings)
     if plan is None:
         raise InternalError(f"no plan came of {', '.join(paths)}, and no mistake was told")
-    return Loaded(plan, tuple(_problems(mistakes.warnings, documents, paths)))
+    return Loaded(plan, tuple(warnings))
 
 
 def _problems(mistakes: Sequence[Mistake], documents: Sequence[Document], paths: Sequence[str]) -> list[Problem]:
@@ -323,9 +325,20 @@ def _load_python(
     source = os.path.relpath(loaded.file, plan.root) if loaded.file is not None else path
     draft.sources = (Source(source, "python", loaded.digest),)
     draft.types, draft.environments, draft.notes = dict(plan.types), dict(plan.environments), dict(plan.notes)
+    if not settings.shell_eval:
+        _refuse_shell_values(draft.environments, path, mistakes)
     draft.tasks = list(plan.graph.tasks)
     draft.keys = [task.name for task in draft.tasks]
     return draft
+
+
+def _refuse_shell_values(environments: Mapping[str, Environment], path: str, mistakes: Mistakes) -> None:
+    """Of a registry's environments; those of documents are told where they are read."""
+    for name, environment in environments.items():
+        for variable, value in environment.variables:
+            if isinstance(value, ShellValue):
+                message = f"environment {cut(name)!r}: variable {cut(variable)!r} is the output of a shell command"
+                mistakes.error("policy.refused", message, path, hint="--no-shell-eval forbids it")
 
 
 def _python_taskplan(
@@ -401,11 +414,18 @@ def _load_wfformat(document: Document, _settings: Settings, mistakes: Mistakes) 
     return load_wfformat(document, mistakes)
 
 
+def _load_workflow(document: Document, settings: Settings, mistakes: Mistakes) -> Draft:
+    from weft.formats.workflow import load_workflow
+
+    return load_workflow(document, settings.root, mistakes)
+
+
 _LOADERS: dict[str, Callable[[Document, Settings, Mistakes], Draft]] = {
     "native": _load_native,
     "odop": _load_odop,
     "tasklist": _load_tasklist,
     "taskplan": _load_taskplan,
+    "workflow": _load_workflow,
     "wfformat": _load_wfformat,
 }
 """The dialects that this version reads."""

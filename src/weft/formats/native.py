@@ -16,6 +16,7 @@ from weft.spec.actions import Expand
 from weft.spec.environments import Environment, ShellValue, VariableValue
 from weft.spec.options import MISSING, Option
 from weft.spec.plan import Source, Template
+from weft.spec.resources import to_units
 from weft.spec.tasks import name_problem
 from weft.spec.types import BUILTIN, Type
 
@@ -38,6 +39,7 @@ def load_native(document: Document, mistakes: Mistakes, allow_shell: bool) -> Dr
     draft.name, draft.description = fields.get("name"), fields.get("description")
     draft.root, draft.order = fields.get("root"), fields.get("order")
     draft.attributes, draft.family = fields.get("attributes", {}), fields.get("family") or ""
+    draft.limits = {name: to_units(name, amount) for name, amount in fields.get("limits", {}).items()}
     draft.sources = tuple(Source(item["path"], item["dialect"], item["digest"]) for item in fields.get("source", ()))
     draft.options = dict(_options(_entries(raw, "options", "OptionModel", "option", file, mistakes)))
     draft.types = dict(_types(_entries(raw, "types", "TypeModel", "type", file, mistakes), file, mistakes))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from base64 import b64decode
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NotRequired, Required
 
@@ -18,6 +19,7 @@ from typing_extensions import TypedDict
 from weft.errors import cut, hint_nearest
 from weft.formats.mistakes import show
 from weft.formats.plain import FORMAT_VERSION
+from weft.spec.compute import AUTO, AUTOMATIC
 from weft.spec.mapping import MappingError
 from weft.spec.mapping import parse as parse_mapping
 from weft.spec.notes import CONDITIONS
@@ -135,6 +137,19 @@ def _amount(pair: tuple[str, object]) -> float:
     return _size(value)
 
 
+def _demand(pair: tuple[str, object]) -> float | str:
+    """An amount, or that earlier runs are to tell it."""
+    return AUTO if pair[0] in AUTOMATIC and pair[1] == AUTO else _amount(pair)
+
+
+def _limit(pair: tuple[str, object]) -> float:
+    name, value = pair
+    problem = name_problem(name)
+    if problem:
+        raise _refuse("name.invalid", f"the name of a limit: {problem}")
+    return _number(name, value)
+
+
 def _scale(pair: tuple[str, object]) -> float | list[float]:
     name, value = pair
     if isinstance(value, list):
@@ -153,7 +168,7 @@ _AMOUNTS_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "cores": {"type": "number", "minimum": 0},
-        "memory": _SIZE_SCHEMA,
+        "memory": {"anyOf": [*_SIZE_SCHEMA["anyOf"], {"const": "auto"}]},
         "disk": _SIZE_SCHEMA | {"anyOf": [*_SIZE_SCHEMA["anyOf"], {"const": 0}]},
         "shared_memory": _SIZE_SCHEMA | {"anyOf": [*_SIZE_SCHEMA["anyOf"], {"const": 0}]},
         "network_bandwidth": _SIZE_SCHEMA | {"anyOf": [*_SIZE_SCHEMA["anyOf"], {"const": 0}]},
@@ -170,7 +185,12 @@ _SCALES_SCHEMA: dict[str, Any] = {
     },
 }
 Amounts = Annotated[
-    dict[str, Annotated[Any, PlainValidator(_amount)]], BeforeValidator(_paired), WithJsonSchema(_AMOUNTS_SCHEMA)
+    dict[str, Annotated[Any, PlainValidator(_demand)]], BeforeValidator(_paired), WithJsonSchema(_AMOUNTS_SCHEMA)
+]
+Limits = Annotated[
+    dict[str, Annotated[Any, PlainValidator(_limit)]],
+    BeforeValidator(_paired),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": "number", "minimum": 0}}),
 ]
 Scales = Annotated[
     dict[str, Annotated[Any, PlainValidator(_scale)]], BeforeValidator(_paired), WithJsonSchema(_SCALES_SCHEMA)
@@ -214,6 +234,12 @@ Function = Annotated[Text, AfterValidator(_function)]
 def _serialized(value: SerializedModel) -> SerializedModel:
     if (value.get("path") is None) == (value.get("data") is None):
         raise _refuse("shape.conflict", "needs exactly one of 'path' and 'data'")
+    data = value.get("data")
+    if data is not None:
+        try:
+            b64decode(data, validate=True)
+        except ValueError as error:
+            raise _refuse("shape.value", f"holds data that is no base64: {error}") from error
     return value
 
 
@@ -413,6 +439,7 @@ class TaskModel(TypedDict, total=False):
     queue: Name | None
     tags: Names | None
     attributes: dict[str, Any] | None
+    copies: Annotated[dict[Literal["stdout", "stderr"], Path], Field(min_length=1)] | None
 
 
 def _program(value: str) -> str:
@@ -557,6 +584,7 @@ class PlanModel(TypedDict, total=False):
     source: NotRequired[list[SourceModel] | None]
     order: NotRequired[Literal["path", "file"] | None]
     attributes: NotRequired[dict[str, Any] | None]
+    limits: NotRequired[Limits | None]
     options: NotRequired[dict[str, Any] | None]
     types: NotRequired[dict[str, Any] | None]
     environments: NotRequired[dict[str, Any] | None]

@@ -10,6 +10,7 @@ from weft.errors import cut
 from weft.formats.mistakes import Mistakes, pointer
 from weft.formats.shape import Place
 from weft.spec.actions import Action, Call, Command, Expand, Script, Serialized, Shell, Snippet
+from weft.spec.compute import AUTO
 from weft.spec.options import Opaque
 from weft.spec.products import Product
 from weft.spec.requirements import (
@@ -25,7 +26,7 @@ from weft.spec.retries import NO_RETRIES, Retries
 from weft.spec.tasks import DEFAULT_POLICY, NOTHING, Dependency, Policy, Task
 
 ACTIONS: Final = ("command", "shell", "python", "function", "script", "serialized")
-MERGED: Final = ("parameters", "resources", "attributes")  # key by key over the template's; design.md 16
+MERGED: Final = ("parameters", "resources", "attributes", "copies")  # key by key over the template's; design.md 16
 _PLAIN: Final = frozenset(
     {"command", "shell", "python", "dependencies", "parameters", "outputs", "requires", "description"}
 )
@@ -44,7 +45,7 @@ _POLICY_KEYS: Final[frozenset[str]] = frozenset(
             "parameter_mapping",
         ),
         *("parameter_roles", "environment", "notes", "cache", "isolation", "interruptible", "template", "priority"),
-        *("niceness", "executor", "queue", "tags", "attributes", "description"),
+        *("niceness", "executor", "queue", "tags", "attributes", "description", "copies"),
     )
 )
 _OTHER_ACTIONS: Final = frozenset(ACTIONS) - {"command"}
@@ -372,11 +373,13 @@ def make_policy(fields: Mapping[str, Any], is_call: bool, default_resources: Res
     """The policy that the checked fields give."""
     get = fields.get
     mapping = get("parameter_mapping")
-    attributes, roles = get("attributes"), get("parameter_roles")
+    attributes, roles, copies = get("attributes"), get("parameter_roles"), get("copies")
+    amounts: Mapping[str, Any] | None = fields.get("resources")
+    auto = frozenset() if amounts is None else frozenset(name for name in amounts if amounts[name] == AUTO)
+    if amounts is not None and auto:
+        amounts = {name: amount for name, amount in amounts.items() if name not in auto}
     return Policy(
-        resources=make_resources(fields["resources"], default_resources)
-        if "resources" in fields
-        else default_resources,
+        resources=default_resources if amounts is None else make_resources(amounts, default_resources),
         retries=make_retries(fields) if any(key in fields for key in _RETRY_KEYS) else NO_RETRIES,
         timeout=get("timeout"),
         duration=get("duration"),
@@ -397,6 +400,8 @@ def make_policy(fields: Mapping[str, Any], is_call: bool, default_resources: Res
         tags=tuple(get("tags") or ()),
         attributes=MappingProxyType(attributes) if attributes else NOTHING,
         description=get("description"),
+        copies=MappingProxyType(copies) if copies else NOTHING,
+        auto=auto,
     )
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from weft.errors import cut, hint_nearest
 from weft.formats.draft import Draft
 from weft.formats.function_sources import Sources
-from weft.formats.mistakes import Document, Mistakes, pointer, show, split_pointer
+from weft.formats.mistakes import Document, Mistakes, has_part, pointer, show, split_pointer
 from weft.formats.native_tasks import TaskMaker
 from weft.formats.odop_actions import ActionReader
-from weft.formats.odop_keys import FIELDS, KNOWN, TOP_KEYS, Fields, find_fields, spelled
+from weft.formats.odop_keys import FIELDS, KNOWN, TOP_KEYS, Fields, Given, Path, find_fields, spelled
 from weft.formats.odop_requirements import read_requirements
 from weft.formats.shape import Place, check, is_free
 from weft.spec.environments import Environment
@@ -43,6 +43,13 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "signal": ("ready_signal",),
     "shared_memory": ("shared_memory_files",),
 }
+
+_INNER_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "files_in_directory": ("path", "minimum", "recursive"),
+    "required_file_expression": ("pattern", "glob", "minimum"),
+    "serialized": ("path", "data", "format"),
+}
+"""What the objects of a field may say."""
 
 
 @dataclass(slots=True)
@@ -270,9 +277,39 @@ class _Reader:
         values, _ = check("OdopModel", given, Place(place.file, (), place.subject), inner)
         for mistake in inner.errors:
             field, *rest = split_pointer(mistake.location or "")
-            location = pointer(*place.base, *found.given[field].path, *rest)
+            written = found.given[field]
+            location = pointer(*place.base, *written.path, *_as_written(written.value, rest))
             self._mistakes.errors.append(mistake._replace(location=location))
+        variables = found.given.get("environment_variables")
+        if variables is not None and isinstance(variables.value, dict):
+            self._check_variables(variables.value, (*place.base, *variables.path), place)
+        for field in _INNER_KEYS.keys() & given.keys():
+            self._tell_inner_keys(field, found.given[field], place)
         return values or {}
+
+    def _check_variables(self, variables: Mapping[str, Any], base: Path, place: Place) -> None:
+        """Names and texts of variables. Never a value in a message: it may be a secret."""
+        for name, text in variables.items():
+            location, subject = pointer(*base, name), f"{place.subject}: variable {cut(name)!r}"
+            if not name or "=" in name or "\0" in name:
+                message = f"{subject}: a name is not empty, and has no '=' and no NUL character in it"
+                self._mistakes.error("shape.value", message, place.file, location, at_key=True)
+            if not isinstance(text, str):
+                self._mistakes.error("shape.type", f"{subject} must be a text", place.file, location)
+            elif "\0" in text:
+                self._mistakes.error("shape.value", f"{subject} holds a NUL character", place.file, location)
+
+    def _tell_inner_keys(self, field: str, given: Given, place: Place) -> None:
+        """Keys that mean nothing, in the objects of a field."""
+        known = _INNER_KEYS[field]
+        items = enumerate(given.value) if isinstance(given.value, list) else [(None, given.value)]
+        for index, item in items:
+            path = given.path if index is None else (*given.path, index)
+            for key in item if isinstance(item, dict) else ():
+                if spelled(key) not in known and not is_free(key):
+                    message = f"{place.subject}: {field} has a key that means nothing here: {cut(key)!r}"
+                    location, hint = pointer(*place.base, *path, key), hint_nearest(spelled(key), known)
+                    self._mistakes.warn("shape.unknown_key", message, place.file, location, hint, at_key=True)
 
     # --- the normal form
 
@@ -330,16 +367,31 @@ def _subject(found: Fields, index: int) -> str:
 
 def _respelled(field: str, value: Any) -> Any:
     """Keys of the objects that are ours may be spelled in every way, too; those of parameters are the user's."""
-    if field in ("serialized", "required_file_expression", "files_in_directory"):
+    known = _INNER_KEYS.get(field)
+    if known is None:
+        return value
+    if isinstance(value, dict):
+        return {spelled(key): inner for key, inner in value.items() if spelled(key) in known}
+    return (
+        [_respelled(field, item) if isinstance(item, dict) else item for item in value]
+        if type(value) is list
+        else value
+    )
+
+
+def _as_written(value: Any, path: Sequence[str]) -> Iterator[str]:
+    """A path in `_respelled(value)` with the keys that `value` has."""
+    for part in path:
         if isinstance(value, dict):
-            return {spelled(key): inner for key, inner in value.items()}
-        if isinstance(value, list):
-            return [_respelled(field, item) if isinstance(item, dict) else item for item in value]
-    return value
+            part = next((key for key in value if spelled(key) == part), part)
+        yield part
+        inner = int(part) if isinstance(value, list) and part.isdecimal() else part
+        value = value[inner] if has_part(value, inner) else None
 
 
 def _environment_of(values: Mapping[str, Any]) -> Environment | None:
     folder, variables = values.get("working_directory"), values.get("environment_variables")
     if folder is None and not variables:
         return None
-    return Environment(path=folder, variables=tuple(dict(variables or {}).items()))
+    sound = {name: text for name, text in dict(variables or {}).items() if isinstance(text, str)}
+    return Environment(path=folder, variables=tuple(sound.items()))

@@ -11,7 +11,7 @@ from weft.formats.function_sources import Signature, Sources
 from weft.formats.mistakes import Mistakes, pointer
 from weft.formats.odop_keys import Fields
 from weft.formats.shape import Place
-from weft.spec.mapping import DEFAULT_MAPPING
+from weft.spec.mapping import DEFAULT_MAPPING, REST
 
 KINDS: Final = ("executable", "function", "script", "serialized")
 
@@ -72,6 +72,8 @@ class ActionReader:
             self._check_unmapped(found, place)
             return OdopAction({**fields, "serialized": values["serialized"]})
         mapping = values.get("parameter_mapping")
+        if isinstance(mapping, dict):
+            self._check_mapped_names(mapping, values, found, place)
         if kind == "script":
             fields["script"] = values["script"]
             if mapping is not None:
@@ -80,6 +82,17 @@ class ActionReader:
         fields["command"] = [slot_free(self._program(values, found, place))]
         fields["parameter_mapping"] = DEFAULT_MAPPING if mapping is None else mapping
         return OdopAction(fields)
+
+    def _check_mapped_names(
+        self, mapping: Mapping[str, str], values: Mapping[str, Any], found: Fields, place: Place
+    ) -> None:
+        known = dict.fromkeys((*values.get("parameters", {}), *values.get("filepath_parameter", ())))
+        for name in mapping:
+            if name != REST and name not in known:
+                message = f"{place.subject}: parameter_mapping is told of {cut(name)!r}, which is no parameter"
+                location = pointer(*place.base, *found.given["parameter_mapping"].path, name)
+                hint = hint_nearest(name, known)
+                self._mistakes.warn("shape.unknown_key", message, place.file, location, hint, at_key=True)
 
     # --- programs
 

@@ -101,7 +101,7 @@ def assign(
         elif "." in name and (owner := _owner(name, tasks)) is not None:
             _assign_parameter(name, owner, value, tasks[owner], made, mistakes)
         else:
-            known = [*options, *(each for each in wanted if each not in tasks)]
+            known = list(dict.fromkeys((*options, *(each for each in wanted if each not in tasks))))
             message = f"-o {cut(name)}: the plan has no option {cut(name)!r}"
             if "." in name:
                 message = f"-o {cut(name)}: there is no task {cut(name.rpartition('.')[0])!r}"

@@ -34,7 +34,12 @@ _LIMITS = {
 }
 _OBJECT_KINDS = frozenset({"dict_type", "mapping_type"})
 
-_OTHER_MODELS = {"OdopModel": "weft.formats.odop_models", "JobModel": "weft.formats.taskplan_models"}
+_WORKFLOW_MODELS = ("DocumentModel", "WorkflowModel", "TemplateModel", "TemplatedModel")
+_OTHER_MODELS = {
+    "OdopModel": "weft.formats.odop_models",
+    "JobModel": "weft.formats.taskplan_models",
+    **dict.fromkeys(_WORKFLOW_MODELS, "weft.formats.workflow_models"),
+}
 
 Path = tuple[str | int, ...]
 

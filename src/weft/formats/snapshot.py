@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,11 +17,12 @@ from weft.formats import compile as compiled
 from weft.formats.native import make_environment, make_variable
 from weft.formats.native_tasks import SHARED_COMMANDS, make_action, make_dependency, make_requirements
 from weft.spec.actions import Call, Command, Shell, kind_of
+from weft.spec.environments import Environment, VariableValue, Withheld
 from weft.spec.graph import Graph
 from weft.spec.options import MISSING, Opaque, Option
 from weft.spec.plan import Plan, Source, Template
 from weft.spec.products import Product
-from weft.spec.requirements import NO_REQUIREMENTS, Foreach, Requirements
+from weft.spec.requirements import NO_REQUIREMENTS, FileNeed, Foreach, Requirements
 from weft.spec.resources import NO_CORES, ONE_CORE, Resources
 from weft.spec.retries import NO_RETRIES, Retries
 from weft.spec.tasks import DEFAULT_POLICY, NOTHING, Dependency, Policy, Task
@@ -30,8 +31,10 @@ from weft.spec.types import Type
 if TYPE_CHECKING:
     from weft.spec.notes import Note
 
-VERSION: Final = 1
+VERSION: Final = 2
+_READABLE: Final = (1, VERSION)  # version 1 wrote all requirements in their long form
 _LEVEL: Final = 1  # zlib: four times smaller for a microsecond a task; higher levels cost more than they save
+_ROWS_AT_A_TIME: Final = 4096
 _NO_REQUIREMENTS: Final = -1
 _MAY_BE_OPAQUE: Final = frozenset({"call", "+function", "+serialized"})
 _CALL: Final = "call"  # kind of a typed task: its action stands among the calls, which many tasks share
@@ -40,17 +43,24 @@ _OPAQUE: Final = "\0opaque"  # key of an object that no document can have, for a
 Fields = dict[str, Any]
 
 
-def snapshot(plan: Plan) -> bytes:
-    """The plan as bytes. A value that JSON cannot hold (of a plan made in Python) is written as its text."""
+def snapshot(plan: Plan, *, is_stored: bool = True) -> bytes:
+    """The plan as bytes. A value that JSON cannot hold (of a plan made in Python) is written as its text.
+
+    is_stored: it will be kept, so it is without credentials and values of variables.
+    """
     with collector_paused():
         policies: dict[int, int] = {}
         requirements: dict[int, int] = {}
         policy_rows: list[Fields] = []
-        requirement_rows: list[Fields] = []
+        requirement_rows: list[Fields | list[str]] = []
         calls: dict[int, int] = {}
         call_rows: list[Fields] = []
-        rows = []
+        rows: list[list[Any]] = []
+        pieces = _Pieces()
         for task in plan.graph.tasks:
+            if len(rows) == _ROWS_AT_A_TIME:
+                pieces.add(rows)
+                rows.clear()
             policy = policies.get(id(task.policy))
             if policy is None:
                 policy = policies[id(task.policy)] = len(policy_rows)
@@ -60,9 +70,7 @@ def snapshot(plan: Plan) -> bytes:
                 found = requirements.get(id(task.requires))
                 if found is None:
                     found = requirements[id(task.requires)] = len(requirement_rows)
-                    requirement_rows.append(
-                        {key: value for key, value in compiled.requires_document(task.requires).items() if value}
-                    )
+                    requirement_rows.append(_requirements_row(task.requires))
                 needs = found
             call = None
             if type(task.action) is Call and task.action.code:
@@ -71,6 +79,7 @@ def snapshot(plan: Plan) -> bytes:
                     call = calls[id(task.action)] = len(call_rows)
                     call_rows.append(compiled.action_fields(task.action))
             rows.append(_row(task, policy, needs, call))
+        pieces.add(rows)
         document = {
             "weft-snapshot": VERSION,
             "key": plan.key,
@@ -79,27 +88,67 @@ def snapshot(plan: Plan) -> bytes:
             "description": plan.description,
             "order": plan.order,
             "family": plan.family,
+            "limits": dict(plan.limits),
             "sources": [[source.path, source.dialect, source.digest] for source in plan.sources],
             "values": dict(plan.values),
             "attributes": dict(plan.attributes),
             "options": {name: _option_row(option) for name, option in plan.options.items()},
             "types": {name: compiled.type_document(kind) for name, kind in plan.types.items()},
-            "environments": {name: compiled.environment_document(each) for name, each in plan.environments.items()},
-            "notes": {name: _note_row(note) for name, note in plan.notes.items()},
+            "environments": {name: _environment_row(each, is_stored) for name, each in plan.environments.items()},
+            "notes": {name: _note_row(note, is_stored) for name, note in plan.notes.items()},
             "templates": {name: dict(template.fields) for name, template in plan.templates.items()},
             "policies": policy_rows,
             "requirements": requirement_rows,
             "calls": call_rows,
-            "tasks": rows,
         }
-        text = json.dumps(document, separators=(",", ":"), default=_plain)
-        return zlib.compress(text.encode("ascii"), _LEVEL)
+        return pieces.end(document)
 
 
-def _note_row(note: Note) -> list[Any]:
+class _Pieces:
+    """The text piece by piece: that of a million tasks is never whole in memory."""
+
+    def __init__(self) -> None:
+        self._compressor = zlib.compressobj(_LEVEL)
+        self._parts = [self._compressor.compress(b'{"tasks":[')]
+        self._is_first = True
+
+    def add(self, rows: list[list[Any]]) -> None:
+        """Rows of tasks."""
+        if rows:
+            self._write(("" if self._is_first else ",") + _text(rows)[1:-1])
+            self._is_first = False
+
+    def end(self, document: Fields) -> bytes:
+        """All other keys, and the whole."""
+        self._write("]," + _text(document)[1:])
+        return b"".join([*self._parts, self._compressor.flush()])
+
+    def _write(self, text: str) -> None:
+        self._parts.append(self._compressor.compress(text.encode("ascii")))
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), default=_plain)
+
+
+def _requirements_row(needs: Requirements) -> Fields | list[str]:
+    """Paths alone where that says all: many plans have one file of its own for each task."""
+    files = needs.files
+    if needs == Requirements(files) and all(need.bind is None for need in files):
+        return [need.path for need in files]
+    return {key: value for key, value in compiled.requires_document(needs).items() if value}
+
+
+def _environment_row(environment: Environment, is_stored: bool) -> Fields:
+    from weft.spec.withholding import withhold  # late: few plans have environments
+
+    return compiled.environment_document(withhold(environment) if is_stored else environment)
+
+
+def _note_row(note: Note, is_stored: bool) -> list[Any]:
     from weft.spec.notes import withhold  # late, as below: few plans have notes
 
-    note = withhold(note)
+    note = withhold(note) if is_stored else note
     return [note.kind, dict(note.arguments), note.conditions]
 
 
@@ -140,8 +189,10 @@ def _policy_fields(policy: Policy) -> Fields:
     fields: Fields = {}
     for name in Policy.__dataclass_fields__:
         value = getattr(policy, name)
-        if value != getattr(DEFAULT_POLICY, name):
+        if value != getattr(DEFAULT_POLICY, name) and name != "ask":  # a function of the process that has made the plan
             fields[name] = value
+    if "auto" in fields:
+        fields["auto"] = sorted(policy.auto)
     if "resources" in fields:
         fields["resources"] = fields["resources"].amounts
     if "retries" in fields:
@@ -151,7 +202,7 @@ def _policy_fields(policy: Policy) -> Fields:
             retries.max_attempts,
             retries.delay,
             retries.retry_on,
-            None if scales is None else [(name, str(by) if callable(by) else by) for name, by in scales],
+            None if scales is None else [(name, _shown(by) if callable(by) else by) for name, by in scales],
             retries.scale_on,
             retries.fallback_queues,
         ]
@@ -160,6 +211,12 @@ def _policy_fields(policy: Policy) -> Fields:
     if policy.product is not None:
         fields["product"] = [policy.product.source, policy.product.type, policy.product.stream]
     return fields
+
+
+def _shown(function: Callable[..., Any]) -> str:
+    """A function that no document holds, by a name that is the same in every process."""
+    inner = getattr(function, "function", function)  # of one that was wrapped for its units
+    return f"{getattr(inner, '__module__', '')}.{getattr(inner, '__qualname__', type(inner).__qualname__)}"
 
 
 def _option_row(option: Option) -> list[Any]:
@@ -175,8 +232,8 @@ def restore(data: bytes) -> Plan:
         except (zlib.error, ValueError) as error:
             raise ValueError(f"these bytes are no snapshot of a plan: {error}") from error
         version = document.get("weft-snapshot") if isinstance(document, dict) else None
-        if version != VERSION:
-            raise ValueError(f"a snapshot of version {version!r}; this weft reads version {VERSION}")
+        if version not in _READABLE:
+            raise ValueError(f"a snapshot of version {version!r}; this weft reads versions up to {VERSION}")
         return Plan(
             graph=Graph(_tasks(document)),
             root=document["root"],
@@ -190,7 +247,7 @@ def restore(data: bytes) -> Plan:
             environments=_proxy(
                 {
                     name: make_environment(
-                        fields, tuple((key, make_variable(value)) for key, value in fields["variables"].items())
+                        fields, tuple((key, _variable(value)) for key, value in fields["variables"].items())
                     )
                     for name, fields in document["environments"].items()
                 }
@@ -200,11 +257,29 @@ def restore(data: bytes) -> Plan:
             attributes=_proxy(document["attributes"]),
             order=document["order"],
             family=document.get("family", ""),
+            limits=_proxy(document.get("limits", {})),
         )
+
+
+def templates_in(data: bytes) -> list[str | None]:
+    """The template of each task of a snapshot, in plan order; for who needs no more of it. Raises ValueError."""
+    with collector_paused():
+        try:
+            document = json.loads(zlib.decompress(data))
+        except (zlib.error, ValueError) as error:
+            raise ValueError(f"these bytes are no snapshot of a plan: {error}") from error
+        templates = [policy.get("template") for policy in document["policies"]]
+        return [templates[row[4]] for row in document["tasks"]]
 
 
 def _proxy(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
     return MappingProxyType(dict(mapping)) if mapping else NOTHING
+
+
+def _variable(value: Any) -> VariableValue:
+    if isinstance(value, dict) and "withheld" in value:
+        return Withheld(value["withheld"])
+    return make_variable(value)
 
 
 def _note(kind: str, arguments: Fields, conditions: list[str]) -> Note:
@@ -224,19 +299,27 @@ def _type(name: str, fields: Fields) -> Type:
 
 
 class _Edges(dict[str, Dependency]):
-    """Plain dependencies by name, each made once."""
+    """Plain dependencies by name, each made once. names: of the tasks so far; an edge holds that very name, not a copy."""
+
+    def __init__(self, names: Mapping[str, str]):
+        self._names = names
 
     def __missing__(self, name: str) -> Dependency:
-        made = self[name] = Dependency(name)
+        made = self[name] = Dependency(self._names.get(name, name))
         return made
+
+
+def _requirements(row: Fields | list[str]) -> Requirements:
+    """What `_requirements_row` was given."""
+    return Requirements(tuple([FileNeed(path) for path in row])) if isinstance(row, list) else make_requirements(row)
 
 
 def _tasks(document: Fields) -> list[Task]:
     policies = [_policy(fields) for fields in document["policies"]]
-    requirements = [make_requirements(fields) for fields in document["requirements"]]
+    requirements = [_requirements(row) for row in document["requirements"]]
     requirements.append(NO_REQUIREMENTS)  # index -1
-    edges_by_name = _Edges()
-    edge_of = edges_by_name.__getitem__
+    names: dict[str, str] = {}
+    edge_of = _Edges(names).__getitem__
     commands: dict[tuple[str, ...], Command] = {}
     calls = [make_action("serialized" if "serialized" in row else "function", row) for row in document.get("calls", ())]
     tasks = []
@@ -255,12 +338,13 @@ def _tasks(document: Fields) -> list[Task]:
             action = calls[value]
         else:
             action = make_action(kind.removeprefix("+"), value)
-        try:
-            edges = tuple(map(edge_of, items))
-        except TypeError:  # an item in the longer form cannot be looked up
-            edges = tuple([make_dependency(item) for item in items])
-        if name not in edges_by_name:
-            edges_by_name[name] = Dependency(name)  # those who depend on it hold this very name, not a copy
+        edges: tuple[Dependency, ...] = ()
+        if items:
+            try:
+                edges = tuple(map(edge_of, items))
+            except TypeError:  # an item in the longer form cannot be looked up
+                edges = tuple([make_dependency(item) for item in items])
+        names[name] = name
         parameters = rest[0] if rest else None
         if parameters and kind in _MAY_BE_OPAQUE:
             parameters = {key: _value(each) for key, each in parameters.items()}
@@ -302,7 +386,9 @@ def _policy(fields: Fields) -> Policy:
     for name in ("notes", "tags"):
         if name in fields:
             fields[name] = tuple(fields[name])
-    for name in ("mapping", "roles", "attributes"):
+    if "auto" in fields:
+        fields["auto"] = frozenset(fields["auto"])
+    for name in ("mapping", "roles", "attributes", "copies"):
         if isinstance(fields.get(name), dict):
             fields[name] = MappingProxyType(fields[name])
     return Policy(**fields)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from weft.errors import PlanError, Problem, cut
 from weft.formats.mistakes import NO_DATA, Document, Mistakes, pointer, show
+from weft.formats.odop_keys import spelled
 from weft.formats.parse import parse
 from weft.formats.read import FORMAT_BY_SUFFIX, read_text
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
+_SECRET_PARTS = ("variables", "environment_variables")
 _SHOWN_ERRORS = 3  # of the branches of an `anyOf`, in the hint
 
 
@@ -95,4 +97,12 @@ def _check(validator: Validator, schema: str, document: Document, mistakes: Mist
 
 
 def _message(error: Any) -> str:
-    return cut(error.message.replace("\n", " "), 200)
+    """What is wrong, without the content of objects and lists: values of variables, which are never told, may be in it."""
+    instance = error.instance
+    if any(isinstance(part, str) and spelled(part) in _SECRET_PARTS for part in error.absolute_path):
+        shown = "a value that is not shown"
+    elif isinstance(instance, dict | list):
+        shown = show(instance)
+    else:
+        return cut(error.message.replace("\n", " "), 200)
+    return cut(error.message.replace(repr(instance), shown).replace("\n", " "), 200)

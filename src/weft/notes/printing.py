@@ -1,10 +1,11 @@
-"""What a note's own code prints goes to standard error: standard output belongs to the run, and may be JSON."""
+"""What code of the user's prints within weft goes to standard error: standard output belongs to the run, and may be JSON."""
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 _here = threading.local()
@@ -59,3 +60,15 @@ def end_routing() -> None:
             if sys.stdout is _routed:
                 sys.stdout = _routed.behind
             _routed = None
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """What this thread prints meanwhile goes to standard error."""
+    begin_routing()
+    before, _here.is_note = getattr(_here, "is_note", False), True
+    try:
+        yield
+    finally:
+        _here.is_note = before
+        end_routing()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 LOOK_SECONDS: Final = 5.0
+LONGEST_SECONDS: Final = 86400.0  # poll takes no more than 24 days; who waits longer is woken once a day for nothing
 """How long the loop may sleep without a look at its state folder (reliability.md B6)."""
 
 
@@ -48,4 +49,4 @@ class SystemWaiter:
                 return
             self._look()
             seconds = None if seconds is None else seconds - self._every
-        self._poller.poll(None if seconds is None else seconds * 1000)
+        self._poller.poll(None if seconds is None else min(seconds, LONGEST_SECONDS) * 1000)

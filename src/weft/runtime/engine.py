@@ -25,7 +25,6 @@ from weft.ports import (
     Finished,
     Gauge,
     Inspector,
-    InstanceObserver,
     Ledger,
     Observer,
     Order,
@@ -38,10 +37,10 @@ from weft.ports import (
     StreamExecutor,
     StreamReport,
     Taken,
-    Ticker,
     Waiter,
     Yielded,
 )
+from weft.runtime.audience import Audience, Told
 from weft.runtime.interrupts import Interrupts
 from weft.runtime.orders import OrderError, OrderWriter, ProductError
 from weft.runtime.preparation import Preparation
@@ -100,11 +99,7 @@ RUN_TIMER: Final = -1
 COMMIT_BEFORE: Final = declare("engine.commit.before", "facts wait, nothing of them is durable")
 COMMIT_AFTER: Final = declare("engine.commit.after", "facts are durable, no start has left and nobody has been told")
 
-
-Told = BeginAttempt | CloseAttempt | SettleInstance | SettleTask
-"""Facts that observers are told; all others are of interest to the store alone."""
-
-_TOLD: Final = (BeginAttempt, CloseAttempt, SettleInstance, SettleTask)  # asked in a third of the time of the union
+_TOLD: Final = (BeginAttempt, CloseAttempt, SettleInstance, SettleTask)  # asked in a third of the time of `Told`
 
 
 class Parts(NamedTuple):
@@ -146,24 +141,22 @@ class Engine:
         self._under_way = 0  # orders that were sent and have not ended
         self._is_urgent = False
         self._offsets: dict[str, int] = {}
-        self._began: dict[int, Began] = {}
+        self._audience = Audience(parts.observers, parts.products)
+        self._began = self._audience.began
         self._tell: list[Told] = []
         self._commit_due = 0.0
         self._timers: list[tuple[float, int]] = []
         self._timeout = timeout
+        self._is_overdue = False
         self._streams = parts.streams
         self._force = scheduler.options.force or not scheduler.options.use_cache
-        self._tickers = tuple(observer for observer in parts.observers if hasattr(observer, "tick"))
-        self._next_tick: float | None = None
-        self._watchers = tuple(_watcher(each) for each in parts.observers if hasattr(each, "instance_ended"))
 
     # --- the loop ------------------------------------------------------------------------------------------------------
 
     def run(self, opening: RunOpening, first: Sequence[Event], recovered: Recovered = NOTHING_RECOVERED) -> RunEnding:
         """From the first events to the end of the run. Raises StoreError when the state cannot be kept."""
         started = self._monotonic()
-        for observer in self._parts.observers:
-            observer.run_started(opening)
+        self._audience.open(opening)
         if self._timeout is not None:
             heapq.heappush(self._timers, (started + self._timeout, RUN_TIMER))
         self._take_up(recovered)
@@ -214,20 +207,21 @@ class Engine:
     def _wait(self) -> None:
         """Sleep until a bell rings, a timer is due, or waiting facts have to be committed."""
         now = self._monotonic()
+        audience = self._audience
         deadlines = [self._timers[0][0]] if self._timers else []
         if self._facts:
             deadlines.append(self._commit_due)
         else:
-            self._tick(now)
-        if self._next_tick is not None:
-            deadlines.append(self._next_tick)
+            audience.tick(now, idle=True)
+        if audience.next_tick is not None:
+            deadlines.append(audience.next_tick)
         limit = None if not deadlines else max(0.0, min(deadlines) - now)
         self._parts.waiter.wait(self._bells(), limit)
         now = self._monotonic()
         if self._facts and now >= self._commit_due:
             self._commit()
-        if self._next_tick is not None and now >= self._next_tick:
-            self._tick(now)
+        if audience.next_tick is not None and now >= audience.next_tick:
+            audience.tick(now, idle=not self._facts)
 
     def _bells(self) -> tuple[int, ...]:
         parts = self._parts
@@ -237,10 +231,6 @@ class Engine:
         bells += parts.interrupts.bells()
         bells += parts.requests.bells()
         return tuple(bells)
-
-    def _tick(self, now: float) -> None:
-        wishes = [wish for ticker in self._tickers if (wish := _ticker(ticker).tick(not self._facts)) is not None]
-        self._next_tick = now + min(wishes) if wishes else None
 
     # --- events in -----------------------------------------------------------------------------------------------------
 
@@ -258,11 +248,12 @@ class Engine:
         for answer in self._parts.inspector.answers():
             if answer.reasons and not answer.fresh:
                 self._facts.append(ExplainTask(answer.task, answer.reasons))
+                self._audience.warn(answer)
             events.append(answer)
         if self._timers:
             self._fire_timers(events)
         for level in self._parts.interrupts.take():
-            self._remark(self._parts.interrupts.remark(level), None)
+            self._audience.remark(self._parts.interrupts.remark(level), None)
             events.append(Interrupted(level))
             for start in self._parts.preparation.withdraw_all():
                 events.append(AttemptEnded(start.key, start.nonce, _not_ready(INTERRUPTED)))
@@ -300,7 +291,7 @@ class Engine:
                 if self._streams is not None:
                     self._streams.took(report)
             case Remark(text, about):
-                self._remark(text, about.task if about is not None else None)
+                self._audience.remark(text, about.task if about is not None else None)
             case _:
                 assert_never(report)
 
@@ -345,7 +336,8 @@ class Engine:
         while self._timers and self._timers[0][0] <= now:
             _, timer = heapq.heappop(self._timers)
             if timer == RUN_TIMER:
-                self._remark(f"the run's time limit of {self._timeout:g} s is over: ending what runs", None)
+                self._is_overdue = True
+                self._audience.remark(f"the run's time limit of {self._timeout:g} s is over: ending what runs", None)
                 events.append(Interrupted(2))
             else:
                 events.append(TimerFired(timer))
@@ -375,7 +367,7 @@ class Engine:
                 case PauseAttempt() | ContinueAttempt():
                     self._pause(command)
                 case Mention(text, task):
-                    self._remark(text, task)
+                    self._audience.remark(text, task)
                 case TakeItems(task, items):
                     self._parts.products.take_items(task, items)  # now: what follows may be looked at in this batch
                     facts.append(command)
@@ -471,7 +463,7 @@ class Engine:
             self._submit(starts)
         if self._tell:
             told, self._tell = self._tell, []
-            self._inform(told)
+            self._audience.inform(told)
 
     def _remember(self) -> bool:
         results, files = self._parts.inspector.take()
@@ -491,7 +483,7 @@ class Engine:
             except StoreError as error:
                 if not has_said:
                     has_said = True
-                    self._remark(f"nothing new starts: {error}", None)
+                    self._audience.remark(f"nothing new starts: {error}", None)
                 if not error.is_passing or self._monotonic() >= deadline or interrupts.level > 1:
                     raise
                 # The first Ctrl-C keeps its bell ringing until the loop takes it, so it is no bell to wait for any more.
@@ -536,31 +528,6 @@ class Engine:
         outcome = Outcome(False, cause, detail=detail)
         self._parts.requests.put(AttemptEnded(start.key, start.nonce, outcome))
 
-    def _inform(self, told: Sequence[Told]) -> None:
-        """Tell the observers what has become durable, in order."""
-        products = self._parts.products
-        observers = self._parts.observers
-        for fact in told:
-            if isinstance(fact, BeginAttempt):
-                began = self._began.pop(fact.nonce, None)
-                if began is not None:
-                    for observer in observers:
-                        observer.attempt_started(fact.key, began)
-            elif isinstance(fact, CloseAttempt):
-                for observer in observers:
-                    observer.attempt_ended(fact.key, fact.outcome, fact.retry)
-            elif isinstance(fact, SettleInstance):
-                for watcher in self._watchers:
-                    watcher.instance_ended(fact)
-            else:
-                products.ended(fact.task, is_ok=fact.state == "ok")
-                for observer in observers:
-                    observer.task_ended(fact)
-
-    def _remark(self, text: str, task: int | None) -> None:
-        for observer in self._parts.observers:
-            observer.remarked(text, task)
-
     # --- the end -------------------------------------------------------------------------------------------------------
 
     def _finish_inspection(self) -> None:
@@ -583,19 +550,11 @@ class Engine:
             state, code = "ok", 0
         ended = self._parts.clock.wall()
         self._make_durable(lambda: self._ledger.finish(state, code, ended))
-        ending = RunEnding(run, state, code, seconds)
-        for observer in self._parts.observers:
-            observer.run_ended(ending)
+        ended_by = self._parts.interrupts.ended_by or ("timeout" if self._is_overdue else None)
+        ending = RunEnding(run, state, code, seconds, ended_by=ended_by)
+        self._audience.close(ending)
         return ending
 
 
 def _not_ready(cause: str) -> Outcome:
     return Outcome(False, cause, detail="its environment was not ready yet", charged=False)
-
-
-def _ticker(observer: object) -> Ticker:
-    return observer  # type: ignore[return-value]
-
-
-def _watcher(observer: object) -> InstanceObserver:
-    return observer  # type: ignore[return-value]

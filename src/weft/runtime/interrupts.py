@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any, Final, Literal
 
+from weft.ports import EndedBy
+
 Level = Literal[1, 2, 3]
 
 CTRL_C: Final = ("interrupted", "interrupted again", "interrupted three times")
@@ -18,6 +20,9 @@ _DOING: Final = {
     3: "killing what runs",
 }
 _NEXT: Final = {1: "end it", 2: "kill it"}
+
+ON_REQUEST: Final = "interrupted on request"
+"""What did it when another process asked."""
 
 ASK_TWICE = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Signals that act like the second Ctrl-C (reliability.md 2)."""
@@ -34,6 +39,7 @@ class Interrupts:
         self._previous: dict[int, Any] = {}
         self.level = 0
         self.exit_code: int | None = None
+        self.ended_by: EndedBy | None = None
 
     def install(self) -> None:
         """Listen to signals. Only the main thread may; elsewhere this does nothing."""
@@ -62,6 +68,7 @@ class Interrupts:
         self._remarks[level] = _remark(level, by, self._times)
         self.level = level
         self.exit_code = self.exit_code or exit_code
+        self.ended_by = self.ended_by or ("request" if by == ON_REQUEST else "signal")
         self._pending.append(level)
         os.eventfd_write(self._bell, 1)
 

@@ -87,7 +87,8 @@ class OrderWriter:
     bound: values that the run itself brings (products of dependencies, found files, the item), by task and instance.
     interpreter: of an environment by name; None is weft's own. products, passing: folders where functions keep what they
     hand on; passing: of those whose product is kept only while it is needed. is_durable: whether anything has to outlive a
-    power cut. devices: what attempts that ask for `gpu` may see; None without any.
+    power cut. devices: what attempts that ask for `gpu` may see; None without any. promised: variables that a dialect promises
+    besides, by task and nonce.
     """
 
     def __init__(
@@ -101,8 +102,10 @@ class OrderWriter:
         passing: str = "",
         is_durable: bool = True,
         devices: Devices | None = None,
+        promised: Callable[[int, int], Mapping[str, str]] | None = None,
     ):
         self._plan = plan
+        self._promised = promised
         self._run = run
         self._bound = bound
         self._interpreter = interpreter
@@ -110,7 +113,6 @@ class OrderWriter:
         self._passing = passing
         self._is_durable = is_durable
         self._devices = devices
-        self._needs_bound = [_needs_bound(task) for task in plan.graph.tasks]
         self._itemised = _itemised(plan)
         self._names_jobs = any(source.dialect == "taskplan" for source in plan.sources)
         self._checks: dict[Product, str] = {}
@@ -124,7 +126,7 @@ class OrderWriter:
         key = start.key
         task = plan.graph.tasks[key.task]
         policy = task.policy
-        bindings = self._bound(key.task, key.instance) if self._needs_bound[key.task] else NOTHING_BOUND
+        bindings = self._bound(key.task, key.instance) if _needs_bound(task) else NOTHING_BOUND
         shared = self._shared_by(key.task, task)
         environment = shared.place
         if environment.path and bindings is not NOTHING_BOUND:
@@ -142,7 +144,7 @@ class OrderWriter:
             name=name,
             launch=self._launch(task, shared, values, bindings.values, interpreter),
             folder=shared.folder,
-            environment=self._variables(task, bindings, bin_folder, start.nonce, amounts.gpu),
+            environment=self._variables(key.task, bindings, bin_folder, start.nonce, amounts.gpu),
             variables=environment.variables,
             interpreter=interpreter,
             timeout=start.request.timeout,
@@ -167,6 +169,10 @@ class OrderWriter:
         if found is None:
             plan, name = self._plan, policy.environment
             environment = plan.environments[name] if name is not None else NO_ENVIRONMENT
+            if environment.variables and (unknown := ", ".join(environment.withheld)):
+                raise OrderError(
+                    SETUP, f"values of variables are not stored, and this plan was taken from there: {unknown}"
+                )
             found = self._shared[key] = _Shared(
                 environment,
                 os.path.join(plan.root, environment.path) if environment.path else plan.root,
@@ -198,9 +204,12 @@ class OrderWriter:
         return f"{self._run}.{nonce:016x}"
 
     def _variables(
-        self, task: Task, bindings: Bindings, bin_folder: str | None, nonce: int, gpu: int
+        self, index: int, bindings: Bindings, bin_folder: str | None, nonce: int, gpu: int
     ) -> Mapping[str, str]:
+        task = self._plan.graph.tasks[index]
         variables = _variables(task, bindings, bin_folder)
+        if self._promised is not None:
+            variables = {**variables, **self._promised(index, nonce)}
         if self._devices is not None:
             visible = self._devices.take(nonce, gpu)
             if visible is not None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import Any, Final, Protocol
 
-from weft.ports import Flow, Handed, HandedItem, HandedList, OpenRun
+from weft.ports import SPREAD, Flow, Handed, HandedItem, HandedList, OpenRun
 from weft.runtime.orders import ProductError as ProductError
 from weft.scheduling.keys import WHOLE
 from weft.scheduling.outcomes import MISSING_OUTPUT, TYPE, LogRegion, Outcome
@@ -125,7 +125,7 @@ class Products:
     # --- made ------------------------------------------------------------------------------------------------------------
 
     def accept(self, task: int, instance: int, outcome: Outcome) -> Outcome:
-        """Keep the product of an attempt that did its work, durable if somebody waits for it.
+        """Keep the product of an attempt that did its work, durable if somebody waits for it or the store only names its place.
 
         The outcome, failed when the product is no JSON (`type`) or cannot be had (`missing_output`).
         """
@@ -133,7 +133,8 @@ class Products:
         if product is None or product.source == "outputs":
             return outcome
         try:
-            if self._wanted.get(task):
+            is_log = outcome.product is None and product.source != "return"  # too long to be recorded
+            if is_log or self._wanted.get(task):
                 self._sync(outcome)
             if product.source != "return":  # a function's value was looked at where it was made
                 problem = self._type_problem(product, outcome)
@@ -436,7 +437,7 @@ class Products:
         return self._value(maker, WHOLE, is_function)
 
     def _joined(self, dependencies: Sequence[Dependency], user: Task) -> Any:
-        """One list of what several dependencies hand on: each a member, or all of its instances."""
+        """One list of what several dependencies hand on: each a member, or all of its instances, or of its items."""
         members: list[Any] = []
         is_function = isinstance(user.action, Call)
         for dependency in dependencies:
@@ -446,9 +447,18 @@ class Products:
                 members += self._paths(maker)
             elif maker in self._instances:
                 members += [self._value(maker, at, is_function) for at in range(len(self._instances[maker]))]
+            elif product is not None and product.stream and self._is_value(maker):
+                members += self._spread(maker, is_function)
             else:
                 members.append(self._value(maker, WHOLE, is_function))
         return _list_of(members)
+
+    def _spread(self, maker: int, is_function: bool) -> list[Any]:
+        """The items of a complete stream."""
+        if is_function:
+            return [Handed(SPREAD + self._read(maker, lambda: self._at_hand(maker, WHOLE)))]
+        value = self._value(maker, WHOLE, False)
+        return value if isinstance(value, list) else [value]
 
     def _paths(self, maker: int) -> list[str]:
         if maker not in self._instances:

@@ -7,7 +7,7 @@ lives nor left a receipt is closed as lost.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -34,7 +34,7 @@ from weft.scheduling.events import (
     TaskRecovered,
 )
 from weft.scheduling.keys import AttemptKey
-from weft.scheduling.outcomes import CANCELLED, LOST, Outcome
+from weft.scheduling.outcomes import CANCELLED, LOST, Outcome, Request
 from weft.spec.actions import Call, Serialized
 from weft.spec.plan import Plan
 
@@ -129,11 +129,13 @@ def recover(
     *,
     plan: Plan,
     redo: Collection[int],
-    rescaled: Collection[int],
+    rescaled: Collection[int] = (),
+    asked: Callable[[AttemptRow], Request | None] | None = None,
 ) -> Recovered:
     """The events that bring a fresh scheduler to where the run stood.
 
     redo: tasks that are pending again. rescaled: tasks whose present request replaces a recorded one (their plan changed).
+    asked: what a unit asks for next, by its last attempt; None for what its plan says. Left away: what it had, unless rescaled.
     """
     facts: list[Event] = []
     again = frozenset(redo)
@@ -146,7 +148,7 @@ def recover(
     for task, items in opened.items.items():
         ok = frozenset(number for number, (_, state, _) in enumerate(items) if state == "ok")
         facts.append(ItemsRecovered(task, tuple(item for item, _, _ in items), ok))
-    facts.extend(_requests(opened.attempts, frozenset(rescaled)))
+    facts.extend(_requests(opened.attempts, asked or _asked_before(frozenset(rescaled))))
     rows_by_executor: dict[str, list[AttemptRow]] = {}
     for attempt in opened.attempts:
         if attempt.state in OPEN_STATES:
@@ -162,14 +164,21 @@ def recover(
     return Recovered(facts, begun, Reports(reports, offsets), done)
 
 
-def _requests(rows: Sequence[AttemptRow], rescaled: frozenset[int]) -> Iterable[Event]:
+def _asked_before(rescaled: frozenset[int]) -> Callable[[AttemptRow], Request | None]:
+    """Without a retry (interrupted, given up) the next attempt asks for what the last one had: scaling is not forgotten."""
+
+    def asked(row: AttemptRow) -> Request | None:
+        return None if row.key.task in rescaled or row.state == "ok" else row.next_request or row.request
+
+    return asked
+
+
+def _requests(rows: Sequence[AttemptRow], asked: Callable[[AttemptRow], Request | None]) -> Iterable[Event]:
     last: dict[tuple[int, int], AttemptRow] = {}
     for row in rows:
         last[row.key.task, row.key.instance] = row
     for (task, instance), row in last.items():
-        # Without a retry (interrupted, given up) the next one asks for what the last one had: scaling is not forgotten.
-        request = None if task in rescaled or row.state == "ok" else row.next_request or row.request
-        yield RequestRecovered(task, instance, row.key.attempt, request)
+        yield RequestRecovered(task, instance, row.key.attempt, asked(row))
 
 
 def _reattach(
@@ -206,15 +215,37 @@ def end_changed(
     executor: Executor, rows: Sequence[AttemptRow], offsets: Mapping[str, int], clock: Clock, waiter: Waiter
 ) -> Sequence[CloseAttempt]:
     """End live attempts whose task changed or left, or has another executor now; their results do not count. Facts to record."""
-    living: Mapping[AttemptKey, Began | None] = executor.reattach({row.key: row.nonce for row in rows}, offsets)
-    waiting = set(living)
+    living, ended = _end(executor, rows, offsets, clock, waiter)
+    outcome = Outcome(False, CANCELLED, detail="its task changed or left the plan", charged=False)
+    return [
+        CloseAttempt(row.key, row.nonce, outcome, None) for row in rows if row.key in ended or row.key not in living
+    ]
+
+
+def end_living(
+    executor: Executor, rows: Sequence[AttemptRow], offsets: Mapping[str, int], clock: Clock, waiter: Waiter
+) -> Sequence[CloseAttempt]:
+    """End what lives, because it is to be begun anew; what has ended by itself keeps its outcome. Facts to record."""
+    living, ended = _end(executor, rows, offsets, clock, waiter)
+    outcome = Outcome(False, CANCELLED, detail="ended by a resume that begins it anew", charged=False)
+    return [
+        CloseAttempt(row.key, row.nonce, outcome, None)
+        for row in rows
+        if row.key in living and row.key in ended and not ended[row.key].ok
+    ]
+
+
+def _end(
+    executor: Executor, rows: Sequence[AttemptRow], offsets: Mapping[str, int], clock: Clock, waiter: Waiter
+) -> tuple[Mapping[AttemptKey, Began | None], Mapping[AttemptKey, Outcome]]:
+    """(what lived when we came, how what has ended by now did it)."""
+    living = executor.reattach({row.key: row.nonce for row in rows}, offsets)
+    ended: dict[AttemptKey, Outcome] = {}
     executor.stop(tuple(living), "terminate", CANCELLED)
     deadline = clock.monotonic() + STOP_LIMIT_SECONDS
     while True:
-        waiting -= {report.key for report in executor.poll().reports if isinstance(report, Finished)}
+        ended.update((each.key, each.outcome) for each in executor.poll().reports if isinstance(each, Finished))
         left = deadline - clock.monotonic()
-        if not waiting or left <= 0:
-            break
+        if ended.keys() >= living.keys() or left <= 0:
+            return living, ended
         waiter.wait(executor.bells(), left)
-    outcome = Outcome(False, CANCELLED, detail="its task changed or left the plan", charged=False)
-    return [CloseAttempt(row.key, row.nonce, outcome, None) for row in rows if row.key not in waiting]

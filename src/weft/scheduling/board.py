@@ -46,24 +46,33 @@ _new_settle: Final[Callable[[tuple[object, ...]], SettleTask]] = partial(tuple._
 
 
 class Board:
-    """The state of one run. fail_fast: the first failure ends it. wait_seconds: see `SchedulerOptions`.
+    """The state of one run. fail_fast: the first failure ends it. wait_seconds, look_seconds: see `SchedulerOptions`.
 
     due: tasks whose dependencies have all become ok, not looked at yet. causes: of settled tasks that are not plainly ok.
     timers: unit by timer. waits: unit -> until when an unmet requirement is waited for. unmet_now: which one.
     cancelling: running tasks that were asked to be given up. past: attempts made before the items of a mapped task were known.
     makers: of items that are taken before their end. ripples: ends of makers and of their instances that followers have not
-    been told of (task, instance), within one `handle`.
+    been told of (task, instance), within one `handle`. taken_back: of the attempts of a task, those that had not begun then.
     """
 
-    def __init__(self, workload: Workload, placement: Placement, fail_fast: bool, wait_seconds: float | None):
+    def __init__(
+        self,
+        workload: Workload,
+        placement: Placement,
+        fail_fast: bool,
+        wait_seconds: float | None,
+        look_seconds: float,
+    ):
         self.workload = workload
         self.placement = placement
         self.fail_fast = fail_fast
         self.wait_seconds = wait_seconds
+        self.look_seconds = look_seconds
         self.tasks = workload.tasks
         self.phases = workload.phases
         self.remaining = workload.size
         self.attempts = array("i", bytes(4 * len(workload.tasks)))
+        self.taken_back: dict[int, int] = {}
         self.due: list[int] = []
         self.mapped: dict[int, Mapped] = {}
         self.trials: dict[int, Trial] = {}
@@ -181,7 +190,7 @@ class Board:
         fingerprint = None
         if self.fingerprints:
             fingerprint = self.fingerprints.pop(task, None)
-        settled = (task, STATE_BY_PHASE[phase], cause, detail, self.attempts[task], fingerprint, usage)
+        settled = (task, STATE_BY_PHASE[phase], cause, detail, self.tries(task), fingerprint, usage)
         self.commands.append(_new_settle(settled))
         if cause is not None:
             self.causes[task] = cause
@@ -207,13 +216,18 @@ class Board:
             if not left:
                 due.append(follower)
 
+    def tries(self, task: int) -> int:
+        """How many attempts were made; the numbers of attempts count those as well that were taken back."""
+        tries = self.attempts[task]
+        return tries - self.taken_back.get(task, 0) if self.taken_back else tries
+
     def skip_followers(self, root: int) -> None:
         """All that follow, directly or not, will not run: one sweep, each edge once."""
         phase, cause = self.inheritance(root)
         state = STATE_BY_PHASE[phase]
         phases, graph = self.phases, self.workload.graph
         first, followers = graph.first_follower, graph.followers
-        commands, causes, attempts = self.commands, self.causes, self.attempts
+        commands, causes = self.commands, self.causes
         reached = [root]
         for task in reached:  # grows while it is read
             for follower in followers[first[task] : first[task + 1]]:
@@ -222,7 +236,7 @@ class Board:
                     causes[follower] = cause
                     if self.trials:
                         self.forget_trials(follower)
-                    commands.append(SettleTask(follower, state, cause, None, attempts[follower]))
+                    commands.append(SettleTask(follower, state, cause, None, self.tries(follower)))
                     reached.append(follower)
         self.remaining -= len(reached) - 1
         if self.makers:

@@ -45,6 +45,8 @@ class Inspected(NamedTuple):
     items: of a mapped task, in order; None when not mapped.
     fresh: the recorded results of every part are up to date: the task need not run. fingerprint: hex digest, None when not
     taken. reasons: why it must run, for `explain`; made by freshness.
+    request: what the task asks for now that its function for that was called (workflows.md 4.3); None: what it did before.
+    refusal: why that function gave nothing that can be used.
     """
 
     task: int
@@ -55,6 +57,8 @@ class Inspected(NamedTuple):
     fingerprint: str | None = None
     fresh_items: frozenset[int] = frozenset()
     reasons: tuple[Reason, ...] = ()
+    request: Request | None = None
+    refusal: str | None = None
 
 
 class StreamGrew(NamedTuple):
@@ -96,6 +100,10 @@ class HeadroomChanged(NamedTuple):
     free: Mapping[str, int]
     own: Mapping[str, int] = NOTHING_MEASURED
     remarks: tuple[str, ...] = ()
+
+
+class WorldChanged(NamedTuple):
+    """Something that waiting tasks require may have come: look again at all whose requirements did not hold."""
 
 
 class Interrupted(NamedTuple):
@@ -173,6 +181,7 @@ Event = (
     | TimerFired
     | CapacityChanged
     | HeadroomChanged
+    | WorldChanged
     | Interrupted
     | CancelRequested
     | PauseChanged

@@ -83,6 +83,7 @@ def fingerprint(scheduler: Scheduler) -> str:
         bytes(board.phases),
         scheduler.workload.unmet.tolist(),
         board.attempts.tolist(),
+        sorted(board.taken_back.items()),
         sorted(board.causes.items()),
         sorted(board.timers.items()),
         sorted(board.waits.items()),
@@ -323,7 +324,8 @@ def _progress(scheduler: Scheduler) -> list[str]:
         if phase == DELAYED and unit not in timed:
             faults.append(f"unit {unit} is delayed without a timer")
     measured = placement.headroom is not None  # the next measurement may make room
-    moving = placement.live or timed or board.inspecting or board.paused is not None or scheduler.has_turn or measured
+    waits = board.paused is not None or placement.is_closed()
+    moving = placement.live or timed or board.inspecting or waits or scheduler.has_turn or measured
     if not moving:
         faults.append("nothing lives, nothing is timed or asked, and tasks are not ended")
     return faults
@@ -387,5 +389,5 @@ def _expected(scheduler: Scheduler, lane: Lane) -> float:
     """Seconds that the best unit of a lane is said to take."""
     item = scheduler.placement.best(lane)
     work = scheduler.workload
-    duration = None if item is None else work.tasks[work.by_rank[item >> SHIFT]].policy.duration
+    duration = None if item is None else work.duration_of(work.by_rank[item >> SHIFT])
     return inf if duration is None else duration

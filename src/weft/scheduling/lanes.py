@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.lifecycle import AttemptState
 from weft.scheduling.outcomes import Request
+from weft.spec.compute import LIMIT_PREFIX
 
 NO_ITEM: Final = -1
 
@@ -18,11 +20,13 @@ class Lane:
     heirs: orders that were ahead, hold amounts now, and have not begun as far as is known.
     posted: the item by which the lane stands among the heads. passed_since: count of all starts when its best item first
     found no room, -1 if it has not. mean: of the seconds its attempts took, -1 while unknown.
+    lacking: the resource of which it can never get enough. closed: the cap on how many may live that lets none through.
     cores, others, host: see `Hosts`: what hosts have to give, and where there was room when that was last asked.
     """
 
     __slots__ = (
         "ahead",
+        "closed",
         "cores",
         "heirs",
         "host",
@@ -53,10 +57,24 @@ class Lane:
         self.mean = -1.0
         self.touched = False
         self.lacking: str | None = None
+        self.closed: str | None = None
         self.is_kept = False
         self.host = -1
         self.cores = 0
         self.others: tuple[tuple[int, int], ...] = ()
+
+
+def judge(lane: Lane, names: Sequence[str], capacity_of: Callable[[str], int | None]) -> None:
+    """What the lane can never get, or not before a cap is raised. capacity_of: units there are in all, None if nobody knows."""
+    lane.lacking = lane.closed = None
+    for number, units in lane.needs:
+        name = names[number]
+        capacity = capacity_of(name)
+        if capacity is None or capacity < units:
+            if capacity is None or not name.startswith(LIMIT_PREFIX):
+                lane.lacking = name
+                return
+            lane.closed = name
 
 
 LaneKey = tuple[tuple[tuple[str, int], ...], str | None, str | None, bool]

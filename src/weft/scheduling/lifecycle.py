@@ -63,7 +63,8 @@ TASK_TABLE: Final[tuple[frozenset[int], ...]] = (
     _LEAVES_PENDING
     | {INSPECTING, READY, RUNNING, OK},  # waiting: RUNNING is an adopted attempt, OK a recovered or empty one
     _LEAVES_PENDING
-    | {READY, DELAYED, OK, WAITING},  # inspecting: WAITING, here and below, for a stream that stands still
+    # inspecting: WAITING, here and below, for a stream that stands still; FAILED when it cannot say what it needs
+    | {READY, DELAYED, OK, FAILED, WAITING},
     _LEAVES_PENDING
     | {RUNNING, OK, FAILED, WAITING},  # ready: OK and FAILED of a mapped task whose items were all settled before
     _LEAVES_PENDING | {INSPECTING, READY, WAITING},  # delayed

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from weft.scheduling.commands import SettleInstance, TakeItems
 from weft.scheduling.events import Inspected
@@ -29,9 +29,6 @@ from weft.spec.slots import text_of
 
 if TYPE_CHECKING:
     from weft.scheduling.board import Board
-
-LOOK_SECONDS: Final = 1.0
-"""Between two looks at a requirement that is waited for (dialects.md 2.3)."""
 
 
 class Mapped:
@@ -251,7 +248,7 @@ def _miss(board: Board, task: int, instance: int, event: Inspected, limit: float
     until = board.now if limit is None else board.waits.setdefault(unit, board.now + limit)
     if board.now < until:
         board.move_instance(task, instance, DELAYED)
-        board.set_timer(unit, min(board.now + LOOK_SECONDS, until))
+        board.set_timer(unit, min(board.now + board.look_seconds, until))
     else:
         settle_instance(board, task, instance, SKIPPED, f"unmet:{event.unmet}", event.detail)
 

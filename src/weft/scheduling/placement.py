@@ -52,7 +52,7 @@ from typing import Final
 
 from weft.scheduling.headroom import Headroom
 from weft.scheduling.hosts import NOWHERE, Hosts
-from weft.scheduling.lanes import NO_ITEM, Lane, LaneKey, LiveAttempt, Reservation, fits
+from weft.scheduling.lanes import NO_ITEM, Lane, LaneKey, LiveAttempt, Reservation, fits, judge
 from weft.scheduling.outcomes import Request
 from weft.scheduling.workload import SHIFT
 
@@ -138,6 +138,10 @@ class Placement:
             self.limits[name] = units
         self._recount()
 
+    def is_closed(self) -> bool:
+        """Whether ready units wait for a cap to be raised."""
+        return any(lane.closed and self.best(lane) is not None for lane in self.lanes.values())
+
     def set_ceilings(self, ceilings: Mapping[str, int]) -> None:
         """What of the capacity is there for us now, by what was measured; a name that is absent has all of it."""
         self.ceilings = ceilings
@@ -146,7 +150,7 @@ class Placement:
     def _recount(self) -> None:
         self._refill()
         for lane in self.lanes.values():
-            lane.lacking = self._lacking(lane)
+            self._judge(lane)
 
     def _refill(self) -> None:
         for number, name in enumerate(self.names):
@@ -164,15 +168,10 @@ class Placement:
         """Units of a resource there are in all; None when nobody knows it, or when nothing is ever short."""
         return None if self.unlimited or not self.is_known else self._capacity_of(name)
 
-    def _lacking(self, lane: Lane) -> str | None:
-        """The resource of which the lane can never get enough."""
-        for number, units in lane.needs:
-            capacity = self._capacity_of(self.names[number])  # all of it: a busy host will not be busy for ever
-            if capacity is None or capacity < units:
-                return self.names[number]
-        if self.hosts is not None and (short := self.hosts.lacking(lane.needs)) is not None:
-            return self.names[short]
-        return None
+    def _judge(self, lane: Lane) -> None:
+        judge(lane, self.names, self._capacity_of)  # all there is: a busy host will not be busy for ever
+        if self.hosts is not None and lane.lacking is None and (short := self.hosts.lacking(lane.needs)) is not None:
+            lane.lacking = self.names[short]
 
     # --- lanes ----------------------------------------------------------------------------------------------------------
 
@@ -193,7 +192,8 @@ class Placement:
             self._next_lane += 1
             if self.hosts is not None:
                 self.hosts.bind(lane)
-            lane.lacking = self._lacking(lane) if self.is_known else None
+            if self.is_known:
+                self._judge(lane)
         return lane
 
     def _number(self, name: str) -> int:
@@ -356,7 +356,7 @@ class Placement:
             if self.best(lane) != item:
                 self._post(lane)
                 continue
-            if lane is self.overdue:
+            if lane is self.overdue or lane.closed:
                 aside.append(lane)
                 continue
             if not self._has_room(lane, item, duration):
@@ -439,7 +439,7 @@ class Placement:
         lane = self.overdue
         assert lane is not None
         item = self.best(lane)
-        if item is None:
+        if item is None or lane.closed:
             self._clear_claims(lane)
         elif self._has_room(lane, item, duration):
             self.hold(start(heappop(lane.items), lane))

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from weft.scheduling import flowing, growing
 from weft.scheduling import mapped as mapping
 from weft.scheduling.events import Inspected
-from weft.scheduling.lifecycle import DELAYED, INSPECTING, OK, READY, RUNNING, SKIPPED, WAITING
-from weft.scheduling.outcomes import CACHED
-from weft.scheduling.workload import CACHES, FINDS, FLOWS, GROWS, MAPPED, REQUIRES, SHIFT
+from weft.scheduling.lifecycle import DELAYED, FAILED, INSPECTING, OK, READY, RUNNING, SKIPPED, WAITING
+from weft.scheduling.outcomes import CACHED, SETUP, Request
+from weft.scheduling.retrying import Trial
+from weft.scheduling.workload import CACHES, FINDS, FLOWS, GROWS, LOW, MAPPED, REQUIRES, SHIFT
 
 if TYPE_CHECKING:
     from weft.scheduling.board import Board
@@ -145,6 +146,8 @@ def inspected(board: Board, event: Inspected) -> None:
         board.move(task, DELAYED)  # nothing starts any more; it is given up with the rest
     elif event.unmet is not None:
         _miss(board, event)
+    elif event.refusal is not None:
+        board.settle(task, FAILED, SETUP, event.refusal)
     else:
         _met(board, event)
 
@@ -157,6 +160,8 @@ def _met(board: Board, event: Inspected) -> None:
     board.unmet_now.pop(task, None)
     if event.fingerprint is not None:
         board.fingerprints[task] = event.fingerprint
+    if event.request is not None:
+        _take_request(board, task, event.request)
     is_fresh = event.fresh and bool(traits & CACHES) and not board.attempts[task] and _has_streams(board, task)
     if traits & MAPPED:
         fresh: Iterable[int] = event.fresh_items if traits & CACHES else ()
@@ -171,6 +176,23 @@ def _met(board: Board, event: Inspected) -> None:
         offer(board, task)
 
 
+def _take_request(board: Board, task: int, request: Request) -> None:
+    """What the task asks for is known only now."""
+    limit = board.workload.queues.get(request.queue) if request.queue is not None else None
+    request = request if limit is None else limit.cut(request)
+    if request != board.request_of(task << SHIFT):
+        board.trials.setdefault(task << SHIFT, Trial()).request = request
+
+
+def look_at_all(board: Board) -> None:
+    """Something may have come that tasks wait for, whose requirements did not hold: look again now, not when it is time."""
+    if not board.waits or board.halted is not None:
+        return
+    for timer, unit in [(timer, unit) for timer, unit in board.timers.items() if unit in board.waits]:
+        del board.timers[timer]
+        offer_again(board, unit >> SHIFT, (unit & LOW) - 1)
+
+
 def _miss(board: Board, event: Inspected) -> None:
     """A requirement does not hold: look again later, or skip."""
     task, limit = event.task, board.wait_seconds
@@ -179,6 +201,6 @@ def _miss(board: Board, event: Inspected) -> None:
         if board.now < until:
             board.unmet_now[task] = event.unmet or ""
             board.move(task, DELAYED)
-            board.set_timer(task << SHIFT, min(board.now + mapping.LOOK_SECONDS, until))
+            board.set_timer(task << SHIFT, min(board.now + board.look_seconds, until))
             return
     board.settle(task, SKIPPED, f"unmet:{event.unmet}", event.detail)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+DAMAGED: Final = "product_damaged"
+"""Code: finished work cannot stand in, since what it handed on is not what was written."""
 
 
 class Reason(NamedTuple):

@@ -66,6 +66,7 @@ from weft.scheduling.events import (
     StreamGrew,
     TaskRecovered,
     TimerFired,
+    WorldChanged,
 )
 from weft.scheduling.hosts import NOWHERE, Hosts
 from weft.scheduling.keys import WHOLE, AttemptKey
@@ -95,11 +96,13 @@ from weft.scheduling.outcomes import (
 )
 from weft.scheduling.placement import Placement
 from weft.scheduling.retrying import Again, Bounds, Over, ScaleError, Trial, cause_of, describe_change, judge, scale
-from weft.scheduling.workload import LOW, SHIFT, QueueLimit, Workload, declared_request
+from weft.scheduling.workload import LOW, NOTHING_EXPECTED, SHIFT, QueueLimit, Workload, declared_request
 from weft.spec.plan import Plan
 
 GPU: Final = "gpu"
 NONCE_MASK: Final = (1 << 64) - 1
+LOOK_SECONDS: Final = 1.0
+"""Between two looks at a requirement that is waited for (dialects.md 2.3)."""
 LANE_SHIFT: Final = 33
 """Lanes are numbered from the seed's upper bits, so that no engine takes up the numbers of the one before it."""
 
@@ -109,22 +112,26 @@ class SchedulerOptions:
     """How a run is to be scheduled.
 
     fail_fast: the first task that fails for good ends the run. use_cache, force: whether finished work may stand in.
-    wait_seconds: how long an unmet requirement is waited for, None = not. unlimited: amounts are never short, slots count.
+    wait_seconds: how long an unmet requirement is waited for, None = not. look_seconds: between two looks at it, if no
+    `WorldChanged` comes earlier. unlimited: amounts are never short, slots count.
     queue_ahead: ahead orders may be given. queues: limits by name. placement_batch: most starts that one `handle` gives.
     hosts: machines that attempts are placed on, integer units by name, `cores` in each; `CapacityChanged` tells the sums.
     opportunistic: only what `HeadroomChanged` says the host leaves is used, and given back when the host needs it.
+    expected: seconds that tasks took in earlier runs, for those that declare none.
     """
 
     fail_fast: bool = False
     use_cache: bool = True
     force: bool = False
     wait_seconds: float | None = None
+    look_seconds: float = LOOK_SECONDS
     unlimited: bool = False
     queue_ahead: bool = False
     queues: Mapping[str, QueueLimit] = field(default_factory=lambda: MappingProxyType({}))
     placement_batch: int = 256
     hosts: tuple[Mapping[str, int], ...] = ()
     opportunistic: bool = False
+    expected: Mapping[int, float] = field(default_factory=lambda: NOTHING_EXPECTED)
 
 
 NO_OPTIONS: Final = SchedulerOptions()
@@ -151,13 +158,13 @@ class Scheduler:
         self.plan = plan
         self.options = options
         asks = options.use_cache and not options.force
-        self.workload = Workload(plan, selected, asks, options.queues)
+        self.workload = Workload(plan, selected, asks, options.queues, options.expected)
         hosts = Hosts(options.hosts) if len(options.hosts) > 1 else None  # the sums say all about a single one
         headroom = giving.Headroom() if options.opportunistic and not options.unlimited else None
         self.placement = Placement(options.unlimited, seed >> LANE_SHIFT, hosts, headroom)
         self.placement.apart = {self.workload.rank_of[task] for task in self.workload.ties.iterated}
         self.placement.apart |= self._device_ranks()
-        self.board = Board(self.workload, self.placement, options.fail_fast, options.wait_seconds)
+        self.board = Board(self.workload, self.placement, options.fail_fast, options.wait_seconds, options.look_seconds)
         self._seed = seed
         self._nonces = 0
         self._turn_timer: int | None = None
@@ -289,7 +296,8 @@ class Scheduler:
         if board.makers and not started and self._turn_timer is None:
             stopping.break_stalemate(board)
         moving = placement.live or board.timers or board.inspecting or self._turn_timer
-        if board.remaining and not moving and placement.headroom is None:  # the next measurement may make room
+        # The next measurement may make room, or somebody raise a cap.
+        if board.remaining and not moving and placement.headroom is None and not placement.is_closed():
             board.give_out()
 
     # --- starting -------------------------------------------------------------------------------------------------------
@@ -344,7 +352,7 @@ class Scheduler:
 
     def _duration_of(self, item: int) -> float:
         work = self.workload
-        duration = work.tasks[work.by_rank[item >> SHIFT]].policy.duration
+        duration = work.duration_of(work.by_rank[item >> SHIFT])
         return inf if duration is None else duration
 
     def _attempt_started(self, event: AttemptStarted) -> None:
@@ -417,6 +425,8 @@ class Scheduler:
         had_begun = live.state == "running" or not live.is_ahead
         if live.gives_way and kind(cause) == INTERRUPTED:
             outcome = outcome._replace(charged=False, detail="the host needed what it used")
+        if live.state != "running" and not outcome.charged and kind(cause) != LOST:
+            board.taken_back[key.task] = board.taken_back.get(key.task, 0) + 1
         board.turn(live, _ended_state(outcome, cause))
         trial = board.trials.get(unit)
         if trial is None:
@@ -479,6 +489,9 @@ class Scheduler:
 
     def _headroom_changed(self, event: HeadroomChanged) -> None:
         giving.take_sample(self.board, event)
+
+    def _world_changed(self, _: WorldChanged) -> None:
+        preparing.look_at_all(self.board)
 
     def _limit_changed(self, event: LimitChanged) -> None:
         self.placement.set_limit(event.name, event.units)
@@ -547,6 +560,7 @@ _HANDLERS: Final[Mapping[type, Callable[[Scheduler, Any], None]]] = {
     TimerFired: Scheduler._timer_fired,
     CapacityChanged: Scheduler._capacity_changed,
     HeadroomChanged: Scheduler._headroom_changed,
+    WorldChanged: Scheduler._world_changed,
     Interrupted: Scheduler._interrupted,
     CancelRequested: Scheduler._cancel_requested,
     PauseChanged: Scheduler._pause_changed,

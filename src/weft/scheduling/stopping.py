@@ -152,7 +152,7 @@ def _drop(board: Board, task: int, cause: str) -> None:
     board.waits.pop(unit, None)
     board.forget_trials(task)
     board.forget_timers(unit)
-    board.commands.append(SettleTask(task, "cancelled", cause, None, board.attempts[task]))
+    board.commands.append(SettleTask(task, "cancelled", cause, None, board.tries(task)))
 
 
 def cancel(board: Board, event: CancelRequested) -> None:

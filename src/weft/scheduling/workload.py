@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import sub
+from types import MappingProxyType
 from typing import Final
 
 from weft.scheduling.lifecycle import ABSENT, WAITING
@@ -58,6 +59,9 @@ def _least(first: float | None, second: float | None) -> float | None:
     return min(first, second)
 
 
+NOTHING_EXPECTED: Final[Mapping[int, float]] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """The first request of tasks that are treated alike, and where they run."""
@@ -67,15 +71,20 @@ class Offer:
 
 
 class Workload:
-    """The selected tasks of a plan. selected: indexes, None = all. asks_freshness: whether finished work may stand in."""
+    """The selected tasks of a plan. selected: indexes, None = all. asks_freshness: whether finished work may stand in.
+
+    expected: seconds that earlier runs took, by task.
+    """
 
     __slots__ = (
         "by_rank",
+        "expected",
         "graph",
         "has_durations",
         "offer_of",
         "offers",
         "phases",
+        "queues",
         "rank_of",
         "size",
         "tasks",
@@ -85,8 +94,15 @@ class Workload:
     )
 
     def __init__(
-        self, plan: Plan, selected: Sequence[int] | None, asks_freshness: bool, queues: Mapping[str, QueueLimit]
+        self,
+        plan: Plan,
+        selected: Sequence[int] | None,
+        asks_freshness: bool,
+        queues: Mapping[str, QueueLimit],
+        expected: Mapping[int, float] = NOTHING_EXPECTED,
     ):
+        self.expected = expected
+        self.queues = queues
         self.graph = plan.graph
         self.tasks = tasks = plan.graph.tasks
         count = len(tasks)
@@ -108,7 +124,7 @@ class Workload:
             self.traits[task] |= FLOWS
         for task in self.ties.grown:
             self.traits[task] |= GROWS
-        self.has_durations = any(tasks[task].policy.duration is not None for task in chosen)
+        self.has_durations = bool(expected) or any(tasks[task].policy.duration is not None for task in chosen)
         self._rank(plan, chosen)
 
     def _count_dependencies(self, chosen: Sequence[int]) -> array[int]:
@@ -149,6 +165,7 @@ class Workload:
             if (
                 task.requires is not NO_REQUIREMENTS
                 or policy.foreach is not None
+                or policy.ask is not None
                 or (asks_freshness and (task.outputs or policy.cache != "auto" or type(task.action) is Call))
             ):
                 traits[index] = _traits_of(task, asks_freshness)
@@ -156,6 +173,11 @@ class Workload:
                 if source is not None and source in self.graph.index:
                     candidates.append(self.graph.index[source])
         return candidates
+
+    def duration_of(self, task: int) -> float | None:
+        """Seconds that an attempt is expected to take: as declared, else as measured earlier."""
+        declared = self.tasks[task].policy.duration
+        return self.expected.get(task) if declared is None else declared
 
     def _rank(self, plan: Plan, chosen: Sequence[int]) -> None:
         """Order of starting: see `placement`. Ties keep plan order because sorting is stable, also when reversed."""
@@ -172,20 +194,22 @@ class Workload:
 
     def _remaining_paths(self, chosen: Sequence[int]) -> Sequence[float]:
         """Length of the longest path that begins with each task, itself included: seconds, or tasks when none is known."""
-        tasks, phases = self.tasks, self.phases
+        phases = self.phases
         weight: Callable[[int], float] = _one
         if self.has_durations:
-            known = sorted(d for task in chosen if (d := tasks[task].policy.duration) is not None)
+            known = sorted(d for task in chosen if (d := self.duration_of(task)) is not None)
+            if not known:  # what earlier runs measured takes no part in this one
+                known = [1.0]
             # The median by hand: `statistics` would bring `random` and `decimal` along.
             middle = (known[(len(known) - 1) // 2] + known[len(known) // 2]) / 2
 
             def weight(task: int) -> float:
-                duration = tasks[task].policy.duration
+                duration = self.duration_of(task)
                 return middle if duration is None else duration
 
         graph = self.graph
         first, followers = graph.first_follower, graph.followers
-        longest: list[float] = [0] * len(tasks)
+        longest: list[float] = [0] * len(self.tasks)
         for task in self._followers_first(chosen):
             best: float = 0
             for follower in followers[first[task] : first[task + 1]]:
@@ -230,7 +254,7 @@ def _first_offer(policy: Policy, queues: Mapping[str, QueueLimit]) -> Offer:
 
 def _traits_of(task: Task, asks_freshness: bool) -> int:
     traits = 0
-    if task.requires != NO_REQUIREMENTS:
+    if task.requires != NO_REQUIREMENTS or task.policy.ask is not None:
         traits |= REQUIRES
     if asks_freshness and task.is_cacheable:
         traits |= CACHES

@@ -13,7 +13,13 @@ class ShellValue(NamedTuple):
     command: str
 
 
-VariableValue = str | Expand | ShellValue
+class Withheld(NamedTuple):
+    """In the place of a value that may not be stored. digest: tells whether a value is the one that was meant."""
+
+    digest: str
+
+
+VariableValue = str | Expand | ShellValue | Withheld
 
 
 class Environment(NamedTuple):
@@ -27,6 +33,11 @@ class Environment(NamedTuple):
     path: str | None = None
     variables: tuple[tuple[str, VariableValue], ...] = ()
     fingerprint: bool = False
+
+    @property
+    def withheld(self) -> tuple[str, ...]:
+        """The variables whose values are not known here."""
+        return tuple(name for name, value in self.variables if isinstance(value, Withheld))
 
     @property
     def is_installed(self) -> bool:

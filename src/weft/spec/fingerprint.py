@@ -29,7 +29,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from weft.spec.actions import Action, Call, Command, Expand, Script, Serialized, Shell, Snippet, kind_of
-from weft.spec.environments import Environment, ShellValue
+from weft.spec.environments import Environment, ShellValue, Withheld
 from weft.spec.options import Opaque
 from weft.spec.plan import Plan
 from weft.spec.slots import shell_slots_in, slots_in
@@ -204,11 +204,17 @@ def _environment(environment: Environment) -> Any:
     return (environment.python, environment.requirements, environment.path, variables)
 
 
-_VALUE_KIND: Final[Mapping[type, str]] = {Expand: "expand", ShellValue: "shell"}
+_VALUE_KIND: Final[Mapping[type, str]] = {Expand: "expand", ShellValue: "shell", Withheld: "withheld"}
 
 
-def _value_text(value: Expand | ShellValue) -> str:
-    return value.text if isinstance(value, Expand) else value.command
+def _value_text(value: Expand | ShellValue | Withheld) -> str:
+    match value:
+        case Expand(text):
+            return text
+        case ShellValue(command):
+            return command
+        case Withheld(of_the_value):
+            return of_the_value
 
 
 _NO_ENVIRONMENT: Final = digest(None)

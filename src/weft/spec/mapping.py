@@ -13,7 +13,7 @@ from weft.spec.slots import has_nul, text_of
 DEFAULT_MAPPING: Final = "--{key} {value}"
 REST: Final = "*"  # key of an object mapping for the parameters that it does not name
 
-_SLOT = r"\{\{|\}\}|\{([^{}]*)\}"
+_SLOT = r"\{\{|\}\}|\{([^{}]*)\}|[{}]"
 
 
 class MappingError(ValueError):
@@ -102,6 +102,9 @@ def _pieces(word: str, text: str) -> Iterator[str]:
         if found.start() > position:
             yield word[position : found.start()]
         piece = _SLOTS.get(found[0] if found[1] is None else found[1])
+        if found[0] in ("{", "}"):
+            message = f"the mapping {cut(text)!r} has a {found[0]!r} alone; a brace that is no slot is written twice"
+            raise MappingError("mapping.invalid", message)
         if piece is None:
             message = f"the mapping {cut(text)!r} has the slot {cut(found[0])!r}; there are only {{key}} and {{value}}"
             raise MappingError("mapping.invalid", message)

@@ -42,6 +42,7 @@ class Plan:
     order: `path` = priority, longest remaining path, plan order; `file` = priority, plan order.
     key: what the owner's lock is taken on (real path of the first document, a module, a workflow's identity).
     family: what its finished work is kept under, for all plans of one registry; empty: the key.
+    limits: capacities of named resources that the plan itself gives, in integer units.
     """
 
     graph: Graph
@@ -59,6 +60,7 @@ class Plan:
     attributes: Mapping[str, Any] = field(default_factory=nothing)
     order: Literal["path", "file"] = "path"
     family: str = ""
+    limits: Mapping[str, int] = field(default_factory=nothing)
 
     @property
     def results_key(self) -> str:

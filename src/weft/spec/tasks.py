@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
@@ -46,6 +46,9 @@ class Policy:
 
     mapping: how parameters become argv words (text, or parameter -> text with `"*"` for the rest); None: `--{key} {value}`.
     duration: expected seconds, for order and simulation, never a limit. timeout: seconds of wall time an attempt may take.
+    copies: `stdout`, `stderr` -> folder or file that gets a copy of the stream. auto: amounts (`memory`) that come from what
+    earlier runs used. ask: called once per task before its first start for amounts to lie over `resources`
+    (workflows.md 4.3); no document can hold it.
     """
 
     resources: Resources = ONE_CORE
@@ -69,6 +72,9 @@ class Policy:
     tags: tuple[str, ...] = ()
     attributes: Mapping[str, Value] = field(default_factory=nothing)
     description: str | None = None
+    copies: Mapping[str, str] = field(default_factory=nothing)
+    auto: frozenset[str] = frozenset()
+    ask: Callable[[], Any] | None = None
 
 
 DEFAULT_POLICY: Final = Policy()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from weft.errors import cut
+from weft.errors import cut, shown
 
 
 class Type(NamedTuple):
@@ -84,7 +84,7 @@ def _builtin_problem(value: object, name: str) -> str | None:
         "list": isinstance(value, list | tuple),
         "dict": isinstance(value, Mapping),
     }[name]
-    return None if fits else f"{_show(value)} is no {name}"
+    return None if fits else f"{shown(value)} is no {name}"
 
 
 def _is_path(value: object) -> bool:
@@ -96,30 +96,19 @@ def _is_path(value: object) -> bool:
 def _limit_problem(value: object, limits: Type) -> str | None:
     if limits.minimum is not None or limits.maximum is not None:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            return f"{_show(value)} is no number, which {limits.name!r} wants"
+            return f"{shown(value)} is no number, which {limits.name!r} wants"
         # written so that NaN, which compares as false, fits no limit
         if limits.minimum is not None and not value >= limits.minimum:
-            return f"{_show(value)} is below the minimum {limits.minimum:g} of {limits.name!r}"
+            return f"{shown(value)} is below the minimum {limits.minimum:g} of {limits.name!r}"
         if limits.maximum is not None and not value <= limits.maximum:
-            return f"{_show(value)} is above the maximum {limits.maximum:g} of {limits.name!r}"
+            return f"{shown(value)} is above the maximum {limits.maximum:g} of {limits.name!r}"
     if limits.pattern is not None and not (isinstance(value, str) and re.fullmatch(limits.pattern, value)):
-        return f"{_show(value)} does not match the pattern {cut(limits.pattern)!r} of {limits.name!r}"
+        return f"{shown(value)} does not match the pattern {cut(limits.pattern)!r} of {limits.name!r}"
     if limits.choices is not None and not any(_is_same(value, choice) for choice in limits.choices):
-        return f"{_show(value)} is none of {', '.join(_show(choice) for choice in limits.choices)}"
+        return f"{shown(value)} is none of {', '.join(shown(choice) for choice in limits.choices)}"
     return None
 
 
 def _is_same(value: object, choice: object) -> bool:
     """Equality that tells `true` from 1, as JSON does."""
     return isinstance(value, bool) == isinstance(choice, bool) and value == choice
-
-
-def _show(value: object) -> str:
-    """A value for a message, in JSON's words."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "null"
-    if isinstance(value, int) and value.bit_length() > 1000:
-        return f"a number of {value.bit_length()} bits"
-    return cut(repr(value))

@@ -97,6 +97,48 @@ class SqliteArchive:
 
     # -- beyond the port
 
+    def results_token(self, plan_key: str) -> str:
+        """Another text whenever finished work of a plan was recorded or forgotten meanwhile."""
+        return repr(self._all("state_of_results", pack_text(plan_key)))
+
+    def number(self, run: str) -> int:
+        """The short integer that stands for the run in this folder. Raises StoreError."""
+        return self._number(run)
+
+    def latest_failures(self, run: str, limit: int) -> list[AttemptRow]:
+        """The last failed attempt of each task that is not ok, latest end first. limit: -1 for all."""
+        number = self._number(run)
+        with database.reading(self._path):
+            return rows.attempt_rows(self._connection, number, "latest_failures", limit)
+
+    def plan_digest(self, run: str) -> str:
+        """Identity (hex) of the plan that the run shows; equal for equal snapshots."""
+        number = self._number(run)
+        with database.reading(self._path):
+            return str(self._connection.execute(statements("ledger")["plan_digest"], (number,)).get)
+
+    def numbered(self, number: int) -> RunRow | None:
+        """The run of a number; None when there is none."""
+        found = self._all("run_by_number", number)
+        return rows.run_row(found[0]) if found else None
+
+    def ended_counts(self, run: str) -> dict[str, int]:
+        """How many tasks have ended, by state."""
+        return {TASK_STATES[state]: count for state, count in self._all("ended_counts", self._number(run))}
+
+    def has_started(self, run: str) -> bool:
+        """Whether any attempt of the run was ever ordered."""
+        return bool(self._all("any_attempt", self._number(run))[0][0])
+
+    def owner(self, plan_key: str) -> tuple[str, int, float, str] | None:
+        """(host, pid, since, run) of the plan's last owner, who may be dead."""
+        found = self._all("owner", pack_text(plan_key))
+        return (str(found[0][0]), int(found[0][1]), float(found[0][2]), str(found[0][3])) if found else None
+
+    def asked(self, run: str, kind: str) -> list[Mapping[str, Any]]:
+        """What has been asked of the engines of a run, oldest first; also what is dealt with."""
+        return [json.loads(payload) for (payload,) in self._all("asked", run, kind)]
+
     def names(self, run: str) -> list[str]:
         """Of all tasks of the run's plan, in plan order; those that did not take part, too."""
         found = self._all("names", self._number(run))
@@ -151,7 +193,7 @@ class SqliteArchive:
         else:
             found = [row for path in paths for row in self._all("file", pack_text(path))]
         with database.reading(self._path):
-            return {row.path: row for row in map(rows.load_file, found)}
+            return rows.load_files(found)
 
     def products(self, run: str, task: int | None = None) -> list[tuple[Any, ...]]:
         """(task, instance, product, log file, offset, length) of good attempts; of an instance the last one stands last."""

@@ -1,6 +1,6 @@
 """Facts as text and back: versioned, one letter per kind, defaults left out; old versions are read for ever.
 
-A payload is one JSON object: `{"v": 1, "n": base, "r": [requests], "l": [log files], "f": [facts]}`. A fact is a list that
+A payload is one JSON object: `{"v": version, "n": base, "r": [requests], "l": [log files], "f": [facts]}`. A fact is a list that
 begins with its letter. Nonces are kept as differences from `base`, requests and log files as indexes into `r` and `l`,
 because they repeat. A request is
 `[[[name, amount], ...], timeout, queue]`. Trailing defaults are cut off:
@@ -10,6 +10,7 @@ because they repeat. A request is
     c  CloseAttempt    task, instance, attempt, nonce, ok, seconds, cause, exit code, detail, cpu seconds, memory, stdout,
                        stderr, product, flags, retry
     t  SettleTask      task, state, attempts, cause, detail, fingerprint, usage
+    k  SettleTask      of many that are ok, cached, without an attempt: [[first task, count], ...], fingerprints in base64
     i  SettleInstance  task, instance, state, cause, detail
     m  TakeItems       task, items
     a  AddItems        task, first, items
@@ -31,7 +32,9 @@ from __future__ import annotations
 
 import json
 import zlib
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Any, Final
 
 from weft.errors import StoreError
@@ -52,9 +55,13 @@ from weft.scheduling.outcomes import CACHED, NO_OUTPUT, NO_USAGE, LogRegion, Out
 from weft.scheduling.reasons import Reason
 from weft.store.facts import ChangePlan, CountReceipts, EndRun, Fact, OwnRun
 
-VERSION: Final = 1
+VERSION: Final = 2
+_PLAIN_VERSION: Final = 1  # said where nothing newer is in it: the kind `k` is of version 2
 SECONDS_DIGITS: Final = 6
 DEFLATED_FROM: Final = 1024  # characters; below that a payload stays readable for anybody with a SQLite shell
+FOLDED_FROM: Final = 16  # tasks that were cached, one after the other
+_CHANCE: Final = 0.7  # what a sample of digests shrinks to: deflating all of them would cost much and give little
+_SAMPLE: Final = 2048
 
 NOT_CHARGED: Final = 1
 ALONE: Final = 2
@@ -67,8 +74,14 @@ class Unreadable(StoreError):
 
 
 def pack(payload: str) -> str | bytes:
-    """A payload as it is stored: text as it is when it is short, else deflated (a quarter of the bytes, 0.4 us a task)."""
-    return payload if len(payload) < DEFLATED_FROM else zlib.compress(payload.encode("ascii"), 1)
+    """A payload as it is stored: text as it is when it is short or mostly chance, else deflated (a quarter of the bytes)."""
+    if len(payload) < DEFLATED_FROM:
+        return payload
+    data = payload.encode("ascii")
+    middle = (len(data) - _SAMPLE) // 2
+    if middle > _SAMPLE and len(zlib.compress(data[middle : middle + _SAMPLE], 1)) > _CHANCE * _SAMPLE:
+        return payload
+    return zlib.compress(data, 1)
 
 
 def unpack(stored: str | bytes) -> str:
@@ -148,13 +161,30 @@ class _Encoder:
         self._last: tuple[Request | None, int] = (None, 0)
         self._files: dict[str, int] = {}
         self._usage = NO_USAGE
+        self._version = _PLAIN_VERSION
 
     def encode(self, facts: Sequence[Fact]) -> str:
-        coded = ",".join([_ENCODERS[type(fact)](self, fact) for fact in facts])
+        if list(map(type, facts)).count(SettleTask) * 2 > len(facts):  # else tasks have run: few were cached
+            coded = ",".join(self._folded(facts))
+        else:
+            coded = ",".join([_ENCODERS[type(fact)](self, fact) for fact in facts])
         base = "" if self._base is None else f'"n":{self._base},'
         requests = f'"r":{_dumps(list(self._requests))},' if self._requests else ""
         files = f'"l":{_dumps(list(self._files))},' if self._files else ""
-        return f'{{"v":{VERSION},{base}{requests}{files}"f":[{coded}]}}'
+        return f'{{"v":{self._version},{base}{requests}{files}"f":[{coded}]}}'
+
+    def _folded(self, facts: Sequence[Fact]) -> list[str]:
+        """Long rows of tasks that were cached in one piece each: a run in which nothing has changed writes little else."""
+        coded: list[str] = []
+        for is_cached, found in groupby(facts, _is_cached):
+            row = list(found)
+            folded = _fold(row) if is_cached and len(row) >= FOLDED_FROM else None
+            if folded is not None:
+                self._version = VERSION
+                coded.append(folded)
+            else:
+                coded += [_ENCODERS[type(fact)](self, fact) for fact in row]
+        return coded
 
     def _nonce(self, nonce: int) -> int:
         if self._base is None:
@@ -212,9 +242,6 @@ class _Encoder:
         task, state, cause, detail, attempts, fingerprint, usage = fact
         if cause is None and detail is None and fingerprint is None and usage == NO_USAGE:
             return f'["t",{task},"{state}",{attempts}]'
-        if cause == CACHED and fingerprint is not None and detail is None and fingerprint.isalnum():
-            # By hand as well: a run in which nothing has changed writes nothing else.
-            return f'["t",{task},"{state}",{attempts},"{CACHED}",null,"{fingerprint}"]'
         if cause is None and detail is None and fingerprint is None and usage == self._usage:
             return f'["t",{task},"{state}",{attempts},null,null,null,0]'
         measured: Any = None
@@ -254,6 +281,46 @@ class _Encoder:
 
 PLAIN: Final = Outcome(True)
 """The end of an attempt of which there is nothing to say."""
+
+
+def _is_cached(fact: Fact) -> bool:
+    """Whether a fact says no more than that a task was up to date."""
+    if type(fact) is not SettleTask:
+        return False
+    _, state, cause, detail, attempts, fingerprint, usage = fact
+    is_plain = cause == CACHED and state == "ok" and detail is None and attempts == 0
+    return is_plain and fingerprint is not None and usage == NO_USAGE
+
+
+def _fold(row: Sequence[Any]) -> str | None:
+    """Facts of which each `_is_cached` as one; None when their fingerprints are no digests of one length."""
+    digests = join_digests([fact.fingerprint for fact in row])
+    if digests is None:
+        return None
+    stretches: list[list[int]] = []
+    last = -2
+    for fact in row:
+        if fact.task == last + 1:
+            stretches[-1][1] += 1
+        else:
+            stretches.append([fact.task, 1])
+        last = fact.task
+    text = b2a_base64(b"".join(digests), newline=False).decode("ascii")
+    return f'["k",{_dumps(stretches)},"{text}"]'
+
+
+def join_digests(digests: Sequence[str | None]) -> list[bytes] | None:
+    """Hex digests as bytes; None when they are not all in lower case and of one length."""
+    try:
+        joined = "".join(digests)  # type: ignore[arg-type]  # None is told by the error
+        data = bytes.fromhex(joined)
+    except (TypeError, ValueError):
+        return None
+    length = len(data) // max(1, len(digests))
+    if not length or data.hex() != joined or set(map(len, digests)) != {2 * length}:  # type: ignore[arg-type]
+        return None
+    return [data[place : place + length] for place in range(0, len(data), length)]
+
 
 _ENCODERS: Final[dict[type, Callable[[_Encoder, Any], str]]] = {
     StartAttempt: _Encoder.start,
@@ -317,13 +384,32 @@ def decode(payload: str) -> list[Fact]:
     try:
         document = json.loads(payload)
         version = document["v"]
-        if version != VERSION:
+        if version not in (_PLAIN_VERSION, VERSION):
             raise Unreadable(f"a fact was written in format {version}; this weft reads formats up to {VERSION}")
         requests = [_request(request) for request in document.get("r", [])]
         reading = _Decoder(document.get("n", 0), requests, document.get("l", []))
-        return [_DECODERS[coded[0]](reading, coded[1:]) for coded in document["f"]]
+        facts: list[Fact] = []
+        for coded in document["f"]:
+            if coded[0] == "k":
+                facts += _unfold(*coded[1:])
+            else:
+                facts.append(_DECODERS[coded[0]](reading, coded[1:]))
+        return facts
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise Unreadable(f"a recorded fact makes no sense ({type(error).__name__}: {error})") from error
+
+
+def _unfold(stretches: list[list[int]], text: str) -> list[Fact]:
+    """What `_fold` was given. Raises ValueError."""
+    tasks = [task for first, count in stretches for task in range(first, first + count)]
+    data = a2b_base64(text, strict_mode=True)
+    length = len(data) // max(1, len(tasks))
+    if not length or length * len(tasks) != len(data):
+        raise ValueError(f"{len(data)} bytes of fingerprints for {len(tasks)} tasks")
+    digests = [data[place : place + length].hex() for place in range(0, len(data), length)]
+    return [
+        SettleTask(task, "ok", CACHED, None, 0, digest, NO_USAGE) for task, digest in zip(tasks, digests, strict=True)
+    ]
 
 
 class _Decoder:

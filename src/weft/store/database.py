@@ -13,7 +13,7 @@ import apsw
 from weft.errors import StoreError, cut
 from weft.failpoints import declare, hit
 from weft.store import migrations
-from weft.store.folder import ELSEWHERE, check_file, create_file, free_bytes, unusable
+from weft.store.folder import ELSEWHERE, check_file, create_file, free_bytes, probe_folder, sync_folder, unusable
 from weft.store.sql import statements
 
 NAME: Final = "weft.db"
@@ -164,15 +164,6 @@ def _image() -> bytes:
     return image
 
 
-def sync_folder(folder: str) -> None:
-    """Make the names in a folder durable."""
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
-
-
 # --- errors in words -----------------------------------------------------------------------------------------------------
 
 
@@ -246,8 +237,17 @@ def reword(error: apsw.Error, path: str) -> StoreError:
         case apsw.ReadOnlyError() | apsw.CantOpenError() | apsw.PermissionsError() | apsw.AuthError():
             return StoreError(f"the state database cannot be written: {words}: {path}", path, ELSEWHERE)
         case apsw.BusyError() | apsw.LockedError():
-            return StoreError(f"the state database stayed locked: {words}: {path}", path, "end the other process", True)
+            return _locked(words, path)
     return StoreError(f"the state database cannot be used: {words}: {path}", path, ELSEWHERE)
+
+
+def _locked(words: str, path: str) -> StoreError:
+    """SQLite takes it for a lock of somebody else's, too, when the system has none to give."""
+    try:
+        probe_folder(os.path.join(os.path.dirname(path), "locks"))
+    except StoreError as error:
+        return error
+    return StoreError(f"the state database stayed locked: {words}: {path}", path, "end the other process", True)
 
 
 class Patience:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import stat
 import struct
 import sys
+import time
 from typing import Final
 
 from weft.errors import StoreError
@@ -34,6 +36,7 @@ PROBE_SECONDS: Final = 20.0
 _OFD_LOCK: Final = struct.pack(
     "hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0
 )  # struct flock of fcntl(2) on 64-bit Linux
+_OFD_UNLOCK: Final = struct.pack("hhqqi4x", fcntl.F_UNLCK, os.SEEK_SET, 0, 1, 0)
 _PROBE: Final = """
 import fcntl, os, sys
 file = os.open(sys.argv[1], os.O_RDWR)
@@ -50,9 +53,12 @@ for lock in (fcntl.flock, fcntl.lockf):
 def prepare(folder: str) -> None:
     """Make the state folder if it is missing, else check it. Raises StoreError before anything is written."""
     try:
-        made = _make(folder)
-        if not made:
+        changed = _make(folder)
+        if not changed:
             _check(folder, os.lstat(folder))
+        for above in changed:  # else a power cut takes its name away, and with it all that is durable inside
+            with contextlib.suppress(PermissionError):  # who may write a folder, but not read it, cannot sync it
+                sync_folder(above)
         below = [os.path.join(folder, name) for name in FOLDERS]
         is_new = False
         for path in below:
@@ -61,6 +67,7 @@ def prepare(folder: str) -> None:
             else:
                 _check_inside(path)
         refuse_shared(folder, below[0] if is_new else None)
+        probe_folder(below[0])
     except OSError as error:
         raise unusable(folder, error) from error
 
@@ -101,28 +108,38 @@ def check_file(path: str) -> os.stat_result:
     return found
 
 
-def _make(folder: str) -> bool:
-    """Whether the folder had to be made."""
+def _make(folder: str) -> list[str]:
+    """The folders that have a new name in them, innermost first; none when it was there."""
     if os.path.lexists(folder):
-        return False
-    parent = os.path.dirname(folder)
-    if parent and not os.path.isdir(parent):
-        _check_above(parent)
-        os.makedirs(parent, exist_ok=True)
+        return []
+    above = os.path.dirname(os.path.abspath(folder))
+    unsynced = [above]
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+        unsynced.append(above)
+    if len(unsynced) > 1 or not os.path.isdir(above):
+        _check_above(above)
+        os.makedirs(unsynced[0], exist_ok=True)
     try:
         os.mkdir(folder, FOLDER_MODE)
     except FileExistsError:  # another start was faster
-        return False
+        return []
     os.chmod(folder, FOLDER_MODE)  # an umask of 0777 would leave it shut to ourselves
-    return True
+    return unsynced
 
 
-def _check_above(parent: str) -> None:
+def sync_folder(folder: str) -> None:
+    """Make the names in a folder durable."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _check_above(above: str) -> None:
     """Folders can be made where the nearest thing that exists is one."""
-    above = parent
-    while above and not os.path.lexists(above):
-        above = os.path.dirname(above)
-    if above and not os.path.isdir(above):
+    if not os.path.isdir(above):
         raise StoreError(
             f"the state folder cannot be made: {above} is no folder",
             above,
@@ -213,15 +230,38 @@ def _unescape(text: str) -> str:
     return text
 
 
-def probe_here(held: int, path: str) -> None:
-    """Raise StoreError unless a second description of the file, locked through `held`, is refused the lock.
+def probe_folder(folder: str) -> None:
+    """Raise StoreError unless locks exclude others on a new file. Before SQLite waits a minute for a lock that never comes."""
+    path = os.path.join(folder, f"probe-{os.getpid()}-{time.monotonic_ns()}")
+    try:
+        file = create_file(path)
+    except OSError:
+        return  # who goes on to write here finds out, and has more to say about it
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        probe_here(file, path)
+    except OSError as error:
+        words = os.strerror(error.errno) if error.errno else str(error)
+        raise StoreError(
+            f"locks do not work where the state folder lies ({words}): {folder}", folder, ELSEWHERE
+        ) from error
+    finally:
+        os.close(file)
+        os.unlink(path)
 
-    flock and open-file-description locks belong to the description, so one process can tell (flock(2), fcntl(2)).
+
+def probe_here(held: int, path: str) -> None:
+    """Raise StoreError unless a second description of the file, locked through `held`, is refused the lock. Raises OSError.
+
+    flock and open-file-description locks belong to the description, and the latter exclude the locks of a process, which
+    SQLite takes, even of the same process: so one process can tell of all three (flock(2), fcntl(2)).
     """
     other = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if _gets_lock(other) or _gets_byte_lock(held, other):
-            raise StoreError(f"locks do not work where the state folder lies: {path}", path, ELSEWHERE)
+            raise StoreError(
+                f"locks do not work where the state folder lies (they exclude nobody): {path}", path, ELSEWHERE
+            )
     finally:
         os.close(other)
 
@@ -236,11 +276,15 @@ def _gets_lock(file: int) -> bool:
 
 def _gets_byte_lock(held: int, other: int) -> bool:
     fcntl.fcntl(held, fcntl.F_OFD_SETLK, _OFD_LOCK)
-    try:
-        fcntl.fcntl(other, fcntl.F_OFD_SETLK, _OFD_LOCK)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
+    for command in (fcntl.F_OFD_SETLK, fcntl.F_SETLK):
+        try:
+            fcntl.fcntl(other, command, _OFD_LOCK)
+        except (BlockingIOError, PermissionError):
+            continue
+        return True
+    fcntl.fcntl(held, fcntl.F_OFD_SETLK, _OFD_UNLOCK)
+    fcntl.fcntl(other, fcntl.F_SETLK, _OFD_LOCK)  # must be had now; the error says why not
+    return False
 
 
 def probe_processes(folder: str) -> None:

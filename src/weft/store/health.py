@@ -13,7 +13,7 @@ from weft.errors import StoreError
 from weft.ports import RunRow
 from weft.store import database
 from weft.store.archive import SqliteArchive
-from weft.store.folder import create_file, file_system_of
+from weft.store.folder import create_file, file_system_of, sync_folder
 from weft.store.verify import check_facts, check_plan
 
 Line = tuple[str, str, str | None, str | None]
@@ -90,5 +90,5 @@ def set_aside(state: str) -> str:
     for ending in ("-wal", "-shm", ""):
         if os.path.exists(path + ending):
             os.rename(path + ending, aside + ending)
-    database.sync_folder(state)
+    sync_folder(state)
     return aside

@@ -10,6 +10,7 @@ and read anew, which is what `weft resume` does.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Protocol
@@ -24,6 +25,7 @@ from weft.scheduling.outcomes import RunState
 from weft.store import codec, database, rows
 from weft.store.facts import ChangePlan, CountReceipts, EndRun, Fact
 from weft.store.ownership import PlanLock
+from weft.store.proof import write_proof
 from weft.store.sql import statements
 from weft.store.tables import Tables, pack_text
 
@@ -69,6 +71,11 @@ class SqliteLedger:
         self._kept: tuple[bytes, str] | None = None
         self._failed: StoreError | None = None
 
+    @property
+    def number(self) -> int:
+        """The short integer that stands for the run in its folder."""
+        return self._number
+
     def record(self, facts: Sequence[StartAttempt | Record], offsets: Mapping[str, int]) -> None:
         """See `ports.Ledger.record`. A contradiction or a fenced epoch is found by `commit`."""
         self._facts.extend(facts)
@@ -89,10 +96,13 @@ class SqliteLedger:
         self._plan = (snapshot, names, selected)
         self._facts.append(ChangePlan(dict(moved)))
 
-    def finish(self, state: RunState, exit_code: int, ended: float) -> None:
-        """See `ports.Ledger.finish`."""
+    def finish(self, state: RunState, exit_code: int | None, ended: float) -> None:
+        """See `ports.Ledger.finish`. exit_code: None when nobody has run anything yet."""
         self._facts.append(EndRun(state, exit_code, ended))
         self.commit()
+        if state != "ok":  # somebody may take it up
+            with database.reworded(self._store.path):
+                write_proof(self._store.connection, os.path.dirname(self._store.path), self._number, self.run)
 
     def commit(self) -> None:
         """See `ports.Ledger.commit`; after a StoreError that `is_passing`, call it again. Without news it costs a stat."""
@@ -105,13 +115,14 @@ class SqliteLedger:
             with database.reworded(self._store.path):
                 hit(COMMIT_BEFORE)
                 self._write()
-        except StoreError as error:
+        except StoreError as problem:
             self._tables.forget()
+            error = self._explained(problem)
             if not error.is_passing:
                 self._failed = error
-            if isinstance(error, database.Fsync):
+            if isinstance(problem, database.Fsync):
                 self._store.abandon()
-            raise
+            raise error from problem.__cause__
         self._facts, self._offsets, self._results, self._files = [], {}, [], []
         self._plan = self._kept = None
         hit(COMMIT_AFTER)
@@ -126,11 +137,19 @@ class SqliteLedger:
         with database.reworded(self._store.path):
             return str(self._store.connection.execute(statements("ledger")["plan_digest"], (self._number,)).get)
 
-    def opened(self) -> OpenRun:
-        """The run as it is recorded now; commits first."""
+    def opened(self, *, only_left: bool = False) -> OpenRun:
+        """The run as it is recorded now; commits first. only_left: without the attempts of tasks that are ok."""
         self.commit()
         with database.reworded(self._store.path):
-            return rows.open_run(self._store.connection, self._number)
+            return rows.open_run(self._store.connection, self._number, only_left=only_left)
+
+    def _explained(self, error: StoreError) -> StoreError:
+        """A database that goes away while it is written gives SQLite many things to say, and none of them is that."""
+        try:
+            self._store.check_place()
+        except StoreError as gone:
+            return gone
+        return error
 
     def _write(self) -> None:
         connection = self._store.connection

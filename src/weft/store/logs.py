@@ -37,6 +37,14 @@ class LogReader:
         finally:
             os.close(file)
 
+    def whole(self, region: LogRegion) -> bytes:
+        """All bytes of a region. Raises LogGoneError, also when the file was cut since: half a product is none."""
+        found = self.read(region)
+        if region.length != WHOLE_FILE and len(found) < region.length:
+            path = os.path.join(self._folder, region.file)
+            raise LogGoneError(f"the log has {len(found)} bytes of {region.length} that were written: {path}")
+        return found
+
     def size(self, region: LogRegion) -> int:
         """Bytes that the region has now. Raises LogGoneError."""
         if not region.file or region.length != WHOLE_FILE:

@@ -36,16 +36,17 @@ class Asked(NamedTuple):
 
 
 class Mailbox:
-    """The asking side: any process that may write the state folder."""
+    """The asking side: any process that may write the state folder. busy_seconds: how long to wait while another one writes."""
 
-    def __init__(self, folder: str):
+    def __init__(self, folder: str, busy_seconds: float = BUSY_SECONDS):
         self._folder = os.path.abspath(folder)
+        self._busy_seconds = busy_seconds
 
     def post(self, run: str, kind: str, payload: Mapping[str, Any], id: str | None = None) -> str:
         """Ask something of the engine of `run`; the request's id. Raises StoreError."""
         given = id or os.urandom(16).hex()
         body = json.dumps(dict(payload), separators=(",", ":"), sort_keys=True)
-        with _writing(self._folder) as connection:
+        with _writing(self._folder, self._busy_seconds) as connection:
             connection.execute(statements("mailbox")["post"], (given, run, kind, body, time.time()))
         ring(self._folder, run)
         return given
@@ -171,9 +172,9 @@ def _remove_old(place: int) -> None:
 
 
 @contextmanager
-def _writing(folder: str) -> Iterator[apsw.Connection]:
+def _writing(folder: str, busy_seconds: float = BUSY_SECONDS) -> Iterator[apsw.Connection]:
     """A connection for a moment: requests are rare, and so no reader of bells keeps the database open."""
-    connection = database.connect(folder, "power", database.Patience(folder, BUSY_SECONDS, None))
+    connection = database.connect(folder, "power", database.Patience(folder, busy_seconds, None))
     try:
         with database.reworded(database.path_of(folder)):
             yield connection

@@ -1,20 +1,27 @@
 """Hides secrets in output that is shown or sent: values of variables that are named like one (reliability.md 7, Secrets).
 
 The log itself keeps what the task wrote. A secret is covered by as many stars as it has bytes, so that places in a log stay
-what they are and every reader can be masked in the same way.
+what they are and every reader can be masked in the same way. Of a secret that is not known any more, because only its digest
+was stored, the words of the output are tried.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from weft.scheduling.outcomes import LogRegion
 from weft.spec.environments import Environment
 from weft.spec.secrets import is_secret_name
+from weft.spec.withholding import digest_of
 
 LEAST_CHARACTERS: Final = 6  # shorter values are words that stand everywhere ("yes", "1234")
+LONGEST_WORD: Final = 512  # bytes; a longer one may be cut where two pieces meet
+_WORDS: Final = (
+    re.compile(rb"\S{%d,%d}" % (LEAST_CHARACTERS, LONGEST_WORD)),
+    re.compile(rb"[^\s\"'`=,;:()<>\[\]{}&?|@]{%d,%d}" % (LEAST_CHARACTERS, LONGEST_WORD)),
+)
 
 
 class Logs(Protocol):
@@ -70,20 +77,44 @@ class Mask:
         return self.cover(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
 
 
-class MaskedLogs:
-    """Logs whose secrets are covered. Reads a little more than asked, so that none slips through between two pieces."""
+class WordMask:
+    """Covers words that have one of some digests. digests: (variable, digest of its value)."""
 
-    def __init__(self, logs: Logs, values: Iterable[str]):
+    def __init__(self, digests: Sequence[tuple[str, str]]):
+        self._digests = digests
+
+    def cover(self, data: bytes) -> bytes:
+        """`data` with as many stars as a secret word has bytes."""
+        for words in _WORDS:
+            data = words.sub(self._cover_word, data)
+        return data
+
+    def _cover_word(self, match: re.Match[bytes]) -> bytes:
+        word = match[0].decode("utf-8", "surrogateescape")
+        return _cover(match) if any(digest_of(name, word) == digest for name, digest in self._digests) else match[0]
+
+
+class MaskedLogs:
+    """Logs whose secrets are covered. Reads a little more than asked, so that none slips through between two pieces.
+
+    unknown: (variable, digest of its value) of secrets of which no more is known.
+    """
+
+    def __init__(self, logs: Logs, values: Iterable[str], unknown: Sequence[tuple[str, str]] = ()):
         self._logs = logs
         self._mask = Mask(values)
+        self._words = WordMask(unknown) if unknown else None
+        self._margin = max(self._mask.margin, LONGEST_WORD if unknown else 0)
 
     def read(self, region: LogRegion, offset: int = 0, limit: int | None = None) -> bytes:
         """A piece of a region, as `LogReader.read` gives it."""
-        if self._mask.is_empty:
+        if self._mask.is_empty and self._words is None:
             return self._logs.read(region, offset, limit)
-        before = min(offset, self._mask.margin)
-        wanted = None if limit is None else before + limit + self._mask.margin
+        before = min(offset, self._margin)
+        wanted = None if limit is None else before + limit + self._margin
         data = self._mask.cover(self._logs.read(region, offset - before, wanted))
+        if self._words is not None:
+            data = self._words.cover(data)
         return data[before:] if limit is None else data[before : before + limit]
 
 

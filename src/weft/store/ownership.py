@@ -96,6 +96,20 @@ def is_locked(folder: str, plan_key: str) -> bool:
     return any("FLOCK" in fields and any(field.rpartition(":")[2] == inode for field in fields[4:]) for fields in lines)
 
 
+def owner_pid(folder: str, plan_key: str) -> int | None:
+    """Process of the engine that has signed for a plan, as it was when it signed; None when nobody on this host has."""
+    try:
+        file = os.open(lock_path(folder, plan_key), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        note = _read_note(file)
+    finally:
+        os.close(file)
+    pid = note.get("pid")
+    return pid if isinstance(pid, int) and note.get("host") == os.uname().nodename else None
+
+
 def _read_note(file: int) -> dict[str, object]:
     try:
         note = json.loads(os.pread(file, 4096, 0))

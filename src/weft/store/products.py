@@ -120,7 +120,7 @@ class RecordedProducts:
         if not made.output.file:
             return ""
         try:
-            output = LogReader(self._folder, run).read(made.output)
+            output = LogReader(self._folder, run).whole(made.output)
         except LogGoneError:
             return None
         return output.decode("utf-8", "replace").removesuffix("\n")

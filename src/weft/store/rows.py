@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from itertools import repeat
 from typing import Any, Final
 
 import apsw
@@ -21,7 +22,6 @@ from weft.store.tables import (
     TASK_STATES,
     pack_digest,
     pack_text,
-    unpack_digest,
     unpack_text,
     unwrap_nonce,
 )
@@ -30,6 +30,7 @@ _COMPRESSED_BYTES: Final = 4096  # below that, a snapshot is kept as it is: easi
 _RAW, _DEFLATED = b"\x00", b"\x01"
 
 _dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # what `raw_decode` calls
 
 
 # --- plans ---------------------------------------------------------------------------------------------------------------
@@ -222,14 +223,14 @@ def offsets(connection: apsw.Connection, number: int) -> dict[str, int]:
     }
 
 
-def open_run(connection: apsw.Connection, number: int) -> OpenRun:
-    """All that is recorded of a run."""
+def open_run(connection: apsw.Connection, number: int, *, only_left: bool = False) -> OpenRun:
+    """All that is recorded of a run. only_left: without the attempts of tasks that are ok."""
     sql = statements("archive")
     return OpenRun(
         row=run_row(connection.execute(sql["run_by_number"], (number,)).fetchall()[0]),
         tasks=task_rows(connection, number),
         items=item_rows(connection.execute(sql["items"], (number,))),
-        attempts=attempt_rows(connection, number, "attempts"),
+        attempts=attempt_rows(connection, number, "attempts_left" if only_left else "attempts"),
         offsets=offsets(connection, number),
     )
 
@@ -253,22 +254,31 @@ def dump_result(row: ResultRow) -> tuple[Any, ...]:
 
 @collector_paused()
 def load_results(rows: Iterable[Sequence[Any]]) -> list[ResultRow]:
-    """From (plan key, name, instance, fingerprint, run, body, plan) columns. The bodies are parsed in one go: half the time."""
-    found = list(rows)
-    bodies = json.loads(f"[{','.join([row[5] for row in found])}]")
+    """From (plan key, name, instance, fingerprint, run, body, plan) columns."""
     results: list[ResultRow] = []
-    for row, (parts, outputs, product, *held) in zip(found, bodies, strict=True):
-        plan_key, name, instance, fingerprint, run, _, plan = row
-        if bytes in (name.__class__, instance.__class__, plan_key.__class__):
+    for plan_key, name, instance, fingerprint, run, body, plan in rows:
+        parts, outputs, product, *held = _parse(body)
+        if not (name.__class__ is instance.__class__ is plan_key.__class__ is str):
             plan_key, name, instance = unpack_text(plan_key), unpack_text(name), unpack_text(instance)
         if fingerprint.__class__ is bytes:
             fingerprint = fingerprint.hex()
         if plan.__class__ is bytes:
             plan = plan.hex()
-        then = tuple(map(tuple, outputs))
+        then = (tuple(outputs[0]),) if len(outputs) == 1 else tuple(map(tuple, outputs))
         kept = Held(*held[0]) if held else None
         results.append(ResultRow(plan_key, name, instance, fingerprint, parts, then, product, run, plan, kept))
     return results
+
+
+def _parse(text: str) -> Any:
+    """JSON of our own: without the search for blanks around it, which costs as much as a short text. Raises ValueError."""
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration as error:
+        raise ValueError("there is no JSON") from error
+    if end != len(text):
+        raise ValueError("there is more than one JSON value")
+    return value
 
 
 def dump_file(row: FileRow) -> tuple[Any, ...]:
@@ -276,11 +286,11 @@ def dump_file(row: FileRow) -> tuple[Any, ...]:
     return (pack_text(row.path), row.size, row.mtime_ns, row.inode, pack_digest(row.digest))
 
 
-def load_file(row: Sequence[Any]) -> FileRow:
-    """From the columns of `file` in archive.sql."""
-    path, size, mtime_ns, inode, digest = row
-    if path.__class__ is bytes or digest.__class__ is not bytes:
-        path, digest = unpack_text(path), unpack_digest(digest) or ""
-    else:
-        digest = digest.hex()
-    return FileRow(path, size, mtime_ns, inode, digest)
+def load_files(rows: Sequence[Sequence[Any]]) -> dict[str, FileRow]:
+    """From the columns of `file` in archive.sql, by path. All in one go: there may be as many as files in a project."""
+    paths = [row[0] for row in rows]
+    if not {str}.issuperset(map(type, paths)):
+        paths = [unpack_text(path) for path in paths]
+        rows = [(path, *row[1:]) for path, row in zip(paths, rows, strict=True)]
+    made: Iterator[FileRow] = map(tuple.__new__, repeat(FileRow), rows)  # `_make`, in C
+    return dict(zip(paths, made, strict=True))

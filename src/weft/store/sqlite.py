@@ -83,8 +83,11 @@ class SqliteStore:
             ledger.append([OwnRun(epoch, os.uname().nodename, os.getpid(), new.started)])
         return ledger
 
-    def reopen_run(self, run: str) -> tuple[SqliteLedger, OpenRun]:
-        """See `ports.Store.reopen_run`. What had to be repaired is in `warnings`."""
+    def reopen_run(self, run: str, *, only_left: bool = False) -> tuple[SqliteLedger, OpenRun]:
+        """See `ports.Store.reopen_run`. What had to be repaired is in `warnings`.
+
+        only_left: without the attempts of tasks that are ok, for who runs none of these again.
+        """
         found = self._find(run)
         lock = self._lock(unpack_text(found[2]))
         try:
@@ -92,12 +95,12 @@ class SqliteStore:
                 lock.sign(run)
                 hit(OWN_LOCKED)
                 database.refuse_damage(self.connection, self._path)
-                return self._take_over(run, lock)
+                return self._take_over(run, lock, only_left)
         except BaseException as error:
             self._give_up(lock, error)
             raise
 
-    def _take_over(self, run: str, lock: PlanLock) -> tuple[SqliteLedger, OpenRun]:
+    def _take_over(self, run: str, lock: PlanLock, only_left: bool) -> tuple[SqliteLedger, OpenRun]:
         connection = self.connection
         number, since = self._find(run)[0], time.time()
         with Transaction(connection):
@@ -108,7 +111,7 @@ class SqliteStore:
             connection.execute(statements("mailbox")["settle_run"], (since, run))
             ledger = SqliteLedger(self, lock, number, run, epoch, facts)
             ledger.append([OwnRun(epoch, os.uname().nodename, os.getpid(), since)])
-        return ledger, rows.open_run(connection, number)
+        return ledger, rows.open_run(connection, number, only_left=only_left)
 
     def open_attempts(self, plan_key: str) -> list[tuple[RunRow, list[AttemptRow]]]:
         """Runs of this plan whose engine died, with the attempts that may still live; takes the plan's lock and keeps it.

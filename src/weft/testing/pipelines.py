@@ -143,8 +143,9 @@ class _Turn:
                 continue
             joined = gathered[bind] = []
             for edge, product in zip(members, products, strict=True):
-                is_mapped = self._graph[edge.name].policy.foreach is not None
-                joined.extend(product if is_mapped else [product])
+                maker = self._graph[edge.name].policy
+                is_many = maker.foreach is not None or (maker.product is not None and maker.product.stream)
+                joined.extend(product if is_many else [product])
         return gathered
 
     def _call(self, function: Callable[..., Any], given: Mapping[str, Any]) -> Any:

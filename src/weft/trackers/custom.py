@@ -1,4 +1,4 @@
-"""Trackers of the user's: classes named in the settings, and those that installed packages offer (`weft.trackers`).
+"""Trackers of the user's: objects of their classes, asked as ours are.
 
 An instance is made without arguments. Its `capacity()` and `available()` give amounts as people write them, by resource name:
 cores as a number, sizes in bytes or as "8G", anything else as a number.
@@ -6,20 +6,13 @@ cores as a number, sizes in bytes or as "8G", anything else as a number.
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from collections.abc import Callable, Mapping
-from importlib.util import module_from_spec, spec_from_file_location
-from types import ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from weft.errors import cut
 from weft.ports import Tracker
 from weft.spec.resources import BYTE_AMOUNTS, to_units
 from weft.units import UnitError, parse_size
-
-ENTRY_POINTS: Final = "weft.trackers"
 
 
 class TrackerError(Exception):
@@ -51,58 +44,9 @@ class Source(NamedTuple):
     make: Callable[[], Tracker]
 
 
-def from_class(name: str, reference: str, folder: str) -> Source:
-    """`module:Class` or `file.py:Class`; modules and files are looked for in `folder` first."""
-    return Source(f"tracker {name!r} ({reference})", lambda: CustomTracker(_find(reference, folder)()))
-
-
-def from_entry_points() -> list[Source]:
-    """What installed packages offer, by name."""
-    from importlib.metadata import entry_points
-
-    found = sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: (entry.name, entry.value))
-    return [
-        Source(f"tracker {entry.name!r} ({entry.value})", lambda entry=entry: CustomTracker(entry.load()()))  # type: ignore[misc]
-        for entry in found
-    ]
-
-
-def _find(reference: str, folder: str) -> Any:
-    place, _, path = reference.rpartition(":")
-    found: Any = _module_from_file(place, folder) if place.endswith(".py") else _module(place, folder)
-    for part in path.split("."):
-        if not hasattr(found, part):
-            raise TrackerError(f"{place!r} has no class {path!r}")
-        found = getattr(found, part)
-    if not callable(found):
-        raise TrackerError(f"{reference!r} is no class")
-    return found
-
-
-def _module(name: str, folder: str) -> ModuleType:
-    sys.path.insert(0, folder)
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(folder)
-
-
-def _module_from_file(path: str, folder: str) -> ModuleType:
-    file = os.path.join(folder, path)
-    if not os.path.isfile(file):
-        raise TrackerError(f"there is no file {file}")
-    name = f"weft_tracker_{os.path.splitext(os.path.basename(path))[0]}"
-    spec = spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise TrackerError(f"{path!r} is no module")
-    module = module_from_spec(spec)
-    sys.modules[name] = module  # so that what it defines can be found again, as by dataclasses
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+def source_of(origin: str, load: Callable[[], Any]) -> Source:
+    """Of a class that `load` gives; it is loaded when its tracker is made."""
+    return Source(origin, lambda: CustomTracker(load()()))
 
 
 def _units_of(method: str, amounts: Any) -> dict[str, int]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import resource
-import time
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from weft.spec.resources import CORES, DISK, MEMORY, MILLI
+from weft.trackers import readings
 from weft.trackers.network import Links
+from weft.trackers.processors import SAMPLE_SECONDS, Processors, Quota
 
 SHARED_MEMORY: Final = "shared_memory"
 NETWORK_BANDWIDTH: Final = "network_bandwidth"
@@ -21,7 +22,6 @@ UNLIMITED_BYTES: Final = 1 << 60  # cgroup v1 writes "no limit" as a number near
 SPARED_PROCESSES: Final = 64  # weft's own, and some air for what the tasks start
 SPARED_DESCRIPTORS: Final = 128
 DESCRIPTORS_PER_ATTEMPT: Final = 4  # output, errors, pidfd, and one while it starts
-SAMPLE_SECONDS: Final = 0.5  # shorter distances between two looks at the load are not measured anew
 
 
 class Ceiling(NamedTuple):
@@ -43,8 +43,7 @@ class HostTracker:
         self._shared = os.path.join(files, "dev/shm")
         self._links = Links(os.path.join(files, "sys/class/net"))
         self._groups = ControlGroups(self._proc, os.path.join(files, "sys/fs/cgroup"))
-        self._sample: tuple[float, float, float] | None = None
-        self._busy = 0.0
+        self._processors = Processors(self._proc)
 
     def capacity(self) -> Mapping[str, int]:
         """All there is: millicores, bytes, bytes per second. A name that cannot be read is left out.
@@ -59,7 +58,7 @@ class HostTracker:
 
     def available(self) -> Mapping[str, int]:
         """What is measured free now. cores: since the last call, at first by the load average."""
-        found = {CORES: self._free_millicores(), MEMORY: self._free_memory()}
+        found = {CORES: self._processors.idle(self.millicores(), self._groups.quotas()), MEMORY: self._free_memory()}
         found[NETWORK_BANDWIDTH] = self._links.idle(SAMPLE_SECONDS)
         found[DISK] = _disk_bytes(self._folder, is_free=True)
         found[SHARED_MEMORY] = self._shared_bytes(is_free=True)
@@ -88,7 +87,7 @@ class HostTracker:
             number = soft_processes - self._own_threads() - SPARED_PROCESSES
             bounds.append(Ceiling(number, f"{soft_processes} processes of this user (RLIMIT_NPROC)"))
         for name in ("threads-max", "pid_max"):
-            limit = _number(os.path.join(self._proc, "sys/kernel", name))
+            limit = readings.number(os.path.join(self._proc, "sys/kernel", name))
             if limit is not None:
                 number = (limit - _running_threads(self._proc)) // 2
                 bounds.append(Ceiling(number, f"{limit} processes of the host (kernel.{name})"))
@@ -105,23 +104,6 @@ class HostTracker:
         available = _meminfo(self._proc).get("MemAvailable")
         room = self._groups.memory_room()
         return min((amount for amount in (available, room) if amount is not None), default=None)
-
-    def _free_millicores(self) -> int | None:
-        """Idle processor time since the last sample; before there are two samples, from the load average."""
-        total = self.millicores()
-        times = _processor_times(self._proc)
-        now = time.monotonic()
-        if times is None:
-            return None
-        if self._sample is None:
-            self._sample = (now, *times)
-            load = _first_word(os.path.join(self._proc, "loadavg"))
-            self._busy = float(load) if load is not None else 0.0
-        elif now - self._sample[0] >= SAMPLE_SECONDS and times[0] > self._sample[1]:
-            share = (times[1] - self._sample[2]) / (times[0] - self._sample[1])
-            self._busy = max(0.0, share) * (os.cpu_count() or 1)
-            self._sample = (now, *times)
-        return max(0, total - int(self._busy * MILLI))
 
     def _own_threads(self) -> int:
         """Threads of this user's processes, which is what RLIMIT_NPROC counts."""
@@ -147,17 +129,22 @@ class ControlGroups:
 
     def cpu_millicores(self) -> int | None:
         """The processor quota, None when there is none."""
-        quotas = []
+        return min((quota.millicores for quota in self.quotas()), default=None)
+
+    def quotas(self) -> list[Quota]:
+        """Of processor time, each with what the group has used."""
+        found = []
         for folder in self._folders(""):
-            words = _words(os.path.join(folder, "cpu.max"))
+            words = readings.words(os.path.join(folder, "cpu.max"))
             if len(words) == 2 and words[0].isdigit() and int(words[1]) > 0:
-                quotas.append(int(words[0]) * MILLI // int(words[1]))
-        for folder in self._folders("cpu"):
-            quota = _number(os.path.join(folder, "cpu.cfs_quota_us"))
-            period = _number(os.path.join(folder, "cpu.cfs_period_us"))
+                found.append(Quota(folder, int(words[0]) * MILLI // int(words[1]), _used_seconds(folder)))
+        folders, accounts = list(self._folders("cpu")), list(self._folders("cpuacct"))
+        for folder, account in zip(folders, accounts if len(accounts) == len(folders) else folders, strict=True):
+            quota = readings.number(os.path.join(folder, "cpu.cfs_quota_us"))
+            period = readings.number(os.path.join(folder, "cpu.cfs_period_us"))
             if quota is not None and quota > 0 and period:
-                quotas.append(quota * MILLI // period)
-        return min(quotas, default=None)
+                found.append(Quota(folder, quota * MILLI // period, _used_seconds_of_version_1(account)))
+        return found
 
     def memory_limit(self) -> int | None:
         """Bytes, None when there is no limit."""
@@ -172,9 +159,9 @@ class ControlGroups:
         rooms = []
         for controller in ("", "pids"):
             for folder in self._folders(controller):
-                limit = _number(os.path.join(folder, "pids.max"))
+                limit = readings.number(os.path.join(folder, "pids.max"))
                 if limit is not None:
-                    rooms.append(max(0, limit - (_number(os.path.join(folder, "pids.current")) or 0)))
+                    rooms.append(max(0, limit - (readings.number(os.path.join(folder, "pids.current")) or 0)))
         return min(rooms, default=None)
 
     def _memory(self) -> Iterator[tuple[int, int]]:
@@ -182,11 +169,13 @@ class ControlGroups:
         names = (("", "memory.max", "memory.current"), ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"))
         for controller, limit_name, used_name in names:
             for folder in self._folders(controller):
-                limit = _number(os.path.join(folder, limit_name))
+                limit = readings.number(os.path.join(folder, limit_name))
                 if limit is None or limit >= UNLIMITED_BYTES:
                     continue
-                used = _number(os.path.join(folder, used_name)) or 0
-                stat = dict(line.split(" ", 1) for line in _lines(os.path.join(folder, "memory.stat")) if " " in line)
+                used = readings.number(os.path.join(folder, used_name)) or 0
+                stat = dict(
+                    line.split(" ", 1) for line in readings.lines(os.path.join(folder, "memory.stat")) if " " in line
+                )
                 droppable = stat.get("inactive_file", stat.get("total_inactive_file", "0")).strip()
                 yield limit, max(0, used - int(droppable) if droppable.isdigit() else used)
 
@@ -213,7 +202,7 @@ class ControlGroups:
 
 def _memberships(proc: str) -> Iterator[tuple[str, str]]:
     """(controller, path) of /proc/self/cgroup; the controller of version 2 is ""."""
-    for line in _lines(os.path.join(proc, "self/cgroup")):
+    for line in readings.lines(os.path.join(proc, "self/cgroup")):
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         for controller in controllers.split(","):
@@ -223,7 +212,7 @@ def _memberships(proc: str) -> Iterator[tuple[str, str]]:
 def _meminfo(proc: str) -> dict[str, int]:
     """Bytes by name."""
     found = {}
-    for line in _lines(os.path.join(proc, "meminfo")):
+    for line in readings.lines(os.path.join(proc, "meminfo")):
         name, _, rest = line.partition(":")
         words = rest.split()
         if words and words[0].isdigit():
@@ -231,17 +220,22 @@ def _meminfo(proc: str) -> dict[str, int]:
     return found
 
 
-def _processor_times(proc: str) -> tuple[float, float] | None:
-    """(all, busy) ticks of all processors since the machine started."""
-    words = _words(os.path.join(proc, "stat"))
-    if len(words) < 9 or words[0] != "cpu":
-        return None
-    ticks = [int(word) for word in words[1:9]]  # user nice system idle iowait irq softirq steal
-    return float(sum(ticks)), float(sum(ticks) - ticks[3] - ticks[4])
+def _used_seconds(folder: str) -> float | None:
+    for line in readings.lines(os.path.join(folder, "cpu.stat")):
+        name, _, microseconds = line.partition(" ")
+        if name == "usage_usec" and microseconds.isdigit():
+            return int(microseconds) / 1e6
+    return None
+
+
+def _used_seconds_of_version_1(folder: str) -> float | None:
+    """folder: of the controller `cpuacct`, which is mounted with `cpu` or beside it."""
+    nanoseconds = readings.number(os.path.join(folder, "cpuacct.usage"))
+    return None if nanoseconds is None else nanoseconds / 1e9
 
 
 def _running_threads(proc: str) -> int:
-    words = _words(os.path.join(proc, "loadavg"))
+    words = readings.words(os.path.join(proc, "loadavg"))
     running = words[3].partition("/")[2] if len(words) > 3 else ""
     return int(running) if running.isdigit() else 0
 
@@ -256,28 +250,3 @@ def _disk_bytes(folder: str, is_free: bool) -> int | None:
     except OSError:
         return None
     return (found.f_bavail if is_free else found.f_blocks) * found.f_frsize
-
-
-def _number(path: str) -> int | None:
-    """The number that a file holds; None for `max`, -1, other text, or no such file."""
-    word = _first_word(path)
-    return int(word) if word is not None and word.isdigit() else None
-
-
-def _first_word(path: str) -> str | None:
-    words = _words(path)
-    return words[0] if words else None
-
-
-def _words(path: str) -> list[str]:
-    """Words of the first line."""
-    lines = _lines(path)
-    return lines[0].split() if lines else []
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read().splitlines()
-    except OSError:
-        return []

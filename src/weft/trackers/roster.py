@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from weft.errors import cut
@@ -23,10 +24,17 @@ class Roster:
 
     own: weft's trackers by origin; they are called as they are. sources: the user's, each in a thread of its own, since nobody
     knows what they do. One that raises or does not answer is told of once and never asked again: what it alone knew is unknown.
-    origins: who told the capacity of a resource. remarks: what has to be told.
+    origins: who told the capacity of a resource. remarks: what has to be told. quietly: keeps what a thread prints apart.
     """
 
-    def __init__(self, own: Mapping[str, Tracker], sources: Iterable[Source] = (), seconds: float = CALL_SECONDS):
+    def __init__(
+        self,
+        own: Mapping[str, Tracker],
+        sources: Iterable[Source] = (),
+        seconds: float = CALL_SECONDS,
+        quietly: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ):
+        self._quietly = quietly
         self._trackers: dict[str, Tracker] = dict(own)
         self._guarded: set[str] = set()
         self._seconds = seconds
@@ -76,7 +84,8 @@ class Roster:
 
         def ask() -> None:
             try:
-                answers.append(call())
+                with self._quietly():
+                    answers.append(call())
             except BaseException as error:  # noqa: BLE001 - of the user's code, told as it is; it must not end us
                 failures.append(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
 

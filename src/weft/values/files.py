@@ -17,6 +17,11 @@ ROOM = "~"
 ASIDE = ".damaged"
 FRESH_SECONDS = 3600.0  # a file that is older is touched when it is used again, so that no clearing takes it meanwhile
 
+SEALED_DIGITS = 1_000_000  # nanoseconds of a time of modification that follow from the digest
+EARLY_NS = 25_000_000  # the system's clock of files ticks every 10 ms at worst
+LATE_NS = 2_000_000  # from asking for the time to setting it
+SEALINGS = 3  # when another process came between
+
 _WRITTEN_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
 _hash_chunk = (
@@ -25,7 +30,8 @@ _hash_chunk = (
 
 _numbers = count()
 _keys: dict[str, bytes] = {}
-_whole: dict[str, tuple[int, int, int]] = {}
+_whole: dict[str, tuple[int, int, int, int]] = {}
+_rooted: set[str] = set()
 
 
 class DamagedError(ValueError):
@@ -191,6 +197,7 @@ def key_of(folder: str) -> bytes:
             key = file.read()
     if len(key) != 32:
         raise DamagedError(f"{path} is not a key: remove it, and what was pickled is computed again", path)
+    _sync_names(path, folder)  # what it vouches for may stand in the store, which is durable
     _keys[folder] = key
     return key
 
@@ -220,34 +227,29 @@ def store(form: str, parts: Sequence[Any], folder: str, is_durable: bool) -> Ref
             digest = _root(data, form, folder, "")
         else:
             digest = _root(b"".join(_by_chunks(size, put)), form, folder, "*")
-        now = time.time_ns()
-        os.utime(opened, ns=(now, _seal(digest, now)))
         if is_durable:
             os.fsync(opened)
-        written = os.fstat(opened)
     except BaseException:
         os.unlink(beside)
         raise
     finally:
         os.close(opened)
-    return _settle(beside, Reference(form, digest, size, None, room_of(folder)), written, folder, is_durable)
+    return _settle(beside, Reference(form, digest, size, None, room_of(folder)), folder, is_durable)
 
 
 def adopt(path: str, form: str, folder: str, is_durable: bool) -> Reference:
     """Make a finished file, which lies on the same file system, a product; it keeps its name besides. Raises OSError."""
-    digest, now = digest_of_file(path, form, folder), time.time_ns()
-    os.utime(path, ns=(now, _seal(digest, now)))
+    digest = digest_of_file(path, form, folder)
     if is_durable:
         _sync(path)
-    written = os.stat(path)
-    reference = Reference(form, digest, written.st_size, None, room_of(folder))
+    reference = Reference(form, digest, os.stat(path).st_size, None, room_of(folder))
     beside = _beside(folder)
     try:
         os.link(path, beside)
     except FileNotFoundError:
         os.makedirs(folder, 0o700, exist_ok=True)
         os.link(path, beside)
-    return _settle(beside, reference, written, folder, is_durable)
+    return _settle(beside, reference, folder, is_durable)
 
 
 def open_beside(folder: str) -> tuple[int, str]:
@@ -287,7 +289,7 @@ def _write_at(opened: int, data: Any, place: int) -> None:
         data, place = data[written:], place + written
 
 
-def _settle(beside: str, reference: Reference, written: os.stat_result, folder: str, is_durable: bool) -> Reference:
+def _settle(beside: str, reference: Reference, folder: str, is_durable: bool) -> Reference:
     """Give a file its name. A whole one that is there already stays, so that what is known of it (mtime, inode) remains true."""
     path = path_of(folder, reference)
     if _is_there(path, reference, folder):
@@ -298,10 +300,9 @@ def _settle(beside: str, reference: Reference, written: os.stat_result, folder: 
     except FileNotFoundError:
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
         os.rename(beside, path)
-    _whole[path] = _stamp(written)
+    seal(path, reference)
     if is_durable:
-        _sync(os.path.dirname(path))
-        _sync(root_of(folder))
+        _sync_names(path, root_of(folder))
     return reference
 
 
@@ -314,25 +315,42 @@ def _is_there(path: str, reference: Reference, folder: str) -> bool:
         if not is_known and digest_of_file(path, reference.format, folder) != reference.digest:
             return False
         if time.time() - found.st_mtime > FRESH_SECONDS:
-            now = time.time_ns()
-            os.utime(path, ns=(now, _seal(reference.digest, now)))
+            seal(path, reference)
     except (FileNotFoundError, DamagedError):
         return False
     return True
 
 
-def _seal(digest: str, mtime_ns: int) -> int:
-    """A time of the last change that shows whether there was one: its nanoseconds follow from the digest.
+def seal(path: str, reference: Reference) -> None:
+    """Say by its time of modification that the file is what it is named after; the last that is done to it. Raises OSError.
 
-    Whoever writes to the file changes them, so that only then it takes hashing to know its content. Where times are coarser, it
-    always does.
+    Its digits below a millisecond follow from the digest, so that whoever writes to the file breaks the seal; and it is the
+    time at which it was set, which the system notes as well (ctime) and nobody can set, so that whoever writes and sets the
+    time back breaks it, too. Only then it takes hashing to know the content. Where times are coarser, it always does.
     """
-    return mtime_ns - mtime_ns % 1_000_000_000 + int(digest[:16], 16) % 1_000_000_000
+    for _ in range(SEALINGS):
+        now = time.time_ns()
+        os.utime(path, ns=(now, now - now % SEALED_DIGITS + _mark(reference.digest)))
+        found = os.stat(path)
+        if is_untouched(found):
+            break
+    _whole[path] = _stamp(found)
+
+
+def _mark(digest: str) -> int:
+    return int(digest[:16], 16) % SEALED_DIGITS
+
+
+def is_untouched(found: os.stat_result) -> bool:
+    """Whether the last change of a file's state was the setting of its time of modification."""
+    return -EARLY_NS <= found.st_ctime_ns - found.st_mtime_ns <= LATE_NS
 
 
 def _is_sealed(reference: Reference, found: os.stat_result) -> bool:
     """Whether the file is as it was when it got its name. What is unpickled is never taken on trust."""
-    return reference.format != "pickle" and _seal(reference.digest, found.st_mtime_ns) == found.st_mtime_ns
+    if reference.format == "pickle" or not is_untouched(found):
+        return False
+    return found.st_mtime_ns % SEALED_DIGITS == _mark(reference.digest)
 
 
 def distrust(path: str) -> None:
@@ -344,16 +362,25 @@ def distrust(path: str) -> None:
         pass  # it cannot be written by us either; who reads it finds out again
 
 
-def _stamp(found: os.stat_result) -> tuple[int, int, int]:
-    return found.st_size, found.st_mtime_ns, found.st_ino
+def _stamp(found: os.stat_result) -> tuple[int, int, int, int]:
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 def sync(folder: str, reference: Reference) -> None:
     """Make the file of a reference durable. Raises OSError."""
     if reference.inline is None:
         path = path_of(folder, reference)
-        for one in (path, os.path.dirname(path), root_of(folder)):
-            _sync(one)
+        _sync(path)
+        _sync_names(path, root_of(folder))
+
+
+def _sync_names(path: str, root: str) -> None:
+    """Make the name of a file durable, and those of the folders that it lies in."""
+    _sync(os.path.dirname(path))
+    _sync(root)
+    if root not in _rooted:  # it may have been made a moment ago, by whomever
+        _sync(os.path.dirname(root))
+        _rooted.add(root)
 
 
 def _sync(path: str) -> None:

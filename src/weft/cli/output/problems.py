@@ -38,16 +38,18 @@ def print_as_text(
     write_stderr("".join(lines))
 
 
-def print_as_json(problems: Sequence[Problem]) -> None:
-    """One line on standard output."""
+def print_as_json(problems: Sequence[Problem], warnings: Sequence[Problem] = ()) -> None:
+    """One line on standard output. warnings: a list of their own, where there are any."""
     from weft.cli.output.json_lines import VERSION, Stamps
 
-    event = {
+    event: dict[str, object] = {
         "v": VERSION,
         "event": "error",
         "time": Stamps().now(),
         "errors": [problem.as_json() for problem in problems],
     }
+    if warnings:
+        event["warnings"] = [problem.as_json() for problem in warnings]
     write_stdout(json.dumps(event) + "\n")
 
 

@@ -17,6 +17,7 @@ from weft.spec.tasks import Task
 
 if TYPE_CHECKING:
     from weft.assemble import Explanation, PlannedTask
+    from weft.assemble.consumption import Consumption
 
 
 _INPUT_KEY = re.compile(r"/-[0-9a-f]{64}$")  # a plan that came by standard input is known by its content
@@ -175,21 +176,20 @@ def plain(value: Any) -> Any:
 
 
 def usage(
-    run: RunRow, rows: Sequence[TaskRow], attempts: Sequence[AttemptRow], templates: Mapping[str, str]
+    run: RunRow,
+    rows: Sequence[TaskRow],
+    attempts: Sequence[AttemptRow],
+    kinds: Mapping[str, Consumption],
+    safety: float,
 ) -> dict[str, Any]:
-    """`weft usage`: of the attempt that ended each task, and of the attempts together. templates: task -> its template."""
+    """`weft usage`: of the attempt that ended each task, and of the attempts together; then of the tasks of each template."""
     by_task: dict[int, list[AttemptRow]] = {}
     for attempt in attempts:
         by_task.setdefault(attempt.key.task, []).append(attempt)
-    tasks = {row.name: _usage_entry(row, by_task.get(row.task, [])) for row in rows}
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for name, entry in tasks.items():
-        if name in templates:
-            groups.setdefault(templates[name], []).append(entry)
     return {
         "run": run.run,
-        "tasks": tasks,
-        "templates": {template: _group_entry(entries) for template, entries in groups.items()},
+        "tasks": {row.name: _usage_entry(row, by_task.get(row.task, [])) for row in rows},
+        "templates": {name: _consumption_entry(each, safety) for name, each in kinds.items()},
     }
 
 
@@ -205,13 +205,18 @@ def _usage_entry(row: TaskRow, attempts: Sequence[AttemptRow]) -> dict[str, Any]
     }
 
 
-def _group_entry(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    group: dict[str, Any] = {"tasks": len(entries)}
-    for name in ("seconds", "cpu_seconds", "memory"):
-        values = [entry[name] for entry in entries if entry[name] is not None]
-        mean = sum(values) / len(values) if values else None
-        group[name] = {"min": min(values), "mean": mean, "max": max(values)} if values else None
-    return group
+def _consumption_entry(found: Consumption, safety: float) -> dict[str, Any]:
+    from weft.assemble.consumption import Figures  # late: `statistics` takes a while
+
+    used = {name: Figures.of(getattr(found, name)) for name in ("seconds", "cpu_seconds", "memory", "cores")}
+    return {
+        "tasks": found.tasks,
+        "attempts": found.attempts,
+        **{name: None if figures is None else figures.as_json() for name, figures in used.items()},
+        "requested": dict(found.asked),
+        "waste": found.waste(),
+        "suggested": found.suggested(safety),
+    }
 
 
 def planned_entry(planned: PlannedTask) -> dict[str, Any]:

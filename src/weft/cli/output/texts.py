@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from weft.cli.output.records import counts_of, moment, plan_title, seconds_of
@@ -151,12 +151,29 @@ def usage_text(record: Mapping[str, Any], place: Place) -> str:
             name,
             str(entry["tasks"]),
             _range_text(entry["seconds"], show_seconds),
-            _range_text(entry["cpu_seconds"], show_seconds),
             _range_text(entry["memory"], show_bytes),
+            _share_text(entry, "cores", lambda amount: f"{amount:g}"),
+            _share_text(entry, "memory", show_bytes),
+            _share_text(entry, "timeout", show_seconds),
+            _request_text(_renamed(entry["suggested"])),
         )
         for name, entry in record["templates"].items()
     ]
-    return text + "\n" + table(("KIND", "TASKS", "SECONDS", "CPU", "MEMORY"), groups, place)
+    titles = ("KIND", "TASKS", "SECONDS", "MEMORY", "CORES ASKED", "MEMORY ASKED", "TIME ASKED", "SUGGESTED")
+    spare = ("TIME ASKED", "CORES ASKED", "MEMORY ASKED")
+    return text + "\n" + table(titles, groups, place, spare=spare)
+
+
+def _share_text(entry: Mapping[str, Any], name: str, show: Callable[[float], str]) -> str:
+    """What was asked for, and how much of it was for nothing."""
+    asked, waste = entry["requested"][name], entry["waste"][name]
+    if asked is None:
+        return "-"
+    return show(asked) if waste is None else f"{show(asked)}, {waste:.0%} unused"
+
+
+def _renamed(suggested: Mapping[str, Any]) -> dict[str, Any]:
+    return {"timeout" if name == "runtime" else name: amount for name, amount in suggested.items()}
 
 
 def _request_text(request: Mapping[str, Any] | None) -> str:
@@ -180,8 +197,8 @@ def _request_text(request: Mapping[str, Any] | None) -> str:
 def _range_text(entry: Mapping[str, float] | None, show: Any) -> str:
     if entry is None:
         return "-"
-    if entry["min"] == entry["max"]:
-        return str(show(entry["min"]))
+    if show(entry["min"]) == show(entry["max"]):
+        return str(show(entry["max"]))
     return f"{show(entry['min'])} to {show(entry['max'])}, mean {show(entry['mean'])}"
 
 

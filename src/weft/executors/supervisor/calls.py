@@ -15,6 +15,7 @@ import traceback
 from types import CodeType, TracebackType
 from typing import Any, NamedTuple
 
+from .makers import is_older, maker_of
 from .secrets import cover
 
 DETAIL_LIMIT = 500  # characters of an exception's text that are kept in one line
@@ -97,14 +98,19 @@ def _unpickled(data: str) -> Any:
         importlib.import_module("cloudpickle")  # what it wrote refers to it by name
     except ImportError as problem:
         raise Refused("setup", f"Python {sys.version.split()[0]} ({sys.executable}) has no cloudpickle") from problem
+    here = f"Python {sys.version.split()[0]}"
+    written = b""
     try:
-        found = pickle.loads(base64.b64decode(data, validate=True))
+        written = base64.b64decode(data, validate=True)
+        maker = maker_of(written)
+        found = pickle.loads(written) if maker is None else None
     except Exception as problem:
         # A pickle of another Python fails in any way it likes.
         text = one_line(f"{type(problem).__name__}: {problem}")
-        raise Refused(
-            "setup", f"the serialised function cannot be read by Python {sys.version.split()[0]}: {text}"
-        ) from problem
+        made = ", made by Python 3.10 or older," if sys.version_info >= (3, 11) and is_older(written) else ""
+        raise Refused("setup", f"the serialised function{made} cannot be read by {here}: {text}") from problem
+    if maker is not None:
+        raise Refused("setup", f"the serialised function was made by Python {maker}, and cannot be read by {here}")
     if not callable(found):
         raise Refused("setup", "what was serialised is no function")
     return found
@@ -152,6 +158,18 @@ def _trace(problem: BaseException, frames: TracebackType | None, file: str, sour
         finally:
             if source is not None:
                 linecache.cache.pop(file, None)
+
+
+def flush(name: str, stream: Any) -> str:
+    """Flush `sys.name`, or what a call has put there. What keeps it from that, as a line for stderr; empty when nothing does."""
+    try:
+        # What was closed was flushed then; what cannot be flushed holds nothing back.
+        if not getattr(stream, "closed", False) and hasattr(stream, "flush"):
+            stream.flush()
+    except Exception as problem:  # noqa: BLE001 - whatever a user's object does when it is flushed
+        why = one_line(f"{type(problem).__name__}: {_text(problem)}")
+        return f"weft: sys.{name} cannot be flushed, some of the output may be lost: {why}\n"
+    return ""
 
 
 def one_line(text: str) -> str:

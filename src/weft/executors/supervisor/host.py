@@ -21,11 +21,13 @@ from typing import Any
 from .calls import Result, run_source
 from .capture import Capture, Owners, Text, inherit_owner
 from .census import boot_id
+from .lateness import MOMENT_SECONDS, is_late
 from .receipts import ReceiptWriter
 from .wire import message, take_messages
 
 SPILL_SECONDS = 0.25  # output of a snippet that is older than this becomes visible
 RECONNECT_SECONDS = 0.2
+LONGEST_PAUSE = 86400.0  # seconds; select takes no more than 292 years, and time limits may be longer
 EMPTY = ("", 0, 0)
 
 
@@ -96,7 +98,11 @@ class Host:
             self._connect()
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now:
-            self._abandon(heapq.heappop(self._timers)[1], "timeout")
+            due, nonce = heapq.heappop(self._timers)
+            if nonce in self._calls and is_late(due, now):
+                heapq.heappush(self._timers, (now + MOMENT_SECONDS, nonce))
+            else:
+                self._abandon(nonce, "timeout")
         if self._calls and now >= self._spill_at:
             self._spill_at = now + SPILL_SECONDS
             for call in list(self._calls.values()):
@@ -109,7 +115,7 @@ class Host:
         due = [self._spill_at]
         if self._timers:
             due.append(self._timers[0][0])
-        pause = max(0.0, min(due) - time.monotonic())
+        pause = min(max(0.0, min(due) - time.monotonic()), LONGEST_PAUSE)
         return min(pause, RECONNECT_SECONDS) if self._engine is None else pause
 
     def _connect(self) -> None:

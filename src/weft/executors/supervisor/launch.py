@@ -43,16 +43,26 @@ class Launch:
         return words, -1
 
     def spawn(
-        self, words: list[str], environment: dict[bytes, bytes], files: list[int], request: int, stdin: int = -1
+        self,
+        words: list[str],
+        environment: dict[bytes, bytes],
+        files: list[int],
+        request: int,
+        stdin: int = -1,
+        written: str | None = None,
     ) -> tuple[int, float, int]:
-        """(pid, monotonic start, boot ticks). files: of its output. stdin: -1 for none. Raises StartError, NotNow."""
+        """(pid, monotonic start, boot ticks). files: of its output. stdin: -1 for none. written: the program, for messages.
+
+        Raises StartError, NotNow.
+        """
         program = words[0]
+        written = program if written is None else written
         if "/" not in program:
             path = environment.get(b"PATH")
             try:
                 program = find_program(program, None if path is None else os.fsdecode(path))
             except StartError as problem:
-                raise problem.covered(environment) from problem
+                raise problem.as_written(words[0], written).covered(environment) from problem
         # Descriptor 0 is the null device already; everything else of ours closes itself.
         actions = [(os.POSIX_SPAWN_DUP2, files[0], 1), (os.POSIX_SPAWN_DUP2, files[1], 2)]
         if stdin >= 0:
@@ -70,10 +80,10 @@ class Launch:
         except OSError as problem:
             if problem.errno in NOT_NOW:
                 raise NotNow(problem.strerror) from problem
-            covered = start_problem(program, words, environment, problem).covered(environment)
-            raise covered from problem
+            told = start_problem(program, words, environment, problem).as_written(words[0], written)
+            raise told.covered(environment) from problem
         except ValueError as problem:
-            raise StartError("setup", f"program {words[0]!r}: {problem}") from problem
+            raise StartError("setup", f"program {written!r}: {problem}") from problem
         finally:
             if self._oom is not None:
                 os.pwrite(self._oom[0], self._oom[2], 0)

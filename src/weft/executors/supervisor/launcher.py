@@ -61,19 +61,21 @@ def become(request: dict[str, Any]) -> None:
     """Replace this process by the program of `request`. Raises StartError."""
     environment = evaluate(request["variables"], request["environment"])
     words = list(request["words"])
+    written = words[0]
     for index in request["expand"]:
         words[index] = substitute(words[index], environment)
     encoded = {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
     try:
         program = find_program(words[0], environment.get("PATH"))
     except StartError as problem:
-        raise problem.covered(encoded) from problem
+        raise problem.as_written(words[0], written).covered(encoded) from problem
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     try:
         os.execve(program, words, encoded)
     except OSError as problem:
-        raise start_problem(program, words, encoded, problem).covered(encoded) from problem
+        told = start_problem(program, words, encoded, problem).as_written(words[0], written)
+        raise told.covered(encoded) from problem
 
 
 def main() -> int:

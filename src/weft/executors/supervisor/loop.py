@@ -23,7 +23,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 import time
 from collections import deque
@@ -31,7 +30,9 @@ from typing import Any
 
 from .attempts import Attempt, cause_of, is_dead, unbegun
 from .census import boot_id, own_peak
+from .connections import Connections
 from .feeds import Feeds
+from .lateness import MOMENT_SECONDS, is_late
 from .launch import Launch
 from .leftovers import Leftovers
 from .memory import MemoryWatch
@@ -42,7 +43,7 @@ from .signals import signal_file, take_signals
 from .slots import NO_OUTPUT, Slot, Slots
 from .spawning import DISK_FULL, NOT_NOW, NotNow, StartError, enter
 from .watches import Watches
-from .wire import BELL, Settings, WireOrder, answer, take_messages
+from .wire import BELL, Settings, WireOrder, answer
 
 PUT_OFF_SECONDS = 0.1  # first pause after a start for which the system had no room; doubles up to the next
 PUT_OFF_LIMIT = 2.0
@@ -51,9 +52,9 @@ BUSY_QUEUE = 24  # orders that wait here; with as many the engine need not hear 
 BUSY_SECONDS = 0.020  # as long as a group commit waits: what is told of together is recorded together
 FLOOR_AGE_SECONDS = 5.0  # how old our own peak of memory may be
 ANSWER_SECONDS = 5.0  # an engine that does not take an answer in this time is let go
+LONGEST_PAUSE = 86400.0  # seconds; epoll takes no more than 24 days, and time limits may be longer
 STALE_TIMERS = 1000
 NO_LANE = -(1 << 62)  # of attempts that an earlier engine ordered
-CREDENTIALS = struct.Struct("3i")
 ENCODING, ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # os.fsencode, once per variable less
 LAUNCHER_FLOOR = 32 << 20  # bytes; what the launcher may have taken before it became the program
 
@@ -63,10 +64,8 @@ class Supervisor:
 
     def __init__(self, settings: Settings, server: socket.socket, oom: tuple[int, bytes, bytes] | None):
         self.settings = settings
-        self._server = server
         self._epoch = -1
         self._engine: socket.socket | None = None
-        self._buffers: dict[int, tuple[socket.socket, bytearray]] = {}
         self._receipts_name = f"supervisor-{settings.writer}.log"
         header = {"run": settings.run, "writer": settings.writer, "boot": boot_id(), "pid": os.getpid()}
         self._receipts = ReceiptWriter(f"{settings.run_folder}/receipts/{self._receipts_name}", header)
@@ -99,6 +98,8 @@ class Supervisor:
         self._rings = False
         self._tell_at: float | None = None
         self._poll = select.epoll()
+        self._connections = Connections(server, self._poll, self._obey, self._disown, self.remark)
+        self._hear = self._connections.hear  # by itself, as every order comes this way
         self._signals = signal_file(signal.SIGCHLD, signal.SIGTERM)
 
     # --- the loop ------------------------------------------------------------------------------------------------------
@@ -106,9 +107,9 @@ class Supervisor:
     def serve(self, first: socket.socket) -> None:
         """Until no engine is there and nothing lives."""
         self._poll.register(self._signals, select.EPOLLIN)
-        self._poll.register(self._server, select.EPOLLIN)
-        self._welcome(first)
-        while self._buffers or self._live or self._leftovers.any or self._receipts.pending:
+        self._connections.welcome(first)
+        connections = self._connections.open
+        while connections or self._live or self._leftovers.any or self._receipts.pending:
             self._round()
         self._leftovers.end_strangers()
         self._slots.close()
@@ -126,8 +127,8 @@ class Supervisor:
         if self._is_asked_to_end:
             self._end_all()
         for descriptor in heard:
-            if descriptor == self._server.fileno():
-                self._accept()
+            if descriptor == self._connections.door:
+                self._connections.accept()
             else:
                 self._hear(descriptor)
         if self._timers or self._memory.due or self._leftovers.due or self._put_off or self.watches.due:
@@ -156,7 +157,7 @@ class Supervisor:
             due.append(self._put_off_at)
         if self._receipts.pending or self._rings:
             due.append(time.monotonic() + DISK_RETRY_SECONDS if self._tell_at is None else self._tell_at)
-        return max(0.0, min(due) - time.monotonic()) if due else -1
+        return min(max(0.0, min(due) - time.monotonic()), LONGEST_PAUSE) if due else -1
 
     def _tell(self) -> None:
         if not (self._receipts.pending or self._rings) or self._is_busy():
@@ -172,7 +173,7 @@ class Supervisor:
             except BlockingIOError:
                 pass  # bells that nobody has heard yet lie there already
             except OSError:
-                self._lose(self._engine.fileno())
+                self._connections.lose(self._engine)
 
     def _is_busy(self) -> bool:
         """Whether the news can wait a moment: every core is fed from orders that are here already.
@@ -208,53 +209,8 @@ class Supervisor:
 
     # --- the engine ----------------------------------------------------------------------------------------------------
 
-    def _accept(self) -> None:
-        try:
-            connection, _ = self._server.accept()
-        except OSError:
-            return
-        size = CREDENTIALS.size
-        _, uid, _ = CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-        if uid != os.geteuid():
-            connection.close()
-            return
-        self._welcome(connection)
-
-    def _welcome(self, connection: socket.socket) -> None:
-        connection.setblocking(False)
-        self._buffers[connection.fileno()] = (connection, bytearray())
-        self._poll.register(connection, select.EPOLLIN)
-
-    def _hear(self, descriptor: int) -> None:
-        if descriptor not in self._buffers:
-            return
-        connection, buffer = self._buffers[descriptor]
-        is_over = False
-        try:
-            while data := connection.recv(1 << 20):
-                buffer += data
-            is_over = True
-        except BlockingIOError:
-            pass
-        except OSError:
-            is_over = True
-        try:
-            for value in take_messages(buffer):
-                self._obey(connection, value)
-                if descriptor not in self._buffers:
-                    return
-        except (ValueError, TypeError, KeyError) as problem:
-            self.remark(f"an engine was let go, it spoke nonsense: {problem}")
-            self._lose(descriptor)
-            return
-        if is_over:
-            self._lose(descriptor)
-
-    def _lose(self, descriptor: int) -> None:
+    def _disown(self, connection: socket.socket) -> None:
         """Without an engine, what has not begun never will: it is as if it had not been ordered."""
-        connection, _ = self._buffers.pop(descriptor)
-        self._poll.unregister(descriptor)
-        connection.close()
         if connection is not self._engine:
             return
         self._engine = None
@@ -292,7 +248,7 @@ class Supervisor:
         accepted = value["run"] == self.settings.run and epoch >= self._epoch
         if accepted:
             if self._engine is not None and self._engine is not connection:
-                self._lose(self._engine.fileno())
+                self._connections.lose(self._engine)
             self._engine = connection
             self._epoch = epoch
             self._base = {os.fsencode(name): os.fsencode(text) for name, text in value["environment"].items()}
@@ -307,16 +263,16 @@ class Supervisor:
             "limits": {"memory": self._memory.method},
         }
         self._receipts.flush()
-        self._rings = accepted
+        self._rings = True  # what was written may be news to the engine, whoever asked
         connection.settimeout(ANSWER_SECONDS)
         try:
             connection.sendall(answer(reply))
             connection.setblocking(False)
         except OSError:
-            self._lose(connection.fileno())
+            self._connections.lose(connection)
             return
         if not accepted:
-            self._lose(connection.fileno())
+            self._connections.lose(connection)
 
     def _take_orders(self, orders: list[list[Any]], seen: int) -> None:
         """Start them or let them wait. seen: number of the last receipt the engine had read when it ordered."""
@@ -433,11 +389,12 @@ class Supervisor:
         try:
             stdin = self._open_ends(order, slot)
             words, request = self._launch.prepare(order, environment)
+            written = order.words[0] if request < 0 else None
             # Said before it is done: an attempt that kills us at once must not pass for one that never began.
             is_host = order.key[0] < 0  # no intent stands behind it
             self._receipts.add_text(f'["starting",{order.nonce}{",true" if is_host else ""}]')
             self._rings = self._receipts.flush() or self._rings
-            pid, started, ticks = self._launch.spawn(words, environment, slot.files, request, stdin)
+            pid, started, ticks = self._launch.spawn(words, environment, slot.files, request, stdin, written)
         except (StartError, NotNow):
             self._slots.give_back(slot)
             if request >= 0:
@@ -570,7 +527,11 @@ class Supervisor:
     def _fire_timers(self, now: float) -> None:
         while self._timers and self._timers[0][0] <= now:
             when, nonce = heapq.heappop(self._timers)
-            if not self._pauses.puts_off(when, nonce):
+            if nonce not in self._live or self._pauses.puts_off(when, nonce):
+                continue
+            if is_late(when, now):
+                self.set_timer(now + MOMENT_SECONDS, nonce)
+            else:
                 self.stop(nonce, "timeout", kill=False)
 
     def live(self, nonce: int) -> Attempt | None:

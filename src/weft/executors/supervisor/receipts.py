@@ -142,6 +142,14 @@ def _first_sound(data: bytes) -> tuple[list[tuple[int, list[Any]]], int]:
     return list(zip(sequences, facts, strict=True)), at
 
 
+def _first_frame(data: bytes) -> bytes:
+    """The frame that `data` begins with, when it says how long it is; else all of it."""
+    if len(data) < HEADER.size:
+        return data
+    magic, _, _, length, _ = HEADER.unpack_from(data)
+    return data[: OVERHEAD + length] if magic == MAGIC and length <= PAYLOAD_LIMIT else data
+
+
 def _is_fact(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], str)
 
@@ -199,7 +207,7 @@ class ReceiptReader:
             self.refusal = f"it has {found.st_size} bytes, but {self.offset} were counted already"
 
     def _read_header(self) -> None:
-        first = read_frames(os.pread(self._file, 65536, 0))
+        first = read_frames(_first_frame(os.pread(self._file, 65536, 0)))
         if first.version is not None and not first.facts:
             self.refusal = f"it is written in version {first.version}, this weft knows {VERSION}"
         elif first.facts and first.facts[0][1][0] == "file":

@@ -12,14 +12,14 @@ import sys
 import types
 
 from .calls import run_source
+from .conclusion import conclude, take
 
 
 def main(path: str) -> int:
     """Run the request in `path`; the status of the process."""
     with open(path, encoding="utf-8") as file:
         request = json.load(file)
-    os.rename(path, path.replace(".call", ".taken"))  # values are not kept longer than needed, but that it began is
-    os.truncate(path.replace(".call", ".taken"), 0)
+    take(path)
     for name in [name for name in sys.modules if name.partition(".")[0] == "supervisor"]:
         del sys.modules[name]
     sys.path[0] = ""
@@ -27,17 +27,4 @@ def main(path: str) -> int:
     sys.modules["__main__"] = types.ModuleType("__main__")
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     pid = os.getpid()
-    result = run_source(request["source"], request["file"], request["values"])
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        pass
-    if result.trace:
-        os.write(2, result.trace.encode("utf-8", "backslashreplace"))
-    if os.getpid() != pid:  # the user's code forked, and this is the copy
-        os._exit(0 if result.cause is None else 1)
-    answer = path.replace(".call", ".result")
-    with open(answer + ".new", "x", encoding="utf-8") as file:
-        json.dump([result.cause, result.detail, result.product], file)
-    os.rename(answer + ".new", answer)
-    return 0 if result.cause is None else 1
+    return conclude(path, run_source(request["source"], request["file"], request["values"]), pid)

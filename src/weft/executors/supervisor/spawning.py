@@ -28,6 +28,15 @@ class StartError(Exception):
         named = ((os.fsdecode(name), os.fsdecode(value)) for name, value in environment.items())
         return StartError(self.cause, cover(self.detail, named))
 
+    def as_written(self, word: str, written: str) -> StartError:
+        """With the program's word as the plan has it: values of variables are told nowhere."""
+        if word == written:
+            return self
+        detail = (
+            self.detail.replace(repr(word)[1:-1], repr(written)[1:-1]).replace(word, written) if word else self.detail
+        )
+        return StartError(self.cause, detail)
+
 
 class NotNow(Exception):
     """The system has no room for another process or descriptor at the moment."""

@@ -19,6 +19,7 @@ PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 LOCK_WAIT_SECONDS = 5.0  # a predecessor that is about to exit holds the lock a moment longer
 CONNECTION = 3  # descriptor of the first engine's socket
 GARBAGE_THRESHOLD = 50_000  # objects; next to no cycles are made here, and every search delays a start
+CALLERS = 64  # that may wait to be let in; more are turned away
 CHILD_BADNESS = 200  # added to the oom score of children, so that the kernel takes them first
 
 
@@ -87,7 +88,7 @@ def listen(folder: int) -> socket.socket:
     before = os.umask(0o177)
     server.bind(f"/proc/self/fd/{folder}/supervisor.sock")
     os.umask(before)
-    server.listen(8)
+    server.listen(CALLERS)
     server.setblocking(False)
     return server
 

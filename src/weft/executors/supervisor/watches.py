@@ -9,6 +9,8 @@ import heapq
 import os
 import struct
 
+from .lateness import MOMENT_SECONDS, is_late
+
 DUE = struct.Struct("<d")
 DUE_OFFSET = 80  # in a cell; see `executors/worker/cell.py`
 LEAST_SECONDS = 0.005  # between two looks
@@ -21,6 +23,7 @@ class Watches:
         self._watched: dict[int, tuple[str, float]] = {}  # nonce of the worker -> its cell, shortest limit of a call
         self._looks: list[tuple[float, int]] = []
         self._held: set[int] = set()  # stand still: their time does not pass
+        self._late: dict[int, float] = {}  # limits that were looked at late, once
 
     @property
     def due(self) -> float | None:
@@ -46,6 +49,9 @@ class Watches:
             due = _due_of(cell)
             if due is None:
                 del self._watched[nonce]  # the state folder is gone
+            elif due and is_late(due, now) and self._late.get(nonce) != due:
+                self._late[nonce] = due
+                heapq.heappush(self._looks, (now + MOMENT_SECONDS, nonce))
             elif due and due <= now:
                 over.append(nonce)
                 del self._watched[nonce]
@@ -68,6 +74,7 @@ class Watches:
         """It has ended."""
         self._watched.pop(nonce, None)
         self._held.discard(nonce)
+        self._late.pop(nonce, None)
         if not self._watched:
             self._looks.clear()
 

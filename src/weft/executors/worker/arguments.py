@@ -11,6 +11,7 @@ from weft.executors.supervisor.calls import Refused
 if TYPE_CHECKING:
     from .making import Call
 
+SPREAD = "*"  # as in `ports.orders`
 READERS_MOST = 16  # item logs that are kept open
 
 _readers: dict[str, Any] = {}
@@ -46,10 +47,22 @@ def _value(kind: str, folder: str, what: Any, position: int = 0) -> Any:
     if kind == "opaque":
         return _unpickled(what)
     if kind == "list":
-        from weft.values.encoding import decode
-
-        return [decode(text, folder) for text in what]
+        return _list(what, folder)
     return _item(what, position, folder)
+
+
+def _list(texts: list[str], folder: str) -> list[Any]:
+    """Of values; those of a text that is to be spread are its items."""
+    from weft.values.encoding import decode
+
+    found: list[Any] = []
+    for text in texts:
+        if not text.startswith(SPREAD):
+            found.append(decode(text, folder))
+            continue
+        value = decode(text[len(SPREAD) :], folder)
+        found += value if isinstance(value, (list, tuple)) else [value]
+    return found
 
 
 def _unpickled(text: str) -> Any:

@@ -90,7 +90,7 @@ class Check:
 def _ask(predicate: Any, value: Any, name: str) -> None:
     try:
         holds = bool(predicate(value))
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         text = one_line(f"{type(problem).__name__}: {problem}")
         raise WrongType(f"the check of {name!r} failed: {text}") from problem
     if not holds:

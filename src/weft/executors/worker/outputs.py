@@ -10,6 +10,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from weft.executors.supervisor.calls import flush
+
 SMALL_OUTPUT = 64 << 10  # bytes a stream; up to here copying is cheaper than a new file
 ENDINGS = ("out", "err")
 FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -55,6 +57,7 @@ class Outputs:
             self._restore_streams()
         try:
             self.stdout.flush()
+            self.stderr.flush()  # of a line without an end, which would be the next call's
         except (OSError, ValueError):
             self._restore_streams()
         try:
@@ -72,16 +75,29 @@ class Outputs:
 
     def _mend(self, nonce: int) -> tuple[Region, Region]:
         """A call has closed, replaced or removed what it writes to: keep what there is, and start anew."""
-        regions = []
         for stream in (0, 1):
-            path = f"{self._folder}/{self.names[stream]}"
-            try:
-                size = os.stat(path).st_size
-            except OSError:
-                size = 0
             self._renew(stream)
-            regions.append(self._settle(stream, size, nonce))
-        return regions[0], regions[1]
+        for name in ("stdout", "stderr"):
+            self._tell(
+                flush(name, getattr(self, name))
+            )  # what it could not write before is its own, not the next call's
+        out, err = (self._settle(stream, os.fstat(stream + 1).st_size, nonce) for stream in (0, 1))
+        return out, err
+
+    def _tell(self, text: str) -> None:
+        """On stderr, which the call may have closed, or replaced by a file that is none of ours."""
+        if not text:
+            return
+        try:
+            is_ours = os.fstat(2).st_ino == self._inodes[1]
+        except OSError:
+            is_ours = False
+        if not is_ours:
+            self._renew(1)
+        try:
+            os.write(2, text.encode("utf-8", "backslashreplace"))
+        except OSError:
+            pass  # the disk is full: there is no place to say it
 
     def _restore_streams(self) -> None:
         """A call has put something else in place of `sys.stdout`, or has closed it."""
@@ -89,10 +105,7 @@ class Outputs:
             current = getattr(sys, name)
             own = getattr(self, name)
             if current is not own:
-                try:
-                    current.flush()
-                except Exception:  # noqa: BLE001 - whatever a user's object does when it is flushed
-                    pass
+                self._tell(flush(name, current))
             if own.closed:
                 file = os.fdopen(
                     stream + 1, "w", buffering=1, encoding="utf-8", errors="surrogateescape", closefd=False

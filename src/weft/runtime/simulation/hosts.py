@@ -16,7 +16,7 @@ MOST_HOSTS: Final = 100_000
 MOST_CORES: Final = 1_000_000  # of one host
 FORMS: Final = "write 4x48c, 100x64c,256G, mixtures as 2x16c+4x8c,32G, or recorded"
 
-_GROUP: Final = re.compile(r"(?:([0-9]{1,9})\s*[xX]\s*)?([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*c")
+_GROUP: Final = re.compile(r"(?:([0-9]{1,9})\s*[xX]\s*)?([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*[cC]")
 _NAME: Final = re.compile(r"[^\W\d]\w*")
 
 

@@ -14,6 +14,7 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
+from weft.collector import collector_paused
 from weft.ports import Clock
 from weft.runtime.simulation.hosts import Host
 from weft.scheduling.commands import CloseAttempt, Command, Inspect, SetTimer, SettleTask, StartAttempt
@@ -75,7 +76,8 @@ def simulate(
     trace = Trace(durations)
     world = _World(scheduler, trace, items)
     began = clock.monotonic()
-    world.run(CapacityChanged(_capacity(hosts, shared)), watch)
+    with collector_paused():  # many values, no cycles
+        world.run(CapacityChanged(_capacity(hosts, shared)), watch)
     trace.bookkeeping = clock.monotonic() - began
     return trace
 

@@ -1,0 +1,278 @@
+"""Recorded workflows and their tasks as rows to be shown (workflows.md 9): what the command line and compat functions read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from weft.api.letters import LABELS, label, task_letter, workflow_letter
+from weft.assemble.workflow_identity import TASKS_PER_WORKFLOW, task_hashes
+from weft.errors import UsageError, cut, hint_nearest
+
+if TYPE_CHECKING:
+    from weft.ports import AttemptRow, RunRow, TaskRow
+    from weft.scheduling.outcomes import LogRegion
+    from weft.spec.plan import Plan
+    from weft.store.archive import SqliteArchive
+
+PREFIX: Final = "workflow:"
+"""Of the plan keys of workflows."""
+
+WORKFLOW: Final = "workflow"
+LABEL_ORDER: Final = tuple(dict.fromkeys(LABELS.values()))
+
+
+class WorkflowView:
+    """One recorded workflow. What it takes long to find is read when it is first asked for."""
+
+    def __init__(self, archive: SqliteArchive, row: RunRow):
+        self.archive = archive
+        self.row = row
+        self.number = archive.number(row.run)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """As it is recorded."""
+        from weft.formats.snapshot import restore
+
+        return restore(self.archive.snapshot(self.row.run))
+
+    @cached_property
+    def about(self) -> Mapping[str, Any]:
+        """What the workflow says of itself. Raises UsageError for the run of another plan."""
+        found: Mapping[str, Any] | None = self.plan.attributes.get(WORKFLOW)
+        if found is None:
+            raise UsageError(f"run {self.row.run[:12]} is no workflow", "weft status, show and usage tell of it")
+        return found
+
+    @property
+    def name(self) -> str:
+        """Its name, else its workflow_args."""
+        return str(self.about.get("name") or self.about.get("workflow_args") or self.row.run[:12])
+
+    @cached_property
+    def tasks(self) -> Sequence[TaskRow]:
+        """In plan order."""
+        return self.archive.tasks(self.row.run)
+
+    @cached_property
+    def last_attempts(self) -> Mapping[int, AttemptRow]:
+        """The latest attempt of each task that was tried."""
+        return {row.key.task: row for row in self.archive.attempts(self.row.run)}
+
+    @cached_property
+    def ranks(self) -> Sequence[int]:
+        """The place of each task among all of them, by identity, from 1."""
+        assert self.about is not None
+        hashes = task_hashes(self.plan)
+        ranks = [0] * len(hashes)
+        for rank, place in enumerate(sorted(range(len(hashes)), key=hashes.__getitem__), 1):
+            ranks[place] = rank
+        return ranks
+
+    def task_id(self, task: int) -> int:
+        """The number of a task, by its place in the plan."""
+        return self.number * TASKS_PER_WORKFLOW + self.ranks[task]
+
+    def letter(self) -> str:
+        """Of the workflow."""
+        archive, row = self.archive, self.row
+        return workflow_letter(
+            row.state,
+            is_owned=archive.is_owned(row),
+            has_started=archive.has_started(row.run),
+            exit_code=row.exit_code,
+        )
+
+    def task_letter(self, task: TaskRow) -> str:
+        """Of a task."""
+        return task_letter(task.state, self.last_attempts.get(task.task), is_ready=self._is_ready(task.task))
+
+    def _is_ready(self, task: int) -> bool:
+        graph = self.plan.graph
+        first = graph.first_dependency
+        before = graph.dependencies[first[task] : first[task + 1]]
+        return all(self._states[other] == "ok" for other in before)
+
+    @cached_property
+    def _states(self) -> Mapping[int, str]:
+        return {row.task: row.state for row in self.tasks}
+
+    def place_of(self, word: str | int) -> int:
+        """The place of a task by its number or name. Raises UsageError."""
+        text = str(word)
+        if text.isdecimal() and int(text) // TASKS_PER_WORKFLOW == self.number:
+            rank = int(text) % TASKS_PER_WORKFLOW
+            if rank in self.ranks:
+                return self.ranks.index(rank)
+        index = self.plan.graph.index
+        if text not in index:
+            raise UsageError(f"workflow {self.name!r} has no task {cut(text)!r}", hint_nearest(text, index))
+        return index[text]
+
+
+# --- finding -------------------------------------------------------------------------------------------------------------
+
+
+def workflows(archive: SqliteArchive, limit: int | None = None) -> list[WorkflowView]:
+    """The recorded ones, newest first; each identity once."""
+    found: dict[str, RunRow] = {row.plan_key: row for row in archive.runs() if row.plan_key.startswith(PREFIX)}
+    newest = sorted(found.values(), key=lambda row: row.started, reverse=True)
+    return [WorkflowView(archive, row) for row in newest[:limit]]
+
+
+def workflow_of(archive: SqliteArchive, word: str | int) -> WorkflowView:
+    """By its number, name, workflow_args, or the id of its run. Raises UsageError."""
+    text = str(word)
+    if text.isdecimal() and (row := archive.numbered(int(text))) is not None:
+        return _checked(WorkflowView(archive, row))
+    every = workflows(archive)
+    named = [view for view in every if text in (view.about.get("name"), view.about.get("workflow_args"))]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        numbers = ", ".join(str(view.number) for view in named)
+        raise UsageError(f"{len(named)} workflows are named {cut(text)!r}: {numbers}", "give the number of one of them")
+    if len(text) >= 4 and (row := next((row for row in archive.runs() if row.run.startswith(text)), None)) is not None:
+        return _checked(WorkflowView(archive, row))
+    names = [str(name) for view in every for name in (view.name, view.about.get("workflow_args")) if name]
+    hint = hint_nearest(text, names) or "weft workflow status lists those that are recorded"
+    raise UsageError(f"no workflow {cut(text)!r} is recorded here", hint)
+
+
+def _checked(view: WorkflowView) -> WorkflowView:
+    assert view.about is not None  # raises for the run of another plan
+    return view
+
+
+def task_of(archive: SqliteArchive, word: str | int, workflow: str | int | None = None) -> tuple[WorkflowView, int]:
+    """(workflow, place) of a task by its number, or by its name where that is unique. Raises UsageError."""
+    text = str(word)
+    if workflow is not None:
+        view = workflow_of(archive, workflow)
+        return view, view.place_of(text)
+    if text.isdecimal():
+        number = int(text) // TASKS_PER_WORKFLOW
+        if number and archive.numbered(number) is not None:
+            view = workflow_of(archive, number)
+            return view, view.place_of(text)
+    found = [view for view in workflows(archive) if text in view.plan.graph.index]
+    if len(found) == 1:
+        return found[0], found[0].plan.graph.index[text]
+    if found:
+        numbers = ", ".join(str(view.number) for view in found)
+        raise UsageError(f"workflows {numbers} have a task {cut(text)!r}", "say which one with -w")
+    names = [name for view in workflows(archive, 20) for name in view.plan.graph.index]
+    raise UsageError(f"no task {cut(text)!r} is recorded in a workflow here", hint_nearest(text, names))
+
+
+# --- rows ----------------------------------------------------------------------------------------------------------------
+
+
+def workflow_entry(view: WorkflowView) -> dict[str, Any]:
+    """How a workflow stands: counts of tasks by label, and of attempts beyond the first."""
+    labels = dict.fromkeys(LABEL_ORDER, 0)
+    retries = 0
+    for task in view.tasks:
+        labels[label(view.task_letter(task))] += 1
+        retries += max(0, task.attempts - 1)
+    return {
+        "workflow_id": view.number,
+        "name": view.name,
+        "workflow_args": view.about.get("workflow_args", ""),
+        "tool": view.about.get("tool"),
+        "status": view.letter(),
+        "created": view.row.started,
+        "tasks": len(view.tasks),
+        **{name.lower(): count for name, count in labels.items()},
+        "retries": retries,
+        "run": view.row.run,
+    }
+
+
+def task_entry(view: WorkflowView, task: TaskRow) -> dict[str, Any]:
+    """How a task stands."""
+    letter = view.task_letter(task)
+    return {
+        "task_id": view.task_id(task.task),
+        "name": task.name,
+        "status": label(letter),
+        "letter": letter,
+        "state": task.state,
+        "cause": task.cause,
+        "retries": max(0, task.attempts - 1),
+        "workflow_id": view.number,
+    }
+
+
+def task_entries(view: WorkflowView, labels: Iterable[str] = (), limit: int | None = None) -> list[dict[str, Any]]:
+    """Of the tasks with one of these labels or letters; none given: of all."""
+    wanted = read_labels(labels)
+    found: list[dict[str, Any]] = []
+    for task in view.tasks:
+        if limit is not None and len(found) >= limit:
+            break
+        entry = task_entry(view, task)
+        if not wanted or entry["status"] in wanted or entry["letter"] in wanted:
+            found.append(entry)
+    return found
+
+
+def read_labels(labels: Iterable[str]) -> set[str]:
+    """In capitals. Raises UsageError for what is neither a label nor a letter of a task."""
+    known = {*LABELS, *LABELS.values()}
+    wanted = {str(each).upper() for each in labels}
+    for each in sorted(wanted - known):
+        hint = hint_nearest(each, LABEL_ORDER) or f"labels are {', '.join(LABEL_ORDER)}"
+        raise UsageError(f"there is no status {each!r}", hint)
+    return wanted
+
+
+def dependency_entries(view: WorkflowView, place: int) -> dict[str, Any]:
+    """What a task waits for, and what waits for it, directly."""
+    graph = view.plan.graph
+    first_up, first_down = graph.first_dependency, graph.first_follower
+    up = graph.dependencies[first_up[place] : first_up[place + 1]]
+    down = graph.followers[first_down[place] : first_down[place + 1]]
+    rows = {row.task: row for row in view.tasks}
+    return {
+        "task": task_entry(view, rows[place]),
+        "upstream": [task_entry(view, rows[other]) for other in up],
+        "downstream": [task_entry(view, rows[other]) for other in down],
+    }
+
+
+def log_entries(
+    view: WorkflowView, array: str | None = None, name: str | None = None, limit: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Where the output of the latest attempt of each task lies. array: template. name: part of a task's name."""
+    folder = os.path.join(view.archive.folder, "logs", view.row.run)
+    tasks = view.plan.graph.tasks
+    if array is not None and array not in view.about.get("templates", {}):
+        hint = hint_nearest(array, view.about.get("templates", {}))
+        raise UsageError(f"workflow {view.name!r} has no task template {cut(array)!r}", hint)
+    told = 0
+    for place, row in view.last_attempts.items():
+        template = tasks[place].policy.template
+        if (array is not None and template != array) or (name is not None and name not in tasks[place].name):
+            continue
+        if limit is not None and told >= limit:
+            return
+        told += 1
+        yield {
+            "task_id": view.task_id(place),
+            "name": tasks[place].name,
+            "array": template,
+            "stdout": _log(folder, row.stdout),
+            "stderr": _log(folder, row.stderr),
+        }
+
+
+def _log(folder: str, region: LogRegion) -> dict[str, Any] | None:
+    """Output of many attempts may share a file, so where it begins is told, too."""
+    if not region.file:
+        return None
+    length = region.length if region.length >= 0 else None
+    return {"path": os.path.join(folder, region.file), "offset": region.offset, "length": length}

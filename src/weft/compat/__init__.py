@@ -1,0 +1,1 @@
+"""Import paths of other systems, for scripts that were written for them."""

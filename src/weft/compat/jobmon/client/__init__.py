@@ -1,0 +1,1 @@
+"""Building and running workflows, and looking at those that are recorded."""

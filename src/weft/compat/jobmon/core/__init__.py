@@ -1,0 +1,1 @@
+"""Constants, exceptions, functions as tasks."""

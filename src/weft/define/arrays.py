@@ -1,0 +1,78 @@
+"""All tasks of one template in a workflow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from weft.spec.compute import NO_LIMIT, merge
+
+if TYPE_CHECKING:
+    from weft.define.blocks import Block
+    from weft.define.templates import TaskTemplate
+    from weft.define.workflow_tasks import WorkflowTask
+    from weft.define.workflows import WorkflowDraft
+
+
+class Array:
+    """A view: it grows as tasks of its template are added to the workflow."""
+
+    def __init__(self, workflow: WorkflowDraft, template: TaskTemplate):
+        self._workflow = workflow
+        self._template = template
+        self._blocks: dict[Block, None] = {}
+        self._limit: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<Array {self.name} of {len(self)} tasks>"
+
+    def __len__(self) -> int:
+        return sum(map(self._workflow.count_of, self._blocks))
+
+    @property
+    def name(self) -> str:
+        """The template's."""
+        return self._template.name
+
+    @property
+    def task_template(self) -> TaskTemplate:
+        """The latest version of it that the workflow has tasks of."""
+        return self._template
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The calls that its tasks come from."""
+        return tuple(self._blocks)
+
+    @property
+    def tasks(self) -> list[WorkflowTask]:
+        """In the order in which they were added. Cost: O(tasks of the workflow)."""
+        blocks = self._blocks
+        return [task for task in self._workflow.tasks if task._block in blocks]
+
+    @property
+    def max_concurrently_running(self) -> int:
+        """How many of them may be live at a time."""
+        return NO_LIMIT if self._limit is None else self._limit
+
+    @property
+    def compute_resources(self) -> dict[str, Any]:
+        """What was said where they were created, of all calls: memory in bytes, runtime in seconds."""
+        return merge(*(dict(block.treatment.compute) for block in self._blocks))
+
+    def take(self, block: Block) -> str | None:
+        """Tasks of a block were added; what is to be told of its limit."""
+        if block in self._blocks:
+            return None
+        self._blocks[block] = None
+        self._template = block.template
+        if block.limit is None:
+            return None
+        before, self._limit = self._limit, block.limit if self._limit is None else min(self._limit, block.limit)
+        if before is None or before == block.limit:
+            return None
+        given = f"{before} and {block.limit}"
+        return f"max_concurrently_running of {self.name!r} is given as {given}: {self._limit} holds"
+
+    def set_limit(self, limit: int) -> None:
+        """Whatever was said before."""
+        self._limit = limit
