@@ -236,7 +236,7 @@ def test_files_are_of_a_size_that_can_be_read() -> None:
     long = [
         f"{name}: {lines} lines"
         for name, path in modules()
-        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 700
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 600
     ]
     assert not long, "\n".join(long)
 

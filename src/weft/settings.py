@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from weft.errors import PlanError, Problem, cut, hint_nearest
-from weft.units import UnitError, parse_size, parse_time
+from weft.units import UnitError, parse_size, parse_time, show_amount, show_seconds
 
 STATE_FOLDER: Final = ".weft"  # beside the plan, unless the setting `state` says otherwise
 PROJECT_FILE: Final = "weft.toml"
@@ -391,25 +391,50 @@ def read(start: str, environ: Mapping[str, str], flags: Mapping[str, tuple[Any, 
     return Settings(MappingProxyType(collector.entries), tuple(collector.warnings))
 
 
-def shown(settings: Settings) -> Sequence[tuple[str, str, str]]:
-    """(name, value as text, origin) of every setting, for `weft doctor`. Credentials in a store's address are hidden."""
-    return [(name, _show(name, settings[name]), settings.origin(name)) for name in settings]
+def shown(settings: Settings, *, exact: bool = False) -> Sequence[tuple[str, str, str]]:
+    """(name, value as text, origin) of every setting, for `weft doctor`. Credentials in a store's address are hidden.
+
+    exact: bare bytes and seconds, as JSON has them, instead of what people read.
+    """
+    return [(name, _show(name, settings[name], exact), settings.origin(name)) for name in settings]
 
 
-def _show(name: str, value: Any) -> str:
+def _show(name: str, value: Any, exact: bool) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "true" if value else "false"
     if name in ("resources", "reserve"):
-        from weft.spec.resources import from_units
-
-        return ",".join(f"{key}={from_units(key, units)}" for key, units in value.items()) or "-"
-    if name in ("queues", "trackers"):
-        return ", ".join(value) or "-"
+        return ",".join(_show_limits(value, exact)) or "-"
+    if name in ("timeout", "wait"):
+        return str(value) if exact else show_seconds(value)
+    if name == "queues":
+        return "; ".join(f"{queue}: {_show_queue(value, queue, exact)}" for queue in value) or "-"
+    if name == "trackers":
+        return ", ".join(f"{key}={tracker.reference}" for key, tracker in value.items()) or "-"
     if name in ("clusters", "workflow"):
         return ", ".join(f"{key}={part}" for key, part in value.items()) or "-"
     return without_credentials(str(value)) if name == "store" else str(value)
+
+
+def _show_queue(queues: Queues, queue: str, exact: bool) -> str:
+    executor = queues.executors.get(queue)
+    parts = [f"executor={executor}"] if executor else []
+    return " ".join(parts + _show_limits(queues[queue], exact)) or "no limits"
+
+
+def _show_limits(limits: Mapping[str, float], exact: bool) -> list[str]:
+    """`name=amount` of each, from integer units; `timeout` from seconds."""
+    from weft.spec.resources import from_units
+
+    parts = []
+    for name, limit in limits.items():
+        if name == "timeout":
+            text = str(limit) if exact else show_seconds(limit)
+        else:
+            text = str(from_units(name, int(limit))) if exact else show_amount(name, int(limit))
+        parts.append(f"{name}={text}")
+    return parts
 
 
 def without_credentials(address: str) -> str:

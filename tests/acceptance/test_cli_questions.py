@@ -67,6 +67,35 @@ def test_the_run_before_the_last_is_minus_two(folder: Path) -> None:
     assert weft(folder, "status", "-3").code == 2
 
 
+def test_show_has_the_command_as_it_was_started_and_amounts_with_units(tmp_path: Path) -> None:
+    task = {
+        "command": ["printf", "%s %s", "{place}", "{year}{{}}", "{api_token}"],
+        "parameters": {"place": "two words", "api_token": "hush"},
+        "resources": {"memory": "64M", "concurrency:fit": 1},
+        "timeout": "90s",
+    }
+    plan = {"weft": 1, "limits": {"concurrency:fit": 2}, "options": {"year": {"default": 7}}, "tasks": {"a": task}}
+    write(tmp_path, "plan.json", plan)
+    assert weft(tmp_path, "run", "plan.json", "--output", "quiet").code == 0
+    shown = weft(tmp_path, "show", "a").out
+    assert "  command: printf '%s %s' 'two words' '7{}' '********'\n" in shown
+    assert "  parameters: place=two words, api_token=********\n" in shown
+    assert "  resources: cores=1, memory=64M\n" in shown
+    assert " cores=1 memory=64M timeout=1m 30s" in shown
+    used = weft(tmp_path, "usage").out
+    assert "cores=1 memory=64M" in used and "concurrency" not in shown + used
+    in_json = weft(tmp_path, "show", "a", "--output", "json").object
+    assert in_json["resources"] == {"concurrency:fit": 1, "cores": 1, "memory": 64 * 2**20}
+    assert in_json["action"]["command"][2] == "{place}"
+
+
+def test_what_was_up_to_date_has_no_attempts_and_show_says_why(tmp_path: Path) -> None:
+    write(tmp_path, "plan.json", {"weft": 1, "tasks": {"a": {"command": ["true"], "cache": "always"}}})
+    for _ in range(2):
+        assert weft(tmp_path, "run", "plan.json", "--output", "quiet").code == 0
+    assert weft(tmp_path, "show", "a").out.endswith("no attempts in this run: it was up to date\n")
+
+
 def test_show_tells_what_a_task_is_and_each_attempt(folder: Path) -> None:
     is_golden("show.txt", weft(folder, "show", "fit"), folder, measured=True)
     shown = weft(folder, "show", "fit", "--output", "json").object

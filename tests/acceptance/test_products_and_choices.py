@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +162,9 @@ def test_a_key_that_a_product_does_not_have_is_an_unmet_requirement(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("name", "follower"), [("rows", "command"), ("array", "function")])
-def test_a_damaged_product_fails_its_follower_once_and_is_made_anew(tmp_path: Path, name: str, follower: str) -> None:
+def test_a_product_damaged_meanwhile_fails_its_follower_once_and_is_made_anew(
+    tmp_path: Path, name: str, follower: str
+) -> None:
     module = 'import pickle\ndef rows():\n    return ["z" * 30000] * 4\ndef array():\n    return (1, "z" * 200000)\n'
     write(tmp_path, "m.py", module + "def use(x):\n    return len(x)\n")
     uses = {"command": ["sh", "-c", "true {x}"]} if follower == "command" else {"function": "m.py:use"}
@@ -171,16 +172,17 @@ def test_a_damaged_product_fails_its_follower_once_and_is_made_anew(tmp_path: Pa
         tmp_path,
         {
             "make": {"function": f"m.py:{name}", "cache": "always"},
-            "use": {**uses, "dependencies": [{"name": "make", "as": "x"}]},
+            "vandal": {"command": ["sh", "vandal.sh"], "dependencies": ["make"]},
+            "use": {**uses, "dependencies": [{"name": "make", "as": "x"}, "vandal"]},
         },
     )
+    write(tmp_path, "vandal.sh", "")
     assert weft(tmp_path, "run", "plan.json").code == 0
     (product,) = (path for path in (tmp_path / ".weft/products").rglob("*") if path.is_file() and path.name != "key")
-    before = product.stat()
-    with open(product, "r+b") as file:
-        file.write(b"\xff" * 64)
-    os.utime(product, ns=(before.st_atime_ns, before.st_mtime_ns))  # stats vouch for it
-    told = [weft(tmp_path, "run", "plan.json", "--output", "json").events[-1]["tasks"] for _ in range(2)]
+    told = []
+    for vandal in (f"printf vandal | dd conv=notrunc of='{product}'", ""):
+        write(tmp_path, "vandal.sh", vandal)
+        told.append(weft(tmp_path, "run", "plan.json", "--output", "json").events[-1]["tasks"])
     causes = [(tasks["make"]["cause"], tasks["use"]["cause"]) for tasks in told]
     assert causes == [("cached", "setup"), (None, None)]
 

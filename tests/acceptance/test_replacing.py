@@ -70,3 +70,17 @@ def test_what_has_ended_cannot_be_cancelled(weft: Weft) -> None:
     answer = weft("cancel", "a")
     assert answer.returncode == 0 and "nothing to cancel" in answer.stdout
     assert weft.states() == {"a": ("ok", None)}
+
+
+def test_a_changed_resource_file_counts_although_the_plan_is_in_the_store(weft: Weft, tmp_path: Path) -> None:
+    document = {
+        "templates": {"say": {"command_template": "echo {word}", "node_args": ["word"]}},
+        "tasks": [{"name": "a", "template": "say", "args": {"word": 1}}],
+        "yaml": "levels.json",
+    }
+    (tmp_path / "plan.json").write_text(json.dumps(document))
+    for cores in (0.5, 0.5, 0.25):
+        (tmp_path / "levels.json").write_text(json.dumps({"task_template_resources": {"say": {"cores": cores}}}))
+        assert weft("run", "plan.json").returncode == 0
+        shown = json.loads(weft("show", "a", "--output", "json").stdout)
+        assert shown["attempts"][0]["request"]["cores"] == cores

@@ -123,6 +123,19 @@ def test_old_names_of_the_verbs_do_the_same(recorded: Path) -> None:
     )
 
 
+def test_the_short_option_for_the_kind_of_output(recorded: Path) -> None:
+    for words in (
+        ("workflow", "status"),
+        ("workflow_tasks", "-w", "1"),
+        ("task", "status", "-t", "total_data-d5", "-w", "1"),
+    ):
+        assert json.loads(weft(recorded, *words, "-o", "json")) == ask(recorded, *words)
+        assert weft(recorded, *words, "-o", "table") == weft(recorded, *words)
+    refused = json.loads(weft(recorded, "workflow_tasks", "-w", "9", "-o", "json", code=2))
+    assert refused["event"] == "error"
+    assert json.loads(weft(recorded, "task", "status", "--nonsense", "-o", "json", code=2))["event"] == "error"
+
+
 def test_tasks_of_a_workflow_by_label(recorded: Path) -> None:
     assert names(ask(recorded, "workflow", "tasks", "-w", "2")) == {
         "say_place-east": "DONE",
@@ -157,6 +170,8 @@ def test_logs_say_which_bytes_of_which_file(recorded: Path) -> None:
         (("workflow", "tasks", "-w", "9"), "no workflow '9'"),
         (("workflow", "tasks", "-w", "survey c"), "did you mean 'survey"),
         (("workflow", "tasks", "-w", "2", "-s", "DONNE"), "did you mean 'DONE'?"),
+        (("workflow", "status", "-s", "DONE"), "G, Q, R, D, H, F, A"),
+        (("workflow", "status", "-o", "xml"), "expected text, json or quiet"),
         (("workflow", "concurrency", "-w", "2", "-m", "1", "--template", "sai"), "did you mean 'say'?"),
         (("workflow", "resources", "usage", "-t", "sai"), "did you mean 'say'?"),
         (("workflow", "resources", "usage", "-t", "say", "-a", '{"plaice": ["x"]}'), "did you mean 'place'?"),
@@ -180,7 +195,59 @@ def test_a_resume_without_the_script_runs_what_is_not_done(folder: Path) -> None
     out = weft(folder, "workflow", "resume", "-w", "2")
     assert [line for line in out.splitlines() if line.startswith("Started")] == ["Started: total_data-d5"]
     assert ask(folder, "workflow", "status", "-w", "2")["workflows"][0]["status"] == "D"
-    assert "are done" in weft(folder, "workflow", "resume", "-w", "2", code=2)
+    assert "4 tasks: 4 ok" in weft(folder, "workflow", "resume", "-w", "2")
+
+
+def test_explain_says_whether_a_shell_reads_the_command(tmp_path: Path) -> None:
+    templates = {
+        "plain": {"command_template": "echo {x}", "node_args": ["x"]},
+        "piped": {"command_template": "echo {x} | cat", "node_args": ["x"], "shell": True},
+    }
+    tasks = [{"name": name, "template": name, "args": {"x": "a"}} for name in templates]
+    (tmp_path / "plan.json").write_text(json.dumps({"templates": templates, "tasks": tasks}), encoding="utf-8")
+    weft(tmp_path, "run", "plan.json")
+    assert "its command is started without a shell\n" in weft(tmp_path, "explain", "plain")
+    assert "its command is read by a shell\n" in weft(tmp_path, "explain", "piped")
+    assert [ask(tmp_path, "explain", name)["shell"] for name in templates] == [False, True]
+
+
+def test_documents_grow_as_the_settings_say(tmp_path: Path) -> None:
+    document = {
+        "templates": {"nap": {"command_template": "sleep {x}", "node_args": ["x"]}},
+        "tasks": [{"template": "nap", "args": {"x": 60}, "name": "nap", "max_attempts": 2}],
+    }
+    document["tasks"][0]["compute_resources"] = {"runtime": 0.2, "memory": "100M"}  # type: ignore[index]
+    (tmp_path / "plan.json").write_text(json.dumps(document), encoding="utf-8")
+    asked = []
+    for scale_on in ("exhausted", "any"):
+        (tmp_path / "weft.toml").write_text(f'[workflow]\nscale_on = "{scale_on}"\n', encoding="utf-8")
+        weft(tmp_path, "run", "plan.json", code=1)
+        last = ask(tmp_path, "show", "nap")["attempts"][1]["request"]
+        asked.append((last["timeout"], last["memory"] >> 20))
+    assert asked == [(0.3, 100), (0.3, 150)]
+
+
+ASKED = """
+import weft
+
+tool = weft.Tool("asked")
+hold = tool.get_task_template("hold", "test -e {file}", node_args=["file"])
+flow = tool.create_workflow(workflow_args="asked", name="asked")
+options = {"compute_resources_callable": lambda: {"cores": 0.5}, "resource_scales": {"memory": lambda old: old + 1}}
+flow.add_task(hold.create_task(name="hold", file="there", max_attempts=1, **options))
+print(flow.run())
+"""
+
+
+def test_a_resume_without_the_script_keeps_what_its_functions_gave_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "asked.py").write_text(ASKED, encoding="utf-8")
+    assert script(tmp_path, "asked.py").stdout == "E\n"
+    told = weft(tmp_path, "workflow", "resume", "-w", "asked", code=1)
+    assert told.count("in its script only: amounts stay as they are") == 1
+    (tmp_path / "there").touch()
+    weft(tmp_path, "workflow", "resume", "-w", "asked")
+    attempts = ask(tmp_path, "show", "hold")["attempts"]
+    assert [attempt["request"]["cores"] for attempt in attempts] == [0.5, 0.5, 0.5]
 
 
 def test_marking_a_task_with_all_that_it_waits_for_completes_a_workflow(folder: Path) -> None:
@@ -207,6 +274,12 @@ def test_a_reset_workflow_runs_again_whole_or_in_part(folder: Path) -> None:
     assert ask(folder, "workflow", "reset", "-w", "2")["reset"] == 2
     assert not ask(folder, "workflow", "tasks", "-w", "2", "-s", "DONE")["tasks"]
     assert script(folder, "survey.py", "b", "true", "resume").stdout == "D\n"
+
+
+def test_tasks_that_were_reset_have_the_letter_of_tasks_that_never_ran(folder: Path) -> None:
+    weft(folder, "workflow", "reset", "-w", "2")
+    letters = {entry["name"]: entry["letter"] for entry in ask(folder, "workflow", "tasks", "-w", "2")["tasks"]}
+    assert set(letters.values()) == {"G"}
 
 
 def test_a_cap_holds_for_the_next_resume(folder: Path) -> None:
@@ -264,3 +337,16 @@ def test_the_example_of_locations_does_what_its_page_says(tmp_path: Path) -> Non
     assert list(names(found)) == ["clean_place-oak_size-80"]
     resumed = script(folder, "model.py", "--data", "d2", "--resume")
     assert resumed.stdout == "D: 49 of 49 done, 45 of them before\n", resumed.stderr
+
+
+def test_a_document_whose_cluster_is_not_here_says_how_to_place_it(tmp_path: Path) -> None:
+    document = {
+        "templates": {
+            "say": {"command_template": "echo {word}", "node_args": ["word"], "default_cluster_name": "slurm"}
+        },
+        "tasks": [{"template": "say", "args": {"word": "hi"}}],
+    }
+    (tmp_path / "plan.json").write_text(json.dumps(document), encoding="utf-8")
+    assert '[clusters] slurm = "local"' in weft(tmp_path, "run", "plan.json", code=2)
+    (tmp_path / "weft.toml").write_text('[clusters]\nslurm = "local"\n', encoding="utf-8")
+    assert "\nhi\n" in weft(tmp_path, "run", "plan.json")

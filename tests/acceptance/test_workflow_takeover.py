@@ -205,11 +205,8 @@ def test_an_owner_that_stands_still_keeps_it_until_it_is_let_go(scripts: Scripts
         owner.send_signal(signal.SIGCONT)
     assert words.startswith("WorkflowNotResumable")
     assert "still owned after 0.5 s" in words
-    assert said(owner) == "S 0 ['G', 'G']", "it hears what it was asked meanwhile"
-    resumed = scripts.start("debug", resume=True)
-    door.wait_for("a", "b")
     door.let_on(2)
-    assert said(resumed).startswith("D")
+    assert said(owner) == "D 0 ['D', 'D']", "nobody wants any more what it was asked meanwhile"
 
 
 def test_without_resume_a_live_owner_is_left_alone(scripts: Scripts, door: Doorway) -> None:
@@ -222,6 +219,63 @@ def test_without_resume_a_live_owner_is_left_alone(scripts: Scripts, door: Doorw
     assert said(other).startswith("WorkflowAlreadyExists workflow 'd5' is recorded with another graph")
     door.let_on(2)
     assert said(owner) == "D 0 ['D', 'D']"
+
+
+def test_a_cap_that_was_changed_in_a_live_run_holds_for_a_resume_without_the_script(
+    scripts: Scripts, door: Doorway
+) -> None:
+    weft = [sys.executable, "-m", "weft", "workflow"]
+    owner = scripts.start("info")
+    door.wait_for("a", "b")
+    told = subprocess.run([*weft, "concurrency", "-w", "1", "-m", "1"], cwd=scripts.folder, env=clean_environment())
+    assert told.returncode == 0
+    owner.kill()
+    owner.communicate(timeout=LIMIT_SECONDS)
+    with subprocess.Popen(
+        [*weft, "resume", "-w", "1", "--reset-running", "-j", "4"],
+        cwd=scripts.folder,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+    ) as resumed:
+        door.wait_for("a")
+        door.let_on()
+        door.wait_for("b")
+        door.let_on()
+        lines = resumed.communicate(timeout=LIMIT_SECONDS)[0].splitlines()
+    assert [line.split()[0].rstrip(":") for line in lines if ": fit" in line] == ["Started", "Ended"] * 2
+
+
+def test_a_resume_of_a_workflow_whose_cap_is_nothing_says_what_it_waits_for(scripts: Scripts, door: Doorway) -> None:
+    weft = [sys.executable, "-m", "weft", "workflow"]
+    (scripts.folder / "broken-a").touch()
+    owner = scripts.start("info")
+    door.wait_for("b")
+    door.let_on()
+    assert said(owner).startswith("E")
+    (scripts.folder / "broken-a").unlink()
+
+    def cap(count: int) -> int:
+        words = [*weft, "concurrency", "-w", "1", "-m", str(count)]
+        return subprocess.run(words, cwd=scripts.folder, env=clean_environment(), check=False).returncode
+
+    assert cap(0) == 0
+    with subprocess.Popen(
+        [*weft, "resume", "-w", "1"],
+        cwd=scripts.folder,
+        env=clean_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as resumed:
+        assert resumed.stderr is not None
+        assert any("at most 0 tasks of d5 may be live" in line for line in resumed.stderr)
+        assert cap(1) == 0
+        door.wait_for("a")
+        door.let_on()
+        resumed.communicate(timeout=LIMIT_SECONDS)
+    assert resumed.returncode == 0
 
 
 def test_of_two_resumes_at_once_each_task_has_one_live_attempt_and_one_of_them_finishes(

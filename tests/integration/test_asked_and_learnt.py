@@ -51,10 +51,11 @@ def test_functions_that_give_nothing_usable_fail_their_tasks_alone(tmp_path: Pat
         Task("raises", Command(("true",)), policy=Policy(ask=raises)),
         Task("number", Command(("true",)), policy=Policy(ask=lambda: 7)),
         Task("unit", Command(("true",)), policy=Policy(ask=lambda: {"memory": "8X"})),
+        Task("auto", Command(("true",)), policy=Policy(ask=lambda: {"memory": "auto"})),
         Task("fine", Command(("true",)), policy=Policy(ask=lambda: {"cores": 0.5})),
     ]
     run = plan(tmp_path, *tasks).run()
-    assert [run[task.name].cause for task in tasks] == ["setup", "setup", "setup", None]
+    assert [run[task.name].cause for task in tasks] == ["setup", "setup", "setup", "setup", None]
     with run.archive() as archive:
         details = {row.name: row.detail for row in archive.tasks(run.id)}
     assert "LookupError: no data" in str(details["raises"])
@@ -86,6 +87,15 @@ def test_the_first_request_for_memory_comes_from_earlier_runs(tmp_path: Path) ->
     assert peak is not None
     assert wanted is not None
     assert 1.2 * peak <= wanted <= 1.4 * peak
+
+
+def test_a_task_that_leaves_memory_to_earlier_runs_is_asked_all_the_same(tmp_path: Path) -> None:
+    plan(tmp_path, hog("a", 60, Policy())).run()
+    run = plan(tmp_path, hog("a", 60, Policy(auto=frozenset({"memory"}), ask=lambda: {"cores": 0.5}))).run()
+    (attempt,) = run["a"].attempts
+    asked = dict(attempt.request.amounts)
+    assert asked["cores"] == 500
+    assert asked["memory"] > 60 * MEBIBYTE
 
 
 def test_a_template_learns_from_the_runs_of_other_plans(tmp_path: Path) -> None:
@@ -120,6 +130,14 @@ def test_output_is_copied_to_folders_and_files(tmp_path: Path) -> None:
         "c.1.out": "",
     }
     assert sorted((tmp_path / "errors.txt").read_text().split()) == ["2", "3"]
+
+
+def test_a_function_may_say_where_output_is_copied_to(tmp_path: Path) -> None:
+    policy = Policy(copies={"stdout": "usual.txt", "stderr": "errors.txt"}, ask=lambda: {"stdout": "asked.txt"})
+    plan(tmp_path, Task("a", Command(("sh", "-c", "echo 1; echo 2 >&2")), policy=policy)).run()
+    assert (tmp_path / "asked.txt").read_text() == "1\n"
+    assert (tmp_path / "errors.txt").read_text() == "2\n"
+    assert not (tmp_path / "usual.txt").exists()
 
 
 def test_a_copy_that_cannot_be_written_changes_no_task(tmp_path: Path) -> None:

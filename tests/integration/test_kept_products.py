@@ -18,7 +18,7 @@ from weft.runtime.products import ProductError, Products
 from weft.scheduling.events import Inspected
 from weft.scheduling.keys import WHOLE
 from weft.scheduling.outcomes import LogRegion, Outcome
-from weft.spec.actions import Call, Command
+from weft.spec.actions import Call, Command, Serialized
 from weft.spec.fingerprint import digest
 from weft.spec.graph import Graph
 from weft.spec.options import Opaque
@@ -261,8 +261,9 @@ def test_a_changed_function_is_named(world: World) -> None:
 
 
 def test_where_the_function_lies_is_no_part_of_a_typed_task(world: World) -> None:
-    before, after = typed("a"), Task("a", Call("elsewhere:g", code=CODE), policy=RETURN)
-    assert changed(world, before, after) == [("", None, None)], "up to date"
+    by_value = Call(Serialized(None, "AA==", "cloudpickle"), code=CODE)
+    for action in (Call("elsewhere:g", code=CODE), by_value):
+        assert changed(world, typed("a"), Task("a", action, policy=RETURN)) == [("", None, None)], "up to date"
 
 
 def test_a_changed_type_is_named(world: World) -> None:
@@ -349,6 +350,21 @@ def test_items_are_hashed_again_whatever_the_stats_of_their_log_say(world: World
     second.make("rows", items)
     second.end()
     assert over(world, items)[1].fresh
+
+
+def test_damage_to_the_file_of_an_item_is_damage_to_its_stream(world: World) -> None:
+    items = [b"a" * 100_000, "short", b"b" * 100_000]
+    over(world, items)
+    assert world.run(*EACH).look("rows").fresh
+    path = world.product_file(encode(items[2], str(world.state / "products")))
+    os.truncate(path, 10)
+    third = world.run(*EACH)
+    (reason,) = third.look("rows").reasons
+    assert (reason.code, "item 2" in reason.text) == ("product_damaged", True)
+    third.make("rows", items)
+    third.end()
+    assert over(world, items)[1].fresh
+    assert path.read_bytes() == items[2]
 
 
 @pytest.mark.parametrize("is_looked_at", [True, False])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import select
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 import weft
-from weft.testing import run_here
+from weft.runtime import lingering
 from weft.spec.actions import Call
 from weft.spec.graph import Graph
 from weft.spec.plan import Plan
@@ -25,6 +26,7 @@ from weft.spec.products import Product
 from weft.spec.requirements import Foreach
 from weft.spec.retries import Retries
 from weft.spec.tasks import Dependency, Policy, Task
+from weft.testing import run_here
 
 SOURCE = '''
 import os, pathlib
@@ -245,6 +247,36 @@ def test_a_consumer_that_stops_early_is_ok(build: Builder) -> None:
     assert (run.state, run["first"].product, len(run["rows"].product)) == ("ok", 0, 20_000)
 
 
+def test_an_endless_generator_is_ended_once_nobody_takes_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lingering, "LINGER_SECONDS", 0.2)
+    registry = weft.Registry()
+
+    @registry.task
+    def numbers() -> Iterator[int]:
+        yield from itertools.count()
+
+    @registry.task(deps=["numbers"])
+    def first(numbers: Iterator[int], count: int = 3) -> list[int]:
+        if count == 5:
+            raise ValueError("no")
+        return list(itertools.islice(numbers, count))
+
+    def run(count: int) -> weft.Run:
+        with pytest.warns(weft.WeftWarning, match="'numbers' is ended after"):
+            return registry.invoke("first", {"first.count": count}).run(state=str(tmp_path / "state"), jobs=2)
+
+    for _ in range(2):  # what took half a stream is not kept: nobody knows what that was
+        enough = run(3)
+        assert (enough.state, enough["first"].product, enough["first"].cause) == ("ok", [0, 1, 2], None)
+        assert (enough["numbers"].state, enough["numbers"].cause) == ("ok", None)
+        with pytest.raises(LookupError, match="has made no product"):
+            _ = enough["numbers"].product
+    failed = run(5)
+    assert states(failed, ["numbers", "first"]) == [("cancelled", "interrupted"), ("failed", "exception")]
+
+
 def test_a_maker_that_fails_skips_its_consumers_and_keeps_what_is_done(build: Builder) -> None:
     run = build.run(
         build.task("broken", stream=True, count=3),
@@ -409,4 +441,4 @@ def test_a_stream_is_gathered_by_its_items_alone_and_among_others(tmp_path: Path
         run = plan.run(state=str(tmp_path / "state"), jobs=2)
         assert run["alone"].product == [(1, "a"), (2, "b")]
         assert run["among"].product == [(1, "a"), (2, "b"), 1, 2, [(1, "a"), (2, "b")]]
-    assert run_here(registry, "among") == run["among"].product
+    assert run_here(registry, "among")["among"] == run["among"].product

@@ -65,6 +65,8 @@ def test_a_task_is_given_attributes_by_its_number() -> None:
     assert workflow.run() == "D"
     assert second.task_attributes["checked"] == "True"
     assert second.task_attributes["place"] == "south"
+    weft.add_task_attributes(["late"], task_id=second.task_id)
+    assert second.task_attributes["late"] is None
     with pytest.raises(UsageError, match="no task"):
         weft.add_task_attributes({"checked": True}, task_id=second.task_id + 1000)
 

@@ -184,6 +184,54 @@ def test_a_script_of_lambdas_runs_by_value_and_is_cached_across_processes(tmp_pa
         told.append(done.stdout)
     assert told == ["7 None None\n", "7 cached cached\n"]
 
+    done = subprocess.run(
+        [sys.executable, "-m", "weft", "run", "script.py", "--select", "two", "--output", "json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    ended = json.loads(done.stdout.splitlines()[-1])["tasks"]
+    assert {name: entry["cause"] for name, entry in ended.items()} == dict.fromkeys(("one", "two"), "cached")
+
+
+KERNEL = """
+    import ast, asyncio, linecache, sys
+
+    sys.ps1 = "In [1]: "
+    cells = CELLS
+
+    async def kernel():
+        for number, source in enumerate(cells):
+            name = f"/tmp/ipykernel_1/{number}.py"
+            linecache.cache[name] = (len(source), None, source.splitlines(True), name)
+            code = compile(source, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            waits = eval(code, vars(sys.modules["__main__"]))
+            if waits is not None:
+                await waits
+
+    asyncio.run(kernel())
+"""
+
+CELLS = [
+    "import weft\nregistry = weft.Registry()\nFACTOR = 2\ndef scaled(x): return x * FACTOR\n",
+    "@registry.task\ndef one(x: int = 3) -> int:\n    return scaled(x)\n",
+    "@registry.task(deps=['one'])\ndef two(one: int) -> int:\n    return one + 1\n",
+    "run = registry.invoke('two').run(); print(run['two'].product, run['one'].cause)",
+    "run = await registry.invoke('two').arun(); print(run['two'].product, run['one'].cause)",
+    "FACTOR = 5\nrun = await registry.invoke('two').arun(); print(run['two'].product, run['one'].cause)",
+    "@registry.task\ndef one(x: int = 4) -> int:\n    return scaled(x)\n",
+    "run = registry.invoke('two').start()\n"
+    "async for event in run.events(): last = event\n"
+    "run.wait(); print(run['two'].product, last['event'])",
+]
+
+
+def test_cells_of_a_notebook_run_inside_the_loop_of_their_kernel(tmp_path: Path) -> None:
+    (tmp_path / "kernel.py").write_text(textwrap.dedent(KERNEL).replace("CELLS", repr(CELLS)), encoding="utf-8")
+    done = subprocess.run([sys.executable, "kernel.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines() == ["7 None", "7 cached", "16 None", "21 run_ended"], done.stderr
+
 
 CLASSES = """
     import dataclasses, enum, weft

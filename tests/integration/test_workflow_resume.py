@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from weft.formats.snapshot import restore
 from weft.store import proof
 from weft.store.archive import SqliteArchive
 from weft.store.ownership import PlanLock
+from weft.store.sqlite import SqliteStore
 
 
 @pytest.fixture
@@ -278,6 +279,25 @@ def test_a_new_workflow_waits_for_nobody(bench: Bench) -> None:
     finally:
         lock.release()
     assert wf.run() == "D"
+
+
+@pytest.mark.parametrize("begins", [weft.Workflow.bind, weft.Workflow.run])
+def test_who_comes_while_another_one_is_about_to_record_it_looks_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, begins: Callable[[weft.Workflow], object]
+) -> None:
+    real, refused = SqliteStore.open_attempts, []
+
+    def owned_at_first(store: SqliteStore, key: str) -> object:
+        if not refused:
+            refused.append(key)
+            raise OwnedError("this plan is being run by another process")
+        return real(store, key)
+
+    monkeypatch.setattr(SqliteStore, "open_attempts", owned_at_first)
+    wf = bench.workflow("north")
+    begins(wf)
+    assert wf.is_bound
+    assert refused == [wf.key]
 
 
 def test_of_two_that_begin_at_once_one_records_it(bench: Bench) -> None:

@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 
 import weft
-from support.workflows import Bench
+from support.workflows import Bench, reap_supervisors
+from weft.assemble.workflow_changes import reset
 from weft.errors import (
     ArgumentError,
     CyclicGraphError,
     EmptyWorkflowError,
+    HandedOverError,
     NodeDependencyNotExistError,
     PlanError,
     UsageError,
@@ -91,6 +93,14 @@ def test_fail_fast_starts_nothing_after_the_first_final_failure(bench: Bench) ->
     assert result.task_final_statuses == {"fit_place-a": "F", "fit_place-b": "G", "fit_place-c": "G"}
 
 
+def test_fail_fast_has_nothing_waiting_that_begins_by_itself_after_a_failure(bench: Bench) -> None:
+    bench.break_task("c")
+    result = bench.workflow(*"abcdef", max_attempts=1).run(fail_fast=True, jobs=1)
+    assert result == "E"
+    assert bench.lines() == ["a info", "b info", "c info"]
+    assert (result.done_count, result.failed_count) == (2, 1)
+
+
 def test_signature_of_run_is_the_documented_one() -> None:
     parameters = inspect.signature(weft.Workflow.run).parameters
     assert list(parameters) == [
@@ -142,6 +152,44 @@ def test_errors_are_cause_and_end_of_stderr_of_the_latest_failed_attempt(bench: 
     assert wf.task_errors == {"fit_place-north": errors}
 
 
+def test_errors_say_why_a_request_could_not_grow(bench: Bench) -> None:
+    def fails(_: float) -> float:
+        raise LookupError("no such amount")
+
+    tool = bench.tool()
+    slow = tool.get_task_template("slow", "sleep {seconds}", node_args=["seconds"])
+    wf = tool.create_workflow()
+    task = slow.create_task(seconds=60, compute_resources={"runtime": 0.1}, resource_scales={"runtime": fails})
+    wf.add_task(task)
+    assert wf.run() == "E"
+    assert (task.state, task.cause, len(task.attempts)) == ("failed", "setup", 1)
+    errors = task.get_errors()
+    assert errors is not None
+    assert "LookupError: no such amount\ntimeout" in errors["error_log"][0]["description"]
+    assert wf.get_errors() == {task.task_id: errors}
+    assert wf.task_errors == {task.name: errors}
+
+
+def test_one_task_is_read_as_all_of_them_are(bench: Bench) -> None:
+    def states() -> list[str]:
+        with SqliteArchive(str(bench.folder / ".weft")) as archive:
+            (run,) = archive.runs()
+            rows = archive.tasks(run.run)
+            assert [archive.task(run.run, row.task, row.name) for row in rows] == rows
+        return [row.state for row in rows]
+
+    bench.break_task("b")
+    wf = bench.workflow("a", "b", total=True)
+    wf.bind()
+    assert states() == ["pending"] * 3
+    wf.run()
+    assert states() == ["ok", "failed", "skipped"]
+    with SqliteArchive(str(bench.folder / ".weft")) as archive:
+        (run,) = archive.runs()
+    assert reset(str(bench.folder / ".weft"), run, {1, 2}) == 2
+    assert states() == ["ok", "pending", "pending"]
+
+
 def test_get_errors_gives_exactly_as_many_as_asked_for(bench: Bench) -> None:
     places = [f"p{number}" for number in range(5)]
     bench.break_task(*places)
@@ -151,6 +199,9 @@ def test_get_errors_gives_exactly_as_many_as_asked_for(bench: Bench) -> None:
     assert list(wf.get_errors(limit=2)) == latest[:2]
     assert list(wf.get_errors(limit=5)) == list(wf.get_errors(None)) == list(wf.get_errors()) == latest
     assert wf.get_errors(limit=0) == {}
+    for limit in (-1, "2", 1.5, True):
+        with pytest.raises(ArgumentError, match="limit is a whole number"):
+            wf.get_errors(limit)  # type: ignore[arg-type]
     assert list(wf.task_errors) == [task.name for task in wf.tasks]
 
 
@@ -223,6 +274,10 @@ def test_usage_of_a_template_counts_done_tasks_of_all_workflows(bench: Bench) ->
         template.resource_usage(node_args={"plase": ["a"]})
     with pytest.raises(ValueError, match="between 0 and 1"):
         template.resource_usage(ci=95)
+    with pytest.raises(ArgumentError, match="bound workflows or their numbers"):
+        template.resource_usage(workflows=["yearly survey"])
+    with pytest.raises(ArgumentError, match="values by argument"):
+        template.resource_usage(node_args=["a"])  # type: ignore[arg-type]
 
 
 def test_usage_counts_a_resumed_workflow_once(bench: Bench) -> None:
@@ -252,6 +307,17 @@ def test_nothing_is_known_and_nothing_is_written_before_bind(bench: Bench) -> No
     assert wf.validate() == []
     assert len(wf.plan().graph) == 1
     assert not (bench.folder / ".weft").exists()
+
+
+def test_of_a_task_that_came_after_the_binding_nothing_is_known(bench: Bench) -> None:
+    wf = bench.workflow("north")
+    assert wf.run() == "D"
+    late = wf.add_task(bench.template(wf.tool).create_task(place="south", log="info"))
+    assert late.get_errors() is None
+    with pytest.raises(RuntimeError, match="not bound"):
+        late.resource_usage()
+    with pytest.raises(AttributeError, match="after the workflow was bound"):
+        _ = late.task_id
 
 
 def test_bind_records_and_numbers_and_can_be_repeated(bench: Bench) -> None:
@@ -325,6 +391,18 @@ def test_an_upstream_outside_and_a_cycle_are_told_at_bind(bench: Bench) -> None:
     with pytest.raises(CyclicGraphError, match=r"fit_place-c.*fit_place-d"):
         both.run()
     assert [problem.message.count("fit_place-c") > 0 for problem in both.validate()] == [True]
+
+
+def test_a_long_cycle_is_told_in_a_message_that_can_be_read(bench: Bench) -> None:
+    tool = bench.tool()
+    tasks = bench.template(tool).create_tasks(place=range(5000), log="x")
+    for task, follower in zip(tasks, [*tasks[1:], tasks[0]], strict=True):
+        follower.add_upstream(task)
+    wf = tool.create_workflow()
+    wf.add_tasks(tasks)
+    with pytest.raises(CyclicGraphError, match="fit_place-0") as caught:
+        wf.bind()
+    assert len(str(caught.value)) < 5000
 
 
 # --- settings, queues, clusters ----------------------------------------------------------------------------------------------
@@ -505,6 +583,45 @@ def test_a_run_that_another_thread_stops_gives_s(bench: Bench, monkeypatch: pyte
         result = wf.run()
     assert result == "S"
     assert wf.status == "H"
+
+
+def test_a_run_can_be_looked_at_while_it_goes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from weft import assemble
+
+    seen: list[object] = []
+    wf = slow(bench)
+
+    def look() -> None:
+        seen.extend([wf.status, wf.tasks[0].state, wf.tasks[0].task_id, wf.workflow_id])
+        with pytest.raises(AttributeError):
+            _ = wf.tasks[0].final_status
+        assemble.stop(".weft", wf._records.run if wf._records else "")
+
+    when_begun(monkeypatch, look)
+    with pytest.warns(WeftWarning, match="on request"):
+        assert wf.run() == "S"
+    assert seen == ["R", "running", 10_000_001, 1]
+
+
+def test_what_was_handed_over_has_not_ended(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from weft.store.mailbox import Mailbox
+
+    wf = slow(bench)
+
+    def ask() -> None:
+        with Mailbox(".weft") as mailbox:
+            mailbox.post(wf._records.run if wf._records else "", "release", {"to": "the test"})
+
+    when_begun(monkeypatch, ask)
+    with pytest.raises(HandedOverError, match="handed over to the test"):
+        wf.run()
+    with pytest.raises(AttributeError):
+        _ = wf.tasks[0].final_status
+    (bench.folder / "began").unlink()
+    with pytest.warns(WeftWarning, match="time limit"), pytest.raises(WorkflowTimeoutError):
+        slow(bench).run(resume=True, reset_running_jobs=False, timeout=0.3)
+    assert not (bench.folder / "began").exists(), "the attempt was adopted, not started anew"
+    reap_supervisors()
 
 
 # --- loops and threads -------------------------------------------------------------------------------------------------------

@@ -167,7 +167,7 @@ def test_a_memory_failure_scales_memory_only_and_says_so() -> None:
     changes = [close.retry.change for close in run.of(CloseAttempt, "a")]
     assert changes == ["memory 40M -> 60M", None, "memory 60M -> 90M", "memory 90M -> 100M"]
     run.end("a", "memory")
-    assert run.of(CloseAttempt, "a")[-1].retry.change is None
+    assert run.of(CloseAttempt, "a")[-1].retry.change == "memory 100M, which is the most there is"
 
 
 def test_a_time_limit_scales_likewise() -> None:

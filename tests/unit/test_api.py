@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import subprocess
 import sys
@@ -221,8 +222,9 @@ def test_output_of_a_task_that_printed_nothing_is_empty(tmp_path: Path) -> None:
 
 def test_news_of_a_run_are_warnings_and_a_strict_filter_is_no_harm_to_the_run(write: Any, tmp_path: Path) -> None:
     path = write({"a": waiting_for(tmp_path / "never")})
-    with pytest.warns(weft.WeftWarning, match="time limit"):
+    with pytest.warns(weft.WeftWarning, match="time limit") as told:
         weft.load(path).run(timeout=0.1)
+    assert [warning.filename for warning in told] == [__file__] * len(told), "at the line that asked for the run"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(weft.WeftWarning, match="time limit"):
@@ -308,6 +310,28 @@ def test_two_listeners_follow_a_run_inside_a_loop(write: Any, tmp_path: Path) ->
     one, two = asyncio.run(follow())
     assert one == two
     assert [event["event"] for event in one] == ["run_started", *["task_started", "task_ended"] * 2, "run_ended"]
+
+
+def test_who_asks_for_progress_gets_it_while_nothing_else_happens(write: Any, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+
+    async def follow() -> list[Any]:
+        run = weft.load(write({"a": waiting_for(gate), "b": {"command": ["true"], "dependencies": ["a"]}})).start()
+        events = []
+        async for event in run.events(every=0.01):
+            events.append(event)
+            if event["event"] == "progress" and event["tasks"]["a"]["state"] == "running":
+                gate.touch()
+        await asyncio.to_thread(run.wait)
+        return [*events, await gathered(run)]
+
+    *events, plain = asyncio.run(asyncio.wait_for(follow(), 60))
+    progress = [event for event in events if event["event"] == "progress"]
+    assert [event for event in events if event["event"] != "progress"] == plain
+    assert progress[0]["edges"] == [{"from": "a", "to": "b", "items": 0, "bytes": 0, "seconds_left": None}]
+    assert sum(progress[0]["counts"].values()) == 2
+    changes = [{**event, "time": ""} for event in progress]
+    assert all(before != after for before, after in itertools.pairwise(changes)), "what has not changed is not told"
 
 
 def test_a_listener_that_leaves_is_forgotten(write: Any) -> None:

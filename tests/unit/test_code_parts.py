@@ -8,6 +8,8 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import types
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 
 from weft.define.code import parts_of, pinned
 from weft.define.forms import digest_of_value, shown_of
+from weft.define.values import held
 
 Parts = Callable[..., Mapping[str, str]]
 
@@ -422,6 +425,27 @@ def test_what_is_shown_follows_from_the_value_and_keeps_secrets() -> None:
     assert shown_of("x" * 1000) == "<str>"
     assert shown_of(list(range(1000))) == "<list>"
     assert shown_of(10**5000) == "<int of 16610 bits>"
+
+
+def test_what_lies_deep_in_an_option_counts() -> None:
+    def chained(last: int, hold: Callable[[Any], Any]) -> Any:
+        value: Any = last
+        for _ in range(60):
+            value = hold(value)
+        return value
+
+    holders: tuple[Callable[[Any], Any], ...] = (
+        lambda inner: (0, inner),
+        lambda inner: types.SimpleNamespace(next=inner),
+    )
+    for hold in holders:
+        one, same, other = (held(chained(last, hold)).digest for last in (1, 1, 2))
+        assert one == same != other
+
+
+def test_the_order_of_an_ordered_dictionary_counts() -> None:
+    one, other = OrderedDict(a=1, b=2), OrderedDict(b=2, a=1)
+    assert digest_of_value(one) == digest_of_value(OrderedDict(one)) != digest_of_value(other)
 
 
 def test_deep_values_need_no_deep_stack() -> None:

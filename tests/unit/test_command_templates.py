@@ -147,3 +147,9 @@ def test_a_long_name_ends_in_a_digest():
     names = {default_name(template, {"a": "x" * 400 + end}) for end in ("1", "2")}
     assert len(names) == 2
     assert {len(name) for name in names} == {NAME_LIMIT}
+
+
+def test_sets_of_names_have_an_order_that_is_the_same_in_every_process() -> None:
+    names = {f"arg{number}" for number in range(20)}
+    template = command_template("t", " ".join(f"{{{name}}}" for name in sorted(names)), names)
+    assert template.node_args == tuple(sorted(names))

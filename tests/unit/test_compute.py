@@ -131,3 +131,13 @@ def test_other_scales_are_refused(entry):
 def test_no_scales_and_empty_ones_differ():
     assert read_scales(None, 3) is None
     assert read_scales({}, 3) == {}
+
+
+def test_numbers_of_numpy_are_numbers_everywhere():
+    numpy = pytest.importorskip("numpy")
+    raw = {"cores": numpy.int64(2), "memory": numpy.float64(1.5), "runtime": numpy.float64(60)}
+    assert read_compute(raw) == {"cores": 2, "memory": 3 * GIBIBYTE // 2, "runtime": 60}
+    scales = read_scales({"memory": numpy.array([0.5, 1.5]), "cores": numpy.float64(0.5)}, 3)
+    assert scales == {"memory": (GIBIBYTE // 2, 3 * GIBIBYTE // 2), "cores": 0.5}
+    grow = read_scales({"memory": lambda old: numpy.float64(old) * 2}, 3)["memory"]
+    assert grow(GIBIBYTE) == 2 * GIBIBYTE

@@ -71,7 +71,6 @@ def test_suggestions_are_a_resource_file():
     yaml = pytest.importorskip("yaml")
     suggested = {"a: b": {"local": {"memory": 3 * MEBIBYTE, "cores": 2}}, "on": {"slurm": {"runtime": 7}}}
     data = yaml.safe_load(suggestions_text(suggested))
-    assert read_resource_file(data, "tool").template_resources == {
-        "a: b": {"local": {"memory": "3M", "cores": 2}},
-        "on": {"slurm": {"runtime": 7}},
-    }
+    found = read_resource_file(data)
+    assert found.template_resources("a: b") == {"local": {"memory": 3 * MEBIBYTE, "cores": 2}}
+    assert found.template_resources("on") == {"slurm": {"runtime": 7}}

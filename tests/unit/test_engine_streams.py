@@ -115,7 +115,7 @@ class Rig:
         return ending
 
     def wait(self, bells: Sequence[int], seconds: float | None) -> None:
-        if seconds is not None:
+        if seconds is not None and (seconds < 1.0 or not self.steps):
             self.clock.advance(seconds)  # facts that wait for their commit
             return
         assert self.steps, f"the engine sleeps for ever while {self.live()} live"
@@ -363,6 +363,78 @@ def test_a_consumer_that_stops_early_lets_the_maker_go(make_rig: Callable[..., R
         rig.end("rows", MADE)
 
     assert rig.run(make, stop, finish).state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("how_it_ends", "state", "rows"),
+    [
+        (Outcome(True, product="null"), "ok", ("ok", None)),
+        (ERROR, "failed", ("cancelled", "interrupted")),
+    ],
+)
+def test_a_stream_that_goes_on_though_nobody_takes_it_is_ended_in_the_end(
+    make_rig: Callable[..., Rig], how_it_ends: Outcome, state: str, rows: tuple[str, str | None]
+) -> None:
+    rig = make_rig(stream("rows"), taker("first", "rows"))
+
+    def make() -> None:
+        rig.take("first", "rows", 0)
+        rig.make("rows", 0, "1", "2")
+        rig.clock.advance(60)
+
+    def stop() -> None:
+        rig.end("first", how_it_ends)
+
+    def go_on() -> None:
+        rig.clock.advance(59)  # it may go on for as long as it has run
+
+    def go_on_for_too_long() -> None:
+        assert not rig.executor.stops
+        rig.make("rows", 2, "3")
+        rig.clock.advance(2)
+
+    def hear_its_end() -> None: ...
+
+    assert rig.run(make, stop, go_on, go_on_for_too_long, hear_its_end).state == state
+    assert rig.executor.stops == [(AttemptKey(0, WHOLE, 1), "terminate", "interrupted")]
+    assert rig.state("rows") == rows
+    (attempt,) = [row for row in rig.store.attempts(RUN) if row.key.task == 0]
+    assert (attempt.product, attempt.detail) == (None, "ended after 3 items: nobody takes more of it")
+
+
+def test_a_stream_that_comes_to_its_end_though_nobody_takes_it_is_whole(make_rig: Callable[..., Rig]) -> None:
+    rig = make_rig(stream("rows"), taker("first", "rows"))
+
+    def make() -> None:
+        rig.take("first", "rows", 0)
+        rig.make("rows", 0, "1", "2")
+
+    assert rig.run(make, lambda: rig.end("first"), lambda: rig.end("rows", MADE)).state == "ok"
+    assert [row.product for row in rig.store.attempts(RUN) if row.key.task == 0] == [ITEMS]
+
+
+def test_a_stream_that_nobody_began_to_take_or_that_somebody_waits_for_goes_on(make_rig: Callable[..., Rig]) -> None:
+    wait = Task(
+        "wait",
+        Call("m:f"),
+        dependencies=(Dependency("rows"), Dependency("gate")),
+        policy=Policy(product=Product("return")),
+    )
+    rig = make_rig(stream("rows"), taker("first", "rows"), stream("other"), Task("gate", Call("m:f")), wait)
+
+    def make() -> None:
+        rig.take("first", "rows", 0)
+        rig.make("rows", 0, "1")
+        rig.make("other", 0, "1")
+
+    def finish() -> None:
+        assert not rig.executor.stops
+        rig.end("rows", MADE)
+        rig.end("other", MADE)
+        rig.end("gate")
+
+    ended = [lambda: rig.end("first"), lambda: rig.clock.advance(1000), finish, lambda: rig.end("wait")]
+    assert rig.run(make, *ended).state == "ok"
 
 
 def test_three_stages_run_at_once(make_rig: Callable[..., Rig]) -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zlib
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from weft.formats.snapshot import restore, snapshot
 from weft.spec.actions import Command
 from weft.spec.graph import Graph
 from weft.spec.plan import Plan
-from weft.spec.retries import Retries
+from weft.spec.retries import Forgotten, Retries
 from weft.spec.tasks import Policy, Task
 from weft.spec.withholding import withhold
 
@@ -177,6 +178,45 @@ def test_equal_policies_are_shared_after_a_restore(tmp_path: Path) -> None:
     assert len({id(task.requires) for task in plan.graph}) == 1
 
 
+def test_a_program_that_neighbours_share_is_written_once(tmp_path: Path) -> None:
+    commands: list[dict[str, Any]] = [
+        {"command": ["x", "y"]},
+        {"command": ["x", "y"]},
+        {"shell": "x y"},
+        {"shell": "x y"},
+        {"python": "x"},
+        {"python": "x"},
+        {"command": ["x", "y"]},
+        {"command": ["x"]},
+    ]
+    tasks = {str(number): fields for number, fields in enumerate(commands)}
+    plan = plan_of(tmp_path, json.dumps({"weft": 1, "tasks": tasks}))
+    written = snapshot(plan)
+    kinds = [row[1] for row in json.loads(zlib.decompress(written))["tasks"]]
+    assert [kind.removeprefix("+") for kind in kinds] == [
+        "command",
+        "",
+        "shell",
+        "",
+        "python",
+        "python",
+        "command",
+        "command",
+    ]
+    assert restore(written) == plan
+    parted = Graph([replace(task, action=deepcopy(task.action)) for task in plan.graph.tasks])
+    assert snapshot(replace(plan, graph=parted)) == written
+
+
+def test_a_snapshot_of_version_2_is_still_read(tmp_path: Path) -> None:
+    """It wrote the program of each task."""
+    plan = plan_of(tmp_path, json.dumps({"weft": 1, "tasks": {name: {"command": ["x", "y"]} for name in "ab"}}))
+    document = json.loads(zlib.decompress(snapshot(plan)))
+    document["tasks"][1][1:3] = document["tasks"][0][1:3]
+    document["weft-snapshot"] = 2
+    assert restore(zlib.compress(json.dumps(document).encode())) == plan
+
+
 def test_a_snapshot_of_version_1_is_still_read(tmp_path: Path) -> None:
     """It wrote requirements of files in their long form."""
     tasks = {"a": {"command": ["x"], "requires": {"files": ["in/1", "in/2"]}}}
@@ -196,10 +236,21 @@ def test_requirements_beyond_plain_files_survive_a_snapshot(tmp_path: Path, need
     assert restore(snapshot(plan)) == plan
 
 
-def test_a_function_that_scales_does_not_prevent_a_snapshot(tmp_path: Path) -> None:
-    scaled = Task("a", Command(("x",)), policy=Policy(retries=Retries(3, scales=(("memory", lambda old: old * 2),))))
-    restored = restore(snapshot(Plan(Graph([scaled]), str(tmp_path))))
-    assert restored.graph["a"].policy.retries.max_attempts == 3
+def test_functions_of_a_script_are_known_by_name_in_a_snapshot(tmp_path: Path) -> None:
+    retries = Retries(3, scales=(("memory", lambda old: old * 2), ("timeout", 0.5)))
+    scaled = Task("a", Command(("x",)), policy=Policy(retries=retries, ask=lambda: {"memory": 5}))
+    written = snapshot(Plan(Graph([scaled]), str(tmp_path)))
+    restored = restore(written)
+    policy = restored.graph["a"].policy
+    by = dict(policy.retries.scales or ())
+    assert by["memory"] == Forgotten(
+        f"{__name__}.test_functions_of_a_script_are_known_by_name_in_a_snapshot.<locals>.<lambda>"
+    )
+    assert by["memory"](7) == 7  # the amount stays as it was
+    assert by["timeout"] == 0.5
+    assert policy.ask is not None
+    assert policy.ask() == {}
+    assert snapshot(restored) == written
 
 
 @pytest.mark.parametrize("data", [b"", b"text", b"\x78\x01\x63\x60\x60", zlib.compress(b'{"weft-snapshot": 99}')])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import weft
 from weft.errors import PlanError, Problem
 from weft.formats.compile import compile_plan
 from weft.formats.load import load
@@ -50,7 +51,7 @@ def test_a_task_of_a_template_is_its_tokens_and_its_arguments(read):
     )
     (task,) = plan.graph.tasks
     assert task.name == "say_hi"
-    assert task.action == Command(("echo", "{word}"))
+    assert task.action == Command(("echo", "h i; $x"))
     assert dict(task.parameters) == {"word": "h i; $x"}
     assert dict(task.policy.roles) == {"word": "node"}
     assert (task.policy.template, task.policy.executor, task.policy.retries.max_attempts) == ("say", "local", 3)
@@ -110,7 +111,7 @@ def test_the_example_of_the_text_is_read_whole(read):
 def test_tasks_of_an_array_share_what_they_have_in_common(read):
     plan = read({"templates": {"say": SAY}, "arrays": [{"template": "say", "args": {"word": list(range(50))}}]})
     assert len({id(task.policy) for task in plan.graph.tasks}) == 1
-    assert len({id(task.action) for task in plan.graph.tasks}) == 1
+    assert [task.action for task in plan.graph.tasks[:2]] == [Command(("echo", "0")), Command(("echo", "1"))]
 
 
 def test_an_array_is_a_cross_product_whose_last_argument_varies_fastest(read):
@@ -146,6 +147,30 @@ def test_a_shell_is_used_only_when_the_flag_is_set(read):
             {"templates": {"t": {**template, "shell": flag}}, "tasks": [{"template": "t", "args": {"word": 1}}]}
         )
         assert type(plan.graph.tasks[0].action) is kind
+
+
+def test_braces_of_values_and_templates_are_braces_when_it_runs(tmp_path):
+    document = {
+        "templates": {
+            "argv": {"command_template": "printf %s {{a}}{word}", "node_args": ["word"]},
+            "script": {
+                "command_template": "printf %s {word} | tr -d {{ ; printf ${{UNSET-x}}",
+                "node_args": ["word"],
+                "shell": True,
+            },
+            "plain": {"command_template": "printf %s '{{b}}' | cat", "shell": True},
+        },
+        "tasks": {
+            "one": {"template": "argv", "args": {"word": "{x} {{y}}"}},
+            "two": {"template": "script", "args": {"word": "{a} 'b' $c"}},
+            "three": {"template": "plain"},
+        },
+    }
+    (tmp_path / "plan.json").write_text(json.dumps(document), encoding="utf-8")
+    (tmp_path / "compiled.json").write_bytes(compile_plan(load([str(tmp_path / "plan.json")]).plan))
+    for name in ("plan.json", "compiled.json"):
+        run = weft.load(str(tmp_path / name)).run()
+        assert [run[task].log() for task in ("one", "two", "three")] == [b"{a}{x} {{y}}", b"a} 'b' $cx", b"{b}"]
 
 
 def test_levels_merge_key_by_key(read, tmp_path):
@@ -338,3 +363,101 @@ def test_a_cycle_is_told(problems):
         }
     )
     assert [problem.code for problem in found] == ["graph.cycle"]
+
+
+def test_an_empty_level_of_scales_turns_growth_off(read):
+    plan = read(
+        {
+            "templates": {"say": {**SAY, "resource_scales": {"memory": 0.5}}},
+            "tasks": [
+                {"name": "on", "template": "say", "args": {"word": 1}},
+                {"name": "off", "template": "say", "args": {"word": 2}, "resource_scales": {}},
+            ],
+        }
+    )
+    assert [task.policy.retries.scales for task in plan.graph.tasks] == [(("memory", 0.5),), ()]
+
+
+def test_a_text_in_the_place_of_a_list_is_one_value_with_a_warning(tmp_path):
+    path = tmp_path / "plan.json"
+    document = {"templates": {"say": SAY}, "arrays": [{"template": "say", "args": {"word": "abc"}}]}
+    path.write_text(json.dumps(document), encoding="utf-8")
+    loaded = load([str(path)])
+    assert [task.name for task in loaded.plan.graph.tasks] == ["say_word-abc"]
+    assert [(problem.code, problem.location) for problem in loaded.warnings] == [("shape.type", "/arrays/0/args/word")]
+
+
+def test_all_mistakes_of_the_resource_file_are_told(problems, tmp_path):
+    levels = {"tool_resources": {"local": {"memory": "8X"}, "x": 5}, "other": {}}
+    (tmp_path / "levels.json").write_text(json.dumps(levels), encoding="utf-8")
+    (problem,) = problems({"templates": {"say": SAY}, "tasks": [], "yaml": "levels.json"})
+    assert (problem.code, problem.location) == ("shape.value", "/yaml")
+    for part in ("'other'", "local: memory: '8X'", "x: 5"):
+        assert part in problem.message
+
+
+def test_the_resource_file_is_a_source_of_the_plan(read, tmp_path):
+    (tmp_path / "levels.json").write_text("{}", encoding="utf-8")
+    document = {"templates": {"say": SAY}, "tasks": [], "yaml": "levels.json"}
+    assert [(each.path, each.dialect) for each in read(document).sources] == [
+        ("plan.json", "workflow"),
+        ("levels.json", "resources"),
+    ]
+
+
+def test_scales_are_called_by_the_name_that_was_written(problems):
+    found = problems({"templates": {"say": {**SAY, "resource_scales": {"runtime": True}}}, "tasks": []})
+    assert "runtime: " in found[0].message
+    assert "timeout" not in found[0].message
+
+
+def test_what_a_cluster_has_no_use_for_is_told_once(tmp_path):
+    path = tmp_path / "plan.json"
+    asked = {"project": "p", "constraints": "c"}
+    document = {
+        "templates": {"say": {**SAY, "compute_resources": asked}},
+        "arrays": [{"template": "say", "args": {"word": [1, 2]}}],
+        "tasks": [
+            {"template": "say", "args": {"word": 3}},
+            {"template": "say", "args": {"word": 4}, "cluster_name": "far"},
+        ],
+    }
+    path.write_text(json.dumps(document), encoding="utf-8")
+    told = [problem.message for problem in load([str(path)]).warnings]
+    assert told == [f"array '0': compute_resources: cluster 'local' has no use for {key!r}" for key in asked]
+
+
+def test_tasks_that_are_treated_alike_share_a_policy(read):
+    alike = {"template": "say", "compute_resources": {"memory": "1G"}, "task_attributes": {"k": 1}}
+    plan = read(
+        {
+            "templates": {"say": SAY},
+            "tasks": [
+                {**alike, "args": {"word": 1}},
+                {**alike, "args": {"word": 2}},
+                {**alike, "args": {"word": 3}, "task_attributes": {"k": True}},
+            ],
+        }
+    )
+    first, second, third = (task.policy for task in plan.graph.tasks)
+    assert first is second
+    assert dict(third.attributes) == {"k": "True"}
+
+
+def test_a_mistake_is_told_of_each_task_that_has_it(problems):
+    task = {"template": "say", "compute_resources": {"memory": "8X"}}
+    found = problems({"templates": {"say": SAY}, "tasks": [{**task, "args": {"word": word}} for word in (1, 2)]})
+    assert told(found) == {("unit.size", f"/tasks/{place}/compute_resources/memory") for place in (0, 1)}
+
+
+def test_an_upstream_task_that_is_named_twice_is_one_edge_with_a_warning(tmp_path):
+    path = tmp_path / "plan.json"
+    tasks = [
+        {"name": "a", "template": "say", "args": {"word": 1}},
+        {"name": "b", "template": "say", "args": {"word": 2}, "upstream_tasks": ["a", "a"]},
+    ]
+    path.write_text(json.dumps({"templates": {"say": SAY}, "tasks": tasks}), encoding="utf-8")
+    loaded = load([str(path)])
+    assert [edge.name for edge in loaded.plan.graph["b"].dependencies] == ["a"]
+    found = [(problem.code, problem.location) for problem in loaded.warnings]
+    assert found == [("name.duplicate", "/tasks/1/upstream_tasks/1")]

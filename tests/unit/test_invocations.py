@@ -68,6 +68,20 @@ def test_the_plan_is_known_by_its_module_and_its_targets(registry: weft.Registry
     assert registry.invoke(["other", "fit"], {"fetch.url": ""}).spec.key == two.spec.key
 
 
+def test_a_value_that_is_nested_without_end_is_a_mistake_and_one_in_a_circle_is_pickled(
+    registry: weft.Registry,
+) -> None:
+    registry.task(lambda value: value, name="takes")
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    (problem,) = problems_of(registry, "takes", {"takes.value": deep})
+    assert (problem.code, "nested more than 200 deep" in problem.message) == ("option.type", True)
+    circle: list[Any] = []
+    circle.append(circle)
+    assert registry.invoke("takes", {"takes.value": circle})
+
+
 def test_values_come_nested_or_flat_and_defaults_fill_the_rest(registry: weft.Registry) -> None:
     task = registry.invoke("fit", {"fetch": {"url": "ab"}, "fit.k": 4}).graph["fit"]
     assert dict(task.parameters) == {"k": 4, "mode": "fast"}

@@ -10,7 +10,7 @@ import pytest
 
 from weft.values import encoding
 from weft.values.encoding import DamagedError, MissingError, decode, digest_of, encode
-from weft.values.items import Item, ItemReader, ItemWriter
+from weft.values.items import Item, ItemReader, ItemWriter, problem_of_items
 
 
 @pytest.fixture
@@ -132,3 +132,23 @@ def test_many_items_are_found_across_blocks(log: tuple[str, str]) -> None:
         assert reader.count == 20_000
         assert reader.read(19_999) == "x" * 199
         assert reader.read(0) == ""
+
+
+@pytest.mark.parametrize("before", [0, 60_000], ids=["read", "mapped"])
+def test_items_that_are_files_are_found_and_damage_to_them_named(log: tuple[str, str], before: int) -> None:
+    folder = log[1]
+    writer = ItemWriter(*log)
+    for number in range(before):
+        writer.add(f"{number} @ home and away")
+    writer.add(b"f" * 100_000)
+    writer.add("@not a reference")
+    reference = encoding.parse(writer.close())
+    assert reference is not None
+    with ItemReader(encoding.path_of(folder, reference), folder) as reader:
+        assert list(reader.referring()) == [before]
+        item = encoding.parse(reader.text(before))
+    assert item is not None
+    assert problem_of_items(folder, reference) is None
+    Path(encoding.path_of(folder, item)).write_bytes(b"g" * 100_000)
+    assert encoding.verify(folder, reference) is None, "the log itself is whole"
+    assert (problem_of_items(folder, reference) or "").startswith(f"item {before}: the content of")

@@ -12,7 +12,7 @@ from weft.scheduling.keys import WHOLE, AttemptKey
 from weft.scheduling.outcomes import NO_OUTPUT, NO_USAGE, Request
 
 
-def attempt(state: str, cause: str | None = None) -> AttemptRow:
+def attempt(state: str, cause: str | None = None, retry: str | None = None) -> AttemptRow:
     return AttemptRow(
         AttemptKey(0, WHOLE, 1),
         1,
@@ -26,7 +26,7 @@ def attempt(state: str, cause: str | None = None) -> AttemptRow:
         NO_OUTPUT,
         NO_OUTPUT,
         None,
-        None,
+        retry,
         True,
     )
 
@@ -43,10 +43,12 @@ def attempt(state: str, cause: str | None = None) -> AttemptRow:
         ("D", "ok", attempt("ok"), True),
         ("D", "ok", None, True),
         ("F", "failed", attempt("failed", "exit:1"), True),
-        ("A", "pending", attempt("failed", "memory"), True),
-        ("A", "pending", attempt("failed", "timeout"), True),
-        ("E", "pending", attempt("failed", "exit:3"), True),
-        ("E", "pending", attempt("lost", "lost"), True),
+        ("A", "pending", attempt("failed", "memory", "memory 1G -> 1.5G"), True),
+        ("A", "pending", attempt("failed", "timeout", "timeout 1s -> 1.5s"), True),
+        ("E", "pending", attempt("failed", "exit:3", "exit:3"), True),
+        ("E", "pending", attempt("lost", "lost", "lost"), True),
+        ("Q", "pending", attempt("failed", "exit:3"), True),  # was reset, or is resumed: it begins anew
+        ("G", "pending", attempt("failed", "memory"), False),
         ("Q", "pending", attempt("cancelled", "interrupted"), True),
         ("G", "skipped", None, False),
         ("G", "cancelled", attempt("cancelled", "cancelled"), True),

@@ -164,7 +164,7 @@ def test_what_is_no_result_goes_to_stderr(stage: Stage) -> None:
     assert stage.err == (
         f"weft: run {RUN}: 3 tasks\n"
         "weft: task 'broken' failed: exit:7\n"
-        f"weft: try the failed ones again: weft retry --state /plans/.weft {RUN} --failed\n"
+        f"weft: try the failed ones again: weft retry --state /plans/.weft {RUN[:12]} --failed\n"
     )
 
 
@@ -189,7 +189,7 @@ def test_an_attempt_taken_back_before_it_began_leaves_no_line(stage: Stage) -> N
     view.task_ended(settle(0, "cancelled", "interrupted", attempts=0))
     view.run_ended(ending("interrupted", 130))
     assert stage.out == "cancelled a  interrupted\n1 task: 0 ok, 1 cancelled, in 1.5s\n"
-    assert f"continue: weft resume --state /plans/.weft {RUN}\n" in stage.err
+    assert f"continue: weft resume --state /plans/.weft {RUN[:12]}\n" in stage.err
 
 
 def test_a_start_failure_is_shown_as_started_and_ended(stage: Stage) -> None:
@@ -430,10 +430,10 @@ def test_a_short_run_in_a_terminal_has_a_header_failures_and_a_footer(stage: Sta
         "  broken\n"
         "    | lost\n"
         f"    log:   {log} (bytes 9 to 14)\n"
-        f"    see:   weft logs --state /plans/.weft {RUN} broken\n"
-        f"    retry: weft retry --state /plans/.weft {RUN} broken\n"
+        f"    see:   weft logs --state /plans/.weft {RUN[:12]} broken\n"
+        f"    retry: weft retry --state /plans/.weft {RUN[:12]} broken\n"
         "failed  3 tasks: 1 ok, 1 failed, 1 skipped, in 1.5s\n"
-        f"try the failed ones again: weft retry --state /plans/.weft {RUN} --failed\n"
+        f"try the failed ones again: weft retry --state /plans/.weft {RUN[:12]} --failed\n"
     )
 
 
@@ -454,6 +454,16 @@ def test_the_region_shows_kinds_the_longest_a_bar_and_amounts(stage: Stage) -> N
     assert "20%" in text and "ETA" in text
     assert "cores 1/2" in text
     assert all(len(line) <= 40 for line in _drawn(view, 40).splitlines())
+    view.close()
+
+
+def test_long_names_give_way_to_figures_in_a_narrow_terminal(stage: Stage) -> None:
+    view = live(stage, lambda: 0.0, Place(True, True, False, 40))
+    view.run_started(opening("a name that is far too long for a terminal of forty columns", "b"))
+    view.attempt_started(key(0), began())
+    first, second, *_ = _drawn(view, 40).splitlines()
+    assert first.startswith("a name that is") and first.endswith("… 0/1 1 running") and len(first) == 40
+    assert second.split() == ["b", "0/1"]
     view.close()
 
 
@@ -478,7 +488,7 @@ def test_names_and_details_cannot_act_in_a_terminal(stage: Stage) -> None:
     assert "\x1b" not in stage.out and "\u202e" not in stage.out and "\x07" not in stage.out
     assert "[bold]x[/bold] \\u202eevil" in stage.out
     assert "\\x1b[2Jgone" in stage.out
-    assert f"retry: weft retry --state /plans/.weft {RUN} $'[bold]x[/bold] \\u202eevil'" in stage.out
+    assert f"retry: weft retry --state /plans/.weft {RUN[:12]} $'[bold]x[/bold] \\u202eevil'" in stage.out
 
 
 def test_the_region_is_taken_away_when_a_run_breaks_off(stage: Stage) -> None:

@@ -96,8 +96,12 @@ def test_a_template_that_the_file_lacks_is_a_key_error_unless_ignored(write: Any
     assert tool.active_task_templates["total"].default_compute_resources_set == {"*": {"cores": 2}}
     with pytest.raises(KeyError):
         tool.set_default_resource_scales_from_yaml("local", path, set_task_templates=True)
-    with pytest.raises(KeyError):
-        tool.active_task_templates["fit"].set_default_compute_resources_from_yaml("local", path)
+    fit = tool.active_task_templates["fit"]
+    for take in (fit.set_default_compute_resources_from_yaml, fit.set_default_resource_scales_from_yaml):
+        with pytest.raises(KeyError):
+            take("local", path)
+        take("local", path, ignore_missing_keys=True)
+    assert (fit.default_compute_resources_set, fit.default_cluster_name) == ({}, "local")
 
 
 def test_a_name_that_is_tool_and_cluster_is_a_cluster_when_its_values_are_plain(write: Any) -> None:

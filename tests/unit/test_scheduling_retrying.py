@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
 from weft.scheduling import lifecycle
 from weft.scheduling.outcomes import Request
-from weft.scheduling.retrying import Bounds, ScaleError, Trial, describe_change, recover_positions, scale
+from weft.scheduling.retrying import (
+    Bounds,
+    ScaleError,
+    Trial,
+    describe_change,
+    describe_limit,
+    recover_positions,
+    scale,
+)
 from weft.scheduling.workload import QueueLimit
 from weft.spec.retries import Retries, Scale
 
@@ -61,8 +71,11 @@ def test_a_factor_is_exact_and_bytes_round_up(factor: float, old: int, new: int)
     assert grow(request(memory=old), scales=(("memory", factor),)) == request(memory=new)
 
 
-def test_seconds_scale_without_rounding_and_named_amounts_to_thousandths() -> None:
+def test_whole_seconds_stay_whole_and_other_limits_and_named_amounts_are_thousandths() -> None:
+    assert grow(request(7), "timeout").timeout == 11
+    assert grow(request(10), "timeout", scales=(("timeout", 0.1),)).timeout == 11
     assert grow(request(0.3), "timeout", scales=(("timeout", 0.1),)).timeout == 0.33
+    assert grow(request(0.05), "timeout", scales=(("timeout", 0.001),)).timeout == 0.051
     assert grow(request(gpu=1_000_000), scales=(("gpu", 0.3333),)) == request(gpu=1_334_000)
 
 
@@ -89,6 +102,32 @@ def test_a_function_that_raises_and_an_empty_list_are_refused() -> None:
         grow(request(memory=100), scales=(("memory", lambda old: old / 0),))
     with pytest.raises(ScaleError, match="empty"):
         grow(request(memory=100), scales=(("memory", ()),))
+
+
+def test_a_function_that_leaves_the_interpreter_is_refused() -> None:
+    def leave(_: float) -> float:
+        raise SystemExit(3)
+
+    with pytest.raises(ScaleError, match="SystemExit: 3"):
+        grow(request(memory=100), scales=(("memory", leave),))
+
+
+def test_numbers_of_other_libraries_are_numbers() -> None:
+    assert grow(request(memory=100), scales=(("memory", lambda old: Fraction(int(old)) * 2),)) == request(memory=200)
+
+
+def test_what_cannot_grow_any_more_is_said() -> None:
+    trial, bounds = Trial(), Bounds({"memory": 120}, {"short": QueueLimit({}, 12.0)})
+    most = scale(Retries(9), trial, request(memory=100), "memory", bounds)
+    assert describe_limit(trial, most, "memory") == "memory 120B, which is the most there is"
+    assert describe_limit(trial, most, "exit:1") is None
+    trial = Trial()
+    assert describe_limit(trial, request(memory=100), "memory") is None
+    most = scale(Retries(9), trial, request(10, "short"), "timeout", bounds)
+    assert describe_limit(trial, most, "timeout") == "timeout 12s, which is the most that queue short allows"
+    trial = Trial()
+    grown = scale(Retries(9), trial, request(memory=60), "memory", bounds)
+    assert describe_limit(trial, grown, "memory") is None
 
 
 def test_what_is_not_demanded_does_not_grow() -> None:

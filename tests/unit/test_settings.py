@@ -143,3 +143,17 @@ def test_doctor_never_shows_a_password_of_a_store(tmp_path: Path) -> None:
     settings = read_here(tmp_path, {"WEFT_STORE": "postgresql://me:secret@host/db"})
     values = {name: value for name, value, _ in shown(settings)}
     assert values["store"] == "postgresql://…@host/db"
+
+
+def test_doctor_shows_amounts_as_people_write_them_and_json_has_them_bare(tmp_path: Path) -> None:
+    write(
+        tmp_path / "weft.toml",
+        'timeout = "90min"\n[reserve]\nmemory = "1.5G"\n[queues.short]\nexecutor = "local"\ncores = 0.5\nruntime = "2h"\n',
+    )
+    settings = read_here(tmp_path)
+    people = {name: value for name, value, _ in shown(settings)}
+    assert (people["timeout"], people["reserve"]) == ("1h 30m", "memory=1.5G")
+    assert people["queues"] == "short: executor=local cores=0.5 timeout=2h"
+    exact = {name: value for name, value, _ in shown(settings, exact=True)}
+    assert (exact["timeout"], exact["reserve"]) == ("5400.0", "memory=1610612736")
+    assert exact["queues"] == "short: executor=local cores=0.5 timeout=7200.0"

@@ -298,3 +298,11 @@ def test_scale_on_takes_its_two_words() -> None:
     assert tool.scale_on == "any"
     with pytest.raises(ValueError, match="did you mean 'exhausted'"):
         tool.scale_on = "exhaust"  # type: ignore[assignment]
+
+
+def test_settings_that_cannot_be_read_are_for_who_binds_to_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weft.toml").write_text("[queues.short]\nmemory = '8X'\n", encoding="utf-8")
+    assert Tool("survey").create_workflow("w").workflow_args == "w"

@@ -371,6 +371,14 @@ def test_hints_that_contradict_what_is_given_are_mistakes(registry: weft.Registr
     assert registry.task(body, product="int") is body
 
 
+def test_a_hint_may_name_a_type_that_is_defined_later(registry: weft.Registry) -> None:
+    body = took("even")
+    registry.task(body, name="before")
+    registry.type("even", lambda number: number % 2 == 0, parent="int")
+    registry.task(body, name="after")
+    assert [registry[name].options["got"].type for name in ("before", "after")] == ["any", "even"]
+
+
 def took(hint: Any) -> Callable[..., Any]:
     def body(got: Any) -> None: ...
 

@@ -11,10 +11,10 @@ import pytest
 
 from weft.files.changes import FileEvents, Polling
 from weft.files.search import Place
-from weft.files.watched import PRESENT, Settling, Stamp, required_files, watched_folders
+from weft.files.watched import PRESENT, Outputs, Settling, Stamp, required_files, watched_folders
 from weft.spec.actions import Command
-from weft.spec.requirements import FileNeed, FolderNeed, MatchNeed, Requirements
-from weft.spec.tasks import Task
+from weft.spec.requirements import FileNeed, FolderNeed, Foreach, MatchNeed, Requirements
+from weft.spec.tasks import Policy, Task
 
 NOW = 1_000_000.0
 
@@ -83,6 +83,39 @@ def test_all_that_is_required_is_found_but_not_what_is_made(tmp_path: Path) -> N
     found = required_files([task], Place(str(tmp_path), None))
     assert {os.path.relpath(path, tmp_path) for path in found} == {"one.txt", "in/x", "deep/er/y.csv", "go"}
     assert found[f"{tmp_path}/go"] == PRESENT
+
+
+def test_what_instances_make_of_files_that_are_there_is_their_own(tmp_path: Path) -> None:
+    for name in (
+        "in/a.csv",
+        "in/deep/b.csv",
+        "in/out/a.csv",
+        "made/in/a.csv.xz",
+        "made/in/gone.csv.xz",
+        "made/five/x",
+        "n2",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("1", encoding="utf-8")
+    place = Place(str(tmp_path), None)
+    per_file = Task(
+        "pack",
+        Command(("true",)),
+        parameters={"suffix": "xz"},
+        requires=Requirements(match=(MatchNeed("in/**/*.csv", "glob", bind="path"),)),
+        policy=Policy(foreach=Foreach(files=True)),
+        outputs=("made/{path}.{suffix}", "in/{path}", "{folder}/{path}", "made/{unknown}/y"),
+    )
+    per_value = Task(
+        "n", Command(("true",)), policy=Policy(foreach=Foreach(values=(1, 2), bind="n")), outputs=("n{n}",)
+    )
+    own = Outputs([per_file, per_value], place, {"folder": "made/five"})
+    assert f"{tmp_path}/made/in/a.csv.xz" in own and f"{tmp_path}/made/in/a.csv.xz/part" in own
+    assert f"{tmp_path}/n2" in own and f"{tmp_path}/n3" not in own
+    assert f"{tmp_path}/made/five/in/a.csv" in own
+    for other in ("in/a.csv", "in/deep/b.csv", "made/in/gone.csv.xz", "made/in/a.csv", "made/five/x", "made/z/y"):
+        assert f"{tmp_path}/{other}" not in own, other
 
 
 def test_the_nearest_folders_that_exist_are_watched(tmp_path: Path) -> None:

@@ -552,3 +552,14 @@ def test_the_hash_is_the_same_in_every_process() -> None:
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path}
         ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
         assert ran.stdout.strip() == build()
+
+
+def test_a_workflow_shows_what_it_inherits_from_its_tool(tool: Tool) -> None:
+    workflow = WorkflowDraft(tool)
+    assert (workflow.default_cluster_name, workflow.default_max_attempts) == ("", None)
+    tool.set_default_cluster_name("slurm")
+    tool.set_default_max_attempts(7)
+    assert (workflow.default_cluster_name, workflow.default_max_attempts) == ("slurm", 7)
+    workflow.set_default_cluster_name("local")
+    workflow.set_default_max_attempts(2)
+    assert (workflow.default_cluster_name, workflow.default_max_attempts) == ("local", 2)

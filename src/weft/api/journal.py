@@ -169,10 +169,11 @@ class Journal:
             number in self._retried,
         )
 
-    async def rows(self) -> AsyncGenerator[Row, None]:
-        """Everything that has happened, and then what happens, until the end."""
+    async def rows(self, every: float | None = None) -> AsyncGenerator[Row | None, None]:
+        """Everything that has happened, and then what happens, until the end. every: seconds after which to yield None."""
         import asyncio
 
+        due = None if every is None else time.monotonic() + every
         listener = Listener(asyncio.get_running_loop())
         with self._lock:
             self._listeners.add(listener)
@@ -186,9 +187,15 @@ class Journal:
                     number += 1
                     if number % EVENTS_AT_ONCE == 0:
                         await asyncio.sleep(0)
-                if is_closed:
+                        if due is not None and time.monotonic() >= due:
+                            break
+                if is_closed and number == count:
                     return
-                await listener.wait(self, number)
+                if every is not None and due is not None and time.monotonic() >= due:
+                    yield None
+                    due = time.monotonic() + every
+                elif number == count:
+                    await listener.wait(self, number, due)
         finally:
             with self._lock:
                 self._listeners.discard(listener)
@@ -213,14 +220,22 @@ class Listener:
             except RuntimeError:
                 pass  # its loop is closed: nobody listens any more
 
-    async def wait(self, journal: Journal, seen: int) -> None:
-        """Until there are more events than those seen, or the journal is closed."""
+    async def wait(self, journal: Journal, seen: int, due: float | None = None) -> None:
+        """Until there are more events than those seen, or the journal is closed; at most until `due`, monotonic seconds."""
         self._bell.clear()
         self._is_waiting = True
         if len(journal) > seen or journal.is_closed:  # it came before we were waiting
             self._is_waiting = False
             return
-        await self._bell.wait()
+        if due is None:
+            await self._bell.wait()
+            return
+        import asyncio
+
+        try:
+            await asyncio.wait_for(self._bell.wait(), max(0.0, due - time.monotonic()))
+        except TimeoutError:
+            self._is_waiting = False
 
 
 def event_of(row: Row, name: str, item: str | None) -> Mapping[str, Any]:

@@ -38,12 +38,15 @@ DONE: Final = "D"
 FAILED: Final = "E"
 STOPPED: Final = "S"
 
+WORKFLOW_LETTERS: Final = "GQRDHFA"
+"""Of workflows, in the order in which they come about."""
+
 RESUMABLE: Final = frozenset("GQHFA")
 """Workflows that a resume takes up; a running one, too, once its owner lets go."""
 
 
 def task_letter(state: TaskState, last: AttemptRow | None = None, *, is_ready: bool = False) -> str:
-    """Of a task. last: its latest attempt. is_ready: whether all that it waits for is done."""
+    """Of a task. last: its latest attempt. is_ready: all that it waits for is done, and an engine queues it."""
     if state == "ok":
         return "D"
     if state == "failed":
@@ -56,7 +59,7 @@ def task_letter(state: TaskState, last: AttemptRow | None = None, *, is_ready: b
         return "O"
     if state == "running":
         return "R"
-    if last is not None and last.state in ("failed", "lost") and kind(last.cause or "") not in (INTERRUPTED, CANCELLED):
+    if last is not None and last.retry is not None:  # without one it begins anew: it was reset, or is being resumed
         return "A" if kind(last.cause or "") in RESOURCE_CAUSES else "E"
     return "Q" if is_ready else "G"
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from weft.api.run import Run
-from weft.errors import UsageError, WeftWarning, hint_nearest
+from weft.errors import UsageError, hint_nearest
 from weft.spec import plan as spec_plan
 from weft.spec.fingerprint import digest
 from weft.spec.graph import Graph
@@ -118,9 +118,8 @@ class Plan:
         hosts: `4x48c`, `100x64c,256G`; None: those that a WfFormat document records. default_duration: of tasks of which none
         is known. resources: amounts that all hosts share. Raises UsageError, PlanError.
         """
-        import warnings
-
         from weft.assemble import RunSettings, SimulationSettings, simulate_plan
+        from weft.define.telling import caller
         from weft.units import UnitError, parse_time
 
         if order not in (None, "path", "file"):
@@ -131,11 +130,7 @@ class Plan:
             raise UsageError(f"default_duration: {error}") from error
         shared = _settings({"resources": resources or {}}).resources
         settings = SimulationSettings(hosts, seconds, order, shared, not ignore_memory, RunSettings())
-
-        def warn(text: str) -> None:
-            warnings.warn(text, WeftWarning, stacklevel=4)
-
-        return simulate_plan(self.spec, settings, warn).report
+        return simulate_plan(self.spec, settings, caller().tell).report
 
     def run(self, **settings: Any) -> Run:
         """Run it to its end. Keywords are those of `weft.RunSettings`. Ctrl-C works as on the command line."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from weft.api.journal import VERSION, Journal, event_of, stamp
 from weft.api.progress import Progress
 from weft.collector import collector_spared
+from weft.define.telling import caller
 from weft.errors import UsageError, hint_nearest
 from weft.ports import Began, Observer, RunEnding, RunOpening
 from weft.scheduling.commands import Retry, SettleInstance, SettleTask
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from weft.assemble import Explanation, RunSettings
     from weft.ports import AttemptRow, Gauge, NoteTally, TaskRow
     from weft.store.archive import SqliteArchive
+
+
+SHORTEST_SECONDS: Final = 0.05
+"""Between two events that show how far a run is."""
 
 
 class TaskResult:
@@ -101,6 +106,7 @@ class Run:
         self._began = self._ended = 0.0
         self._notes: Mapping[str, NoteTally] = {}
         self._items: dict[int, Sequence[str]] = {}
+        self._caller = caller()
         self._journal = Journal()
         self._progress = Progress(plan.graph, measure=self._measure)
 
@@ -207,17 +213,24 @@ class Run:
 
         return measure_items(self.state_folder, self.id, self.plan.spec, task)
 
-    async def events(self) -> AsyncGenerator[Mapping[str, Any], None]:
+    async def events(self, every: float | None = None) -> AsyncGenerator[Mapping[str, Any], None]:
         """What happens, as the lines of `--output json`, from the beginning, whenever it is asked for; ends with the run.
 
-        Any number of listeners, at their own pace: nobody waits for them, and none misses an event. Raises what stopped the
-        engine, if something did.
+        every: seconds, at least; then, as often, and whenever it shows something new, an event `progress` comes among them:
+        counts, and what `snapshot()` has. Any number of listeners, at their own pace: nobody waits for them, and none misses an
+        event. Raises what stopped the engine, if something did.
         """
         if self._began:
             label = self.plan.spec.name or next((source.path for source in self.plan.spec.sources), self.plan.spec.key)
             yield self._event("run_started", self._began, run=self.id, plan=label, tasks=len(self._selected))
         tasks = self.plan.graph.tasks
-        async for row in self._journal.rows():
+        shown: Mapping[str, Any] = {}
+        async for row in self._journal.rows(None if every is None else max(every, SHORTEST_SECONDS)):
+            if row is None:
+                before, shown = shown, self.snapshot()
+                if shown != before:
+                    yield self._event("progress", time.time(), counts=self.counts(), **shown)
+                continue
             item = self._item_of(row.task, row.instance) if row.instance >= 0 else None
             yield event_of(row, tasks[row.task].name, item)
         if self._failure is not None:
@@ -277,12 +290,10 @@ class Run:
 
     def _warn(self, text: str) -> None:
         """Something to know, as a warning. A filter that makes it an error must not kill the engine: it is raised at the end."""
-        import warnings
-
         from weft.errors import WeftWarning
 
         try:
-            warnings.warn(text, WeftWarning, stacklevel=2)
+            self._caller.tell(text)
         except WeftWarning as refused:
             self._refused = self._refused or refused
 

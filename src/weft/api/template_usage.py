@@ -87,6 +87,8 @@ def _confidence(ci: Any) -> float | None:
 
 def _wanted(template: TaskTemplate, node_args: Mapping[str, Any] | None) -> dict[str, set[str]]:
     wanted: dict[str, set[str]] = {}
+    if node_args is not None and not isinstance(node_args, Mapping):
+        raise ArgumentError(f"node_args are values by argument, as {{'place': ['north']}}, not {cut(repr(node_args))}")
     for name, values in (node_args or {}).items():
         if name not in template.node_args:
             hint = hint_nearest(str(name), template.node_args)
@@ -120,7 +122,13 @@ def _numbers(workflows: Any) -> set[int] | None:
         return None
     if isinstance(workflows, int) or not isinstance(workflows, Iterable):
         workflows = [workflows]
-    return {each if isinstance(each, int) else each.workflow_id for each in workflows}
+    numbers: set[int] = set()
+    for each in workflows:
+        number = each if isinstance(each, int) else getattr(each, "workflow_id", None)
+        if number is None or isinstance(number, bool):
+            raise ArgumentError(f"workflows are bound workflows or their numbers, not {cut(repr(each))}")
+        numbers.add(number)
+    return numbers
 
 
 def _folders(template: TaskTemplate) -> Iterable[str]:

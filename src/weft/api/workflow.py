@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from weft.api.letters import workflow_letter
 from weft.api.plan import Plan
 from weft.api.workflow_settings import USUAL_TIMEOUT, Chosen, Told, choose
+from weft.define.counts import read_count
 from weft.define.workflows import WorkflowDraft
 from weft.errors import EmptyWorkflowError, PlanError, Problem, WeftError
 
@@ -193,8 +194,12 @@ class Workflow(WorkflowDraft):
         return workflow_letter(row.state, is_owned=is_owned, has_started=has_started, exit_code=row.exit_code)
 
     def get_errors(self, limit: int | None = 1000) -> dict[int, dict[str, Any]]:
-        """Of the latest `limit` failed tasks (None: all), by their numbers: `task.get_errors()`. Read anew each time."""
-        return {} if self._records is None else self._records.errors(limit)
+        """Of the latest `limit` failed tasks (None: all), by their numbers: `task.get_errors()`. Read anew each time.
+
+        Raises ArgumentError.
+        """
+        count = None if limit is None else read_count("limit", limit)
+        return {} if self._records is None else self._records.errors(count)
 
     @property
     def task_errors(self) -> dict[str, dict[str, Any]]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
-from warnings import warn
 
 from weft.api.plan import Plan
 from weft.api.run import Run
-from weft.api.workflow_checks import cuts
 from weft.api.workflow_observing import Logging, Telling
 from weft.api.workflow_result import WorkflowResult
 from weft.api.workflow_settings import Told, choose, patience
 from weft.assemble.workflows import Wish, carry, write
-from weft.errors import WeftWarning, WorkflowTimeoutError
+from weft.errors import WorkflowTimeoutError
 from weft.ports import Observer, OpenRun, RunEnding, RunOpening, TaskRow
 
 if TYPE_CHECKING:
@@ -34,8 +32,6 @@ class Execution:
         self._initial: Sequence[TaskRow] = ()
         self._earlier = 0
         self._present = present = write(workflow._spec(chosen))
-        for text in cuts(present.plan, chosen.settings):
-            warn(f"{text}; it is cut to that", WeftWarning, stacklevel=4)
         wish = Wish(
             told.resume, told.reset_running_jobs, patience(told), own=workflow._own_run, gives_up=self._is_given_up
         )

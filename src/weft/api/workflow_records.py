@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from weft.api.letters import attempt_letter, task_letter
+from weft.scheduling.outcomes import SETUP
 from weft.spec.compute import compute_of
 from weft.spec.resources import Resources
+from weft.store.database import path_of
 
 if TYPE_CHECKING:
     from weft.define.workflow_tasks import WorkflowTask
@@ -58,7 +61,7 @@ class Records:
         self._number = 0
         self._initial = initial
         self._ended: Sequence[TaskRow] | None = None
-        self._added: Mapping[str, Mapping[str, str | None]] | None = None
+        self._added: tuple[object, Mapping[str, Mapping[str, str | None]]] | None = None
 
     @property
     def _hashes(self) -> Sequence[bytes]:
@@ -84,11 +87,15 @@ class Records:
             self._ids = task_numbers(self.number, self._hashes)
         return self._ids
 
-    def place(self, task: WorkflowTask) -> int:
-        """Its index in the recorded plan."""
+    def find(self, task: WorkflowTask) -> int | None:
+        """Its index in the recorded plan; None: it came later."""
         if self._places is None:
             self._places = {each: place for place, each in enumerate(self._hashes)}
-        found = self._places.get(task.digest)
+        return self._places.get(task.digest)
+
+    def place(self, task: WorkflowTask) -> int:
+        """The same. Raises AttributeError."""
+        found = self.find(task)
         if found is None:
             raise AttributeError(f"task {task.name!r} was added after the workflow was bound")
         return found
@@ -128,16 +135,19 @@ class Records:
 
     def added_attributes(self, task: WorkflowTask) -> Mapping[str, str | None]:
         """See `Binding`."""
-        if self._ended is None or self._added is None:
+        state = _state_of_files(self.state_folder)
+        if self._added is None or self._added[0] != state:
             from weft.api.task_attributes import added_attributes
 
             with self.archive() as archive:
-                self._added = added_attributes(archive, self.run)
-        return self._added.get(task.name, {})
+                self._added = (state, added_attributes(archive, self.run))
+        return self._added[1].get(task.name, {})
 
     def resource_usage(self, task: WorkflowTask) -> dict[str, Any]:
         """See `Binding`."""
-        place = self.place(task)
+        place = self.find(task)
+        if place is None:
+            raise RuntimeError(f"task {task.name!r} is not bound: it was added after its workflow was")
         with self.archive() as archive:
             rows = archive.attempts(self.run, place)
             owner = archive.owner(self._key)
@@ -145,14 +155,15 @@ class Records:
 
     def get_errors(self, task: WorkflowTask) -> dict[str, Any] | None:
         """See `Binding`."""
-        place = self.place(task)
+        place = self.find(task)
+        if place is None:
+            return None
         with self.archive() as archive:
             failed = [row for row in archive.attempts(self.run, place) if row.state in FAILURES]
-        if self._ended is not None or not failed:
-            row = self.row(task)
-            if is_unstarted(row):
-                return errors_of_unstarted(row)
-        return self._errors_of(failed[-1]) if failed else None
+        row = self.row(task) if self._ended is not None or not failed else None
+        if row is not None and is_unstarted(row):
+            return errors_of_unstarted(row)
+        return self._errors_of(failed[-1], row) if failed else None
 
     # --- the whole -------------------------------------------------------------------------------------------------------
 
@@ -163,8 +174,11 @@ class Records:
         """
         with self.archive() as archive:
             rows = archive.latest_failures(self.run, -1 if limit is None else limit)
-            unstarted = {row.task: row for row in archive.tasks(self.run) if is_unstarted(row)}
-        found = {row.key.task: self._errors_of(row) for row in rows if row.key.task not in unstarted}
+            ended = {row.task: row for row in archive.tasks(self.run) if row.state == "failed"}
+        unstarted = {task: row for task, row in ended.items() if is_unstarted(row)}
+        found = {
+            row.key.task: self._errors_of(row, ended.get(row.key.task)) for row in rows if row.key.task not in unstarted
+        }
         found.update((task, errors_of_unstarted(row)) for task, row in unstarted.items())
         return {self.ids()[task]: errors for task, errors in islice(found.items(), limit)}
 
@@ -179,7 +193,7 @@ class Records:
             if is_unstarted(row):
                 errors[row.name] = errors_of_unstarted(row)
             elif task in found:
-                errors[row.name] = self._errors_of(found[task])
+                errors[row.name] = self._errors_of(found[task], row)
         return errors
 
     def last_epoch(self) -> int:
@@ -199,7 +213,7 @@ class Records:
         if self._ended is not None:
             return self._ended[place]
         with self.archive() as archive:
-            return archive.tasks(self.run)[place]
+            return archive.task(self.run, place, task.name)
 
     def remember_beginning(self) -> None:
         """What the store shows now is how the tasks stood when they were bound."""
@@ -210,7 +224,6 @@ class Records:
         """The run has ended: what the store shows now is how it did."""
         with self.archive() as archive:
             self._ended = archive.tasks(self.run)
-        self._added = None
         return self._ended
 
     def archive(self) -> SqliteArchive:
@@ -219,8 +232,22 @@ class Records:
 
         return assemble.archive(self.state_folder)
 
-    def _errors_of(self, row: AttemptRow) -> dict[str, Any]:
-        return errors_of(row, self.state_folder, self.run)
+    def _errors_of(self, row: AttemptRow, end: TaskRow | None) -> dict[str, Any]:
+        return errors_of(row, self.state_folder, self.run, end)
+
+
+def _state_of_files(folder: str) -> object:
+    """Another one whenever somebody has written to the store meanwhile."""
+    path = path_of(folder)
+    found: list[tuple[int, int, int] | None] = []
+    for name in (path, f"{path}-wal"):
+        try:
+            about = os.stat(name)
+        except FileNotFoundError:
+            found.append(None)
+        else:
+            found.append((about.st_ino, about.st_size, about.st_mtime_ns))
+    return found
 
 
 def record_of(row: AttemptRow) -> AttemptRecord:
@@ -262,11 +289,16 @@ def usage_of(rows: Sequence[AttemptRow], host: str | None) -> dict[str, Any]:
     }
 
 
-def errors_of(row: AttemptRow, state: str, run: str) -> dict[str, Any]:
-    """What is told of a failed attempt: its cause, then the end of its stderr."""
+def errors_of(row: AttemptRow, state: str, run: str, end: TaskRow | None = None) -> dict[str, Any]:
+    """What is told of a failed attempt: its cause, then the end of its stderr.
+
+    end: how its task stands. When that failed for another reason (its request could not grow), the reason comes first.
+    """
     from weft.store.logs import LogGoneError, LogReader
 
     text = f"{row.cause}: {row.detail}" if row.detail else str(row.cause)
+    if end is not None and end.state == "failed" and end.cause == SETUP != row.cause:
+        text = f"{end.cause}: {end.detail}\n{text}"
     try:
         tail = LogReader(state, run).tail(row.stderr, TAIL_LINES).decode("utf-8", "replace").rstrip("\n")
     except LogGoneError as gone:

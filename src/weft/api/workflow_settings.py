@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from weft.errors import ArgumentError, UsageError, WeftWarning
+from weft.define.telling import tell
+from weft.errors import ArgumentError, UsageError
 from weft.settings import STATE_FOLDER, Settings, read, without_credentials
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def read_here(flags: Mapping[str, tuple[Any, str]] | None = None) -> Settings:
     """Settings as they hold for a command in the current folder; what is unknown in them, as warnings."""
     found = read(os.getcwd(), os.environ, flags)
     for problem in found.warnings:
-        warnings.warn(str(problem), WeftWarning, stacklevel=2)
+        tell(str(problem))
     return found
 
 

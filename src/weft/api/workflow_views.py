@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from weft.api.letters import LABELS, label, task_letter, workflow_letter
+from weft.api.letters import LABELS, WORKFLOW_LETTERS, label, task_letter, workflow_letter
 from weft.assemble.workflow_identity import TASKS_PER_WORKFLOW, task_hashes
 from weft.errors import UsageError, cut, hint_nearest
 
@@ -81,7 +81,7 @@ class WorkflowView:
         archive, row = self.archive, self.row
         return workflow_letter(
             row.state,
-            is_owned=archive.is_owned(row),
+            is_owned=self.is_owned,
             has_started=archive.has_started(row.run),
             exit_code=row.exit_code,
         )
@@ -90,7 +90,14 @@ class WorkflowView:
         """Of a task."""
         return task_letter(task.state, self.last_attempts.get(task.task), is_ready=self._is_ready(task.task))
 
+    @cached_property
+    def is_owned(self) -> bool:
+        """Whether an engine carries it; else nothing of it is queued."""
+        return self.archive.is_owned(self.row)
+
     def _is_ready(self, task: int) -> bool:
+        if not self.is_owned:
+            return False
         graph = self.plan.graph
         first = graph.first_dependency
         before = graph.dependencies[first[task] : first[task + 1]]
@@ -227,6 +234,15 @@ def read_labels(labels: Iterable[str]) -> set[str]:
     for each in sorted(wanted - known):
         hint = hint_nearest(each, LABEL_ORDER) or f"labels are {', '.join(LABEL_ORDER)}"
         raise UsageError(f"there is no status {each!r}", hint)
+    return wanted
+
+
+def read_letters(letters: Iterable[str]) -> set[str]:
+    """In capitals. Raises UsageError for what is no letter of a workflow."""
+    wanted = {str(each).upper() for each in letters}
+    for each in sorted(wanted):
+        if each not in [*WORKFLOW_LETTERS]:
+            raise UsageError(f"there is no status {each!r} of workflows", f"they are {', '.join(WORKFLOW_LETTERS)}")
     return wanted
 
 

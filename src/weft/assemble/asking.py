@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,33 +13,54 @@ from weft.scheduling.events import Event, RequestRecovered
 from weft.scheduling.outcomes import Request
 from weft.spec.compute import LIMIT_PREFIX, compute_of, demand_of, merge, read_compute
 from weft.spec.plan import Plan
+from weft.spec.resources import Resources
 from weft.spec.tasks import Policy
 
 
-def with_asking(inner: Inspector, plan: Plan, selected: Sequence[int], recovered: Sequence[Event]) -> Inspector:
-    """The inspector, and before it what asks tasks. recovered: a request of an earlier engine is used again."""
+def with_asking(
+    inner: Inspector,
+    plan: Plan,
+    selected: Sequence[int],
+    recovered: Sequence[Event],
+    learnt: Sequence[Event] = (),
+    copies: dict[int, Mapping[str, str]] | None = None,
+) -> Inspector:
+    """The inspector, and before it what asks tasks. recovered: a request that an earlier engine was told is used again.
+
+    learnt: first requests that history gives, over which the answers are laid. copies: takes the places for copies of the
+    streams by task, which a request does not hold; a resume, which does not ask again, copies to those of the task itself.
+    """
     tasks = plan.graph.tasks
-    asked = {task: asked_of(policy) for task in selected if (policy := tasks[task].policy).ask is not None}
+    wishes = {event.task: event.request for event in learnt if isinstance(event, RequestRecovered)}
+    places = {} if copies is None else copies
+    asked = {
+        task: Asked(ask, partial(request_of, tasks[task].policy, wishes.get(task), partial(places.__setitem__, task)))
+        for task in selected
+        if (ask := tasks[task].policy.ask) is not None
+    }
     if not asked:
         return inner
     known = {event.task for event in recovered if isinstance(event, RequestRecovered) and event.request is not None}
     return AskingInspector(inner, asked, known)
 
 
-def asked_of(policy: Policy) -> Asked:
-    """How a task of this policy is asked."""
-    assert policy.ask is not None
-    return Asked(policy.ask, partial(request_of, policy))
-
-
-def request_of(policy: Policy, given: Any) -> Request:
-    """What the function gave, over what the task asks for anyway. Raises Unusable."""
+def request_of(
+    policy: Policy, learnt: Request | None, copied: Callable[[Mapping[str, str]], object], given: Any
+) -> Request:
+    """What the function gave, over what the task asks for anyway. copied: takes places for copies. Raises Unusable."""
     if not isinstance(given, Mapping):
         raise Unusable(f"a dict of compute resources is expected, not {cut(repr(given))}")
     try:
         asked = read_compute(given)
     except ArgumentError as error:
         raise Unusable(str(error)) from None
-    demand = demand_of(merge(compute_of(policy.resources, policy.timeout, policy.queue), asked))
+    base = compute_of(policy.resources, policy.timeout, policy.queue)
+    if learnt is not None:
+        base = merge(base, compute_of(Resources(learnt.amounts), learnt.timeout, learnt.queue))
+    demand = demand_of(merge(base, asked))
+    if demand.auto:
+        raise Unusable("memory 'auto' is said where the task is made, not by its function")
+    if demand.copies:
+        copied(demand.copies)
     limits = [(name, units) for name, units in policy.resources if name.startswith(LIMIT_PREFIX)]
     return Request(tuple(sorted([*demand.resources, *limits])), demand.timeout, demand.queue)

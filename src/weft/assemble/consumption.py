@@ -173,6 +173,19 @@ def suggestions_text(suggested: Mapping[str, Mapping[str, Mapping[str, float | i
     return "\n".join(lines) + "\n"
 
 
+def suggestions_document(suggested: Mapping[str, Mapping[str, Mapping[str, float | int]]]) -> dict[str, Any]:
+    """The same as values."""
+    return {
+        "task_template_resources": {
+            template: {
+                cluster: {name: _amount(name, amount) for name, amount in amounts.items()}
+                for cluster, amounts in by_cluster.items()
+            }
+            for template, by_cluster in suggested.items()
+        }
+    }
+
+
 def _key(name: str) -> str:
     """As YAML reads it again, whatever it holds: JSON's texts are YAML's."""
     is_plain = name.isascii() and name.replace("_", "a").replace("-", "a").isalnum() and not name[0].isdigit()

@@ -34,10 +34,11 @@ class Copy(NamedTuple):
 
 
 class Copying:
-    """An observer that copies. told: whom to tell what went wrong."""
+    """An observer that copies. told: whom to tell what went wrong. asked: places that functions of tasks gave meanwhile."""
 
-    def __init__(self, plan: Plan, told: Sequence[Observer]):
+    def __init__(self, plan: Plan, told: Sequence[Observer], asked: Mapping[int, Mapping[str, str]] | None = None):
         self._plan = plan
+        self._asked = {} if asked is None else asked
         self._told = told
         self._work: SimpleQueue[Copy | None] = SimpleQueue()
         self._failed: dict[str, str] = {}
@@ -58,7 +59,7 @@ class Copying:
         task = self._plan.graph.tasks[key.task]
         if not outcome.charged:
             return
-        for stream, place in task.policy.copies.items():
+        for stream, place in {**task.policy.copies, **self._asked.get(key.task, {})}.items():
             region: LogRegion = getattr(outcome, stream)  # a silent stream has an empty copy
             self._work.put(Copy(region, self._target(place, task.name, key, stream)))
 

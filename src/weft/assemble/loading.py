@@ -15,7 +15,7 @@ from weft import __version__
 from weft.errors import Problem, StoreError
 from weft.formats.snapshot import restore
 from weft.spec.actions import Call
-from weft.spec.plan import Plan
+from weft.spec.plan import RESOURCES, Plan, Source
 from weft.store.archive import SqliteArchive
 from weft.store.database import path_of
 
@@ -73,6 +73,14 @@ def _key(paths: Sequence[str], how: Mapping[str, Any]) -> str | None:
     return digest.hexdigest()
 
 
+def _has_changed(root: str, source: Source) -> bool:
+    try:
+        with open(os.path.join(root, source.path), "rb") as file:
+            return blake2b(file.read(), digest_size=len(source.digest) // 2).hexdigest() != source.digest
+    except OSError:
+        return True
+
+
 def _recorded(state: str, key: str) -> ReadPlan | None:
     if not os.path.exists(path_of(state)):
         return None
@@ -88,6 +96,8 @@ def _recorded(state: str, key: str) -> ReadPlan | None:
 
         if next(changed_sources(plan.root, plan.graph.tasks), None) is not None:
             return None  # what functions take was read from there
+        if any(_has_changed(plan.root, source) for source in plan.sources if source.dialect == RESOURCES):
+            return None
         if any(isinstance(task.action, Call) and task.action.code for task in plan.graph.tasks):
             return None  # compiled from a registry, whose code has to be looked at
         return ReadPlan(plan, told, key, snapshot)

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Collection, Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, Final
 
 from weft.files.examination import PRODUCTS
 from weft.files.fingerprints import outputs_of
@@ -14,7 +14,8 @@ from weft.files.inspector import FileInspector, History
 from weft.ports import OpenRun, ResultRow
 from weft.runtime.products import Products
 from weft.scheduling.keys import WHOLE
-from weft.scheduling.outcomes import LogRegion
+from weft.scheduling.outcomes import INTERRUPTED, LogRegion
+from weft.scheduling.streams import is_stream
 from weft.spec.plan import Plan
 from weft.spec.slots import text_of
 from weft.spec.tasks import Task
@@ -127,7 +128,7 @@ class StoredProducts:
         assert self.inspector is not None
         given = self._plan.graph.tasks[task]
         if task in self._unselected:
-            return self._recorded.text(self._unselected[task], given.name, instance)
+            return self._recorded.text(self._unselected[task], given.name, instance, is_value=_is_value(given))
         # Not of the newest run in which it was ok: that may have had other inputs than what stands in now.
         row = self.inspector.recorded(task, instance)
         item = None if instance == WHOLE else self.inspector.item(task, instance)
@@ -135,7 +136,8 @@ class StoredProducts:
         if row is not None and (row.held is not None or row.run != self._run):
             text = _text_of_result(self._recorded, given, row, item)
         if text is None and instance == WHOLE:
-            text = self._recorded.last(self._plan.key, self._plan.family, given.name, before=self._run)
+            keys = (self._plan.key, self._plan.family)
+            text = self._recorded.last(*keys, given.name, before=self._run, is_value=_is_value(given))
         return text
 
 
@@ -145,7 +147,15 @@ def _text_of_result(recorded: RecordedProducts, task: Task, row: ResultRow, item
         product = task.policy.product
         is_output = product is not None and product.source == "stdout"
         return str(json.loads(row.held.text)) if is_output else row.held.text
-    return recorded.text(row.run, task.name) if item is None else recorded.of_item(row.run, task.name, item)
+    is_value = _is_value(task)
+    if item is None:
+        return recorded.text(row.run, task.name, is_value=is_value)
+    return recorded.of_item(row.run, task.name, item, is_value=is_value)
+
+
+def _is_value(task: Task) -> bool:
+    """Whether it hands on what a function returned: its output is no product then."""
+    return task.policy.product is not None and task.policy.product.source == "return"
 
 
 def has_product(folder: str, plan: Plan, task: int) -> bool:
@@ -154,7 +164,7 @@ def has_product(folder: str, plan: Plan, task: int) -> bool:
     recorded = RecordedProducts(folder)
     if given.policy.foreach is not None:
         return recorded.last_items(plan.key, given.name) is not None
-    return recorded.last(plan.key, plan.family, given.name) is not None
+    return recorded.last(plan.key, plan.family, given.name, is_value=_is_value(given)) is not None
 
 
 def last_outputs(folder: str, plan: Plan, task: int) -> Sequence[str]:
@@ -184,7 +194,8 @@ def _outputs_with(folder: str, plan: Plan, task: int, items: Sequence[str]) -> S
 def lost_makers(folder: str, plan: Plan, opened: OpenRun, again: Collection[int]) -> set[int]:
     """Resume: tasks that ended well and whose product is gone though a task that is to run needs it. They run again, too.
 
-    So it is with what is kept only while it is needed, and with what was damaged and set aside. again: tasks that will run.
+    So it is with what is kept only while it is needed, with what was damaged and set aside, and with half a stream.
+    again: tasks that will run.
     """
     products = os.path.join(folder, PRODUCTS)
     tasks, index = plan.graph.tasks, plan.graph.index
@@ -192,23 +203,36 @@ def lost_makers(folder: str, plan: Plan, opened: OpenRun, again: Collection[int]
     texts: dict[int, list[str]] = {}
     for row in opened.attempts:
         product = tasks[row.key.task].policy.product
-        if row.state == "ok" and row.product is not None and product is not None and product.source == "return":
-            texts.setdefault(row.key.task, []).append(row.product)
+        if row.state != "ok" or product is None or product.source != "return":
+            continue
+        if row.product is not None or product.stream:
+            texts.setdefault(row.key.task, []).append(row.product or HALF)
+    left = {row.task for row in opened.tasks if row.cause == INTERRUPTED and is_stream(tasks[row.task])} - set(again)
     lost: set[int] = set()
     waiting = [row.task for row in opened.tasks if row.task not in done]
     while waiting:
-        task = tasks[waiting.pop()]
+        number = waiting.pop()
+        task = tasks[number]
         foreach = task.policy.foreach
         names = [edge.name for edge in task.dependencies if edge.bind is not None]
         names += [foreach.stream] if foreach is not None and foreach.stream is not None else []
-        for maker in {index[name] for name in names} & done - lost:
+        makers = {index[name] for name in names}
+        if number in again:
+            lost |= makers & left
+        for maker in makers & done - lost:
             if any(_is_gone(products, text) for text in texts.get(maker, ())):
                 lost.add(maker)
                 waiting.append(maker)
     return lost
 
 
+HALF: Final = ""
+"""Stands for a stream that was ended since nobody took more of it (`runtime.lingering`)."""
+
+
 def _is_gone(products: str, text: str) -> bool:
+    if text == HALF:
+        return True
     reference = encoding.parse(text)
     if reference is None or reference.inline is not None:
         return False
@@ -260,7 +284,7 @@ class RunProducts:
     def text(self, task: int, instance: int = WHOLE) -> str:
         """Its text: as `weft.values` wrote it, JSON, or captured output."""
         given = self._plan.graph.tasks[task]
-        text = self._recorded.text(self.run, given.name, instance)
+        text = self._recorded.text(self.run, given.name, instance, is_value=_is_value(given))
         if text is None:
             row = self._stood_in(task, instance)
             item = None if instance == WHOLE else self.instances(task)[instance]

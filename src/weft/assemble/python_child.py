@@ -13,11 +13,12 @@ import sys
 import tokenize
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Final, NoReturn
 
 from weft.assemble.python_plain import plain_plan, sections_of
+from weft.assemble.python_workflow import plan_of_workflow, workflow_in
 from weft.define.code import parts_of
 from weft.define.invocation import Invocation
 from weft.define.launch import forbid_runs
@@ -86,6 +87,9 @@ def _answered(request: Mapping[str, Any]) -> Mapping[str, Any]:
             raise PlanError(problems)
         if _is_taskplan(module, named, request["format"]):
             return _taskplan_of(module, named)
+        workflow = workflow_in(module, named.attribute, named.shown, _task_names(module))
+        if workflow is not None:
+            return _sent(plan_of_workflow(workflow, named.shown), _root(named, request), named, [])
         registry = _registry_of(module, named)
         return _plan_of(registry, named, request)
     except WeftError as error:
@@ -205,8 +209,7 @@ def _is_taskplan(module: ModuleType, named: Named, format: str | None) -> bool:
     if format is not None:
         return format == "taskplan"
     sections = sections_of(module)
-    registries = [default_registry, *(value for value in vars(module).values() if isinstance(value, Registry))]
-    tasks = [name for registry in registries for name in registry.names()]
+    tasks = _task_names(module)
     if not tasks:
         return bool(sections)
     mixed = [name for name, value in sections.items() if isinstance(value, dict)]
@@ -215,6 +218,12 @@ def _is_taskplan(module: ModuleType, named: Named, format: str | None) -> bool:
     message = f"{named.shown!r} defines tasks ({cut(tasks[0])!r}) and is a task plan: it has {' and '.join(mixed)}"
     hint = "keep them in two files; or say which it is with --format python|taskplan"
     raise PlanError([Problem("detect.ambiguous", message, named.shown, hint=hint)])
+
+
+def _task_names(module: ModuleType) -> list[str]:
+    """Of its registries, and of decorated functions."""
+    registries = [default_registry, *(value for value in vars(module).values() if isinstance(value, Registry))]
+    return [name for registry in registries for name in registry.names()]
 
 
 def _taskplan_of(module: ModuleType, named: Named) -> Mapping[str, Any]:
@@ -253,7 +262,7 @@ def _registry_of(module: ModuleType, named: Named) -> Registry:
     if len(distinct) == 1:
         return by_name[next(iter(distinct.values()))]
     if not distinct:
-        lacks = "it has no weft.Registry, nothing is decorated with weft.task, and it has no jobs"
+        lacks = "it has no weft.Registry and no workflow at its top, nothing is decorated with weft.task, and it has no jobs"
         message = f"{named.shown!r} defines no tasks: {lacks}"
         hint = "make one: registry = weft.Registry()"
         raise PlanError([Problem("detect.unknown", message, named.shown, hint=hint)])
@@ -273,11 +282,7 @@ def _registry_of(module: ModuleType, named: Named) -> Registry:
 
 
 def _plan_of(registry: Registry, named: Named, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    root = (
-        os.path.dirname(os.path.abspath(os.path.join(request["folder"], named.file)))
-        if named.file
-        else request["folder"]
-    )
+    root = _root(named, request)
     problems: list[Problem] = []
     values, used = _read_options(registry, request, problems)
     targets, excused = _participants(registry, request)
@@ -290,9 +295,20 @@ def _plan_of(registry: Registry, named: Named, request: Mapping[str, Any]) -> Ma
         problems += [each for each in error.problems() if each.location not in told or each.location is None]
     if problems:
         raise PlanError(_with_file(problem, named.shown) for problem in problems)
+    return _sent(plan, root, named, used)
+
+
+def _root(named: Named, request: Mapping[str, Any]) -> str:
+    """Where its relative paths start from."""
+    folder: str = request["folder"]
+    return os.path.dirname(os.path.abspath(os.path.join(folder, named.file))) if named.file else folder
+
+
+def _sent(plan: Plan, root: str, named: Named, used: Sequence[int]) -> Mapping[str, Any]:
+    """The answer that holds a plan."""
     file = getattr(sys.modules.get(named.module), "__file__", None)
     return {
-        "snapshot": base64.b64encode(snapshot(plan, is_stored=False)).decode("ascii"),
+        "snapshot": base64.b64encode(snapshot(replace(plan, root=root), is_stored=False)).decode("ascii"),
         "used": used,
         "file": file,
         "digest": _digest_of(file),

@@ -16,7 +16,9 @@ from weft.ports import RunRow, TaskRow
 from weft.scheduling.freshness import CACHED, why_not_cached
 from weft.scheduling.outcomes import INTERRUPTED
 from weft.scheduling.reasons import Reason
+from weft.spec.actions import Command, Shell
 from weft.spec.plan import Plan
+from weft.spec.tasks import Task
 from weft.store.archive import SqliteArchive
 from weft.store.database import path_of
 from weft.store.history import Episode, episodes
@@ -35,7 +37,10 @@ class PlannedTask:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a task of a run ran, was cached, waits, failed or was skipped. history: newest run first."""
+    """Why a task of a run ran, was cached, waits, failed or was skipped. history: newest run first.
+
+    shell: whether a shell reads the command that its template gives it; None without such a template.
+    """
 
     run: str
     task: str
@@ -45,6 +50,7 @@ class Explanation:
     detail: str | None
     reasons: tuple[Reason, ...]
     history: tuple[Episode, ...]
+    shell: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +171,13 @@ def explain(state: str, run: str | None, task: str) -> Explanation:
     action: Literal["run", "cached", "blocked"] = (
         "blocked" if blocked else "cached" if found.cause == "cached" else "run"
     )
-    return Explanation(row.run, task, action, found.state, found.cause, found.detail, tuple(reasons), history)
+    shell = _uses_shell(plan.graph[found.name])
+    return Explanation(row.run, task, action, found.state, found.cause, found.detail, tuple(reasons), history, shell)
+
+
+def _uses_shell(task: Task) -> bool | None:
+    is_known = task.policy.template is not None and isinstance(task.action, Command | Shell)
+    return isinstance(task.action, Shell) if is_known else None
 
 
 def _task_of(archive: SqliteArchive, row: RunRow, name: str) -> TaskRow:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from weft.assemble.queue_cuts import cuts
 from weft.errors import PlanError, Problem, UsageError, hint_nearest
 from weft.settings import STATE_FOLDER, TrackerClass
 from weft.spec.plan import Plan
+from weft.spec.retries import Forgotten
 from weft.spec.tasks import STDIN, Task
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 SIMULATED: Final = "simulated"  # of what records the work of another system: it is never executed (dialects.md 6)
 EXECUTORS: Final = ("local", "noop", SIMULATED)
 LATER_EXECUTORS: Final = ("slurm", "dask")
+PLACED: Final = 'weft.toml may place it here: [clusters] {} = "local"'
+LOCAL_CLUSTERS: Final = ("local", "multiprocess")
 DRY: Final = ("noop", SIMULATED)
 """Executors that run nothing: amounts are never short, and all tasks go to them, whatever they name."""
 
@@ -31,6 +35,7 @@ class RunSettings:
     timeout: seconds for the whole run. wait: seconds that an unmet requirement is waited for. queues: limits by queue name,
     amounts in integer units and `timeout` in seconds. recorded: what the run's row keeps, so that `weft resume` reads the same
     documents with the same options. sieve: which files count as being there, for `weft watch`; None: all.
+    clusters: executors by other names that plans may give. scale_on: for workflow documents, which cannot say it.
     interrupts: who counts signals to the run, for callers that want to know of late ones, too.
     """
 
@@ -54,6 +59,8 @@ class RunSettings:
     queues: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     recorded: Mapping[str, Any] = field(default_factory=dict)
     sieve: Sieve | None = None
+    clusters: Mapping[str, str] = field(default_factory=dict)
+    scale_on: Literal["exhausted", "any"] | None = None
     interrupts: Interrupts | None = None
 
 
@@ -84,13 +91,34 @@ def check_supported(
         Resources(settings, plan.root, ())
     for task in tasks:
         policy = task.policy
-        if policy.executor not in (None, SIMULATED) and (text := _executor_problem(policy.executor)) is not None:
-            problems.append(Problem("executor", f"task {task.name!r}: {text}", hint=_executor_hint(policy.executor)))
+        named = policy.executor
+        if named in (None, SIMULATED) or settings.clusters.get(named or "") in LOCAL_CLUSTERS:
+            pass  # what the settings place here goes to the default executor, as all that names none
+        elif (text := _executor_problem(named)) is not None:
+            hint = PLACED.format(named) if named in LATER_EXECUTORS else _executor_hint(named or "")
+            problems.append(Problem("executor", f"task {task.name!r}: {text}", hint=hint))
         if task.dependencies and (text := _input_problem(plan, task)) is not None:
             problems.append(Problem("stream", text, hint="hand the whole product on by `as`, or a file by `outputs`"))
     if problems:
         raise PlanError(problems)
-    return _simulation_remarks(tasks, settings)
+    cut = [f"{text}; it is cut to that" for text in cuts(tasks, settings.queues)]
+    return [*_simulation_remarks(tasks, settings), *cut, *_forgotten(tasks)]
+
+
+def _forgotten(tasks: Sequence[Task]) -> Iterator[str]:
+    """What only the script could say that made the plan."""
+    found: dict[str, str] = {}
+    seen: set[int] = set()
+    for task in tasks:
+        policy = task.policy
+        if id(policy) in seen:
+            continue
+        seen.add(id(policy))
+        for by in (policy.ask, *(by for _, by in policy.retries.scales or ())):
+            if isinstance(by, Forgotten):
+                found.setdefault(by.name, task.name)
+    for function, name in found.items():
+        yield f"{function}, a function for the resources of task {name!r}, is in its script only: amounts stay as they are"
 
 
 def _refuse_recorded_work(tasks: Sequence[Task], settings: RunSettings) -> None:

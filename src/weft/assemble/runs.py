@@ -184,21 +184,14 @@ def _take_up(
     """Recovery, steps 1 to 9 of reliability.md section 3."""
     from weft.assemble.products import lost_makers
     from weft.assemble.session import Session
-    from weft.runtime.recovery import compare, recover, reopen
+    from weft.runtime.recovery import compare, recover
 
     arm_from(os.environ)
     folder = state_folder(plan.root if plan is not None else os.getcwd(), settings)
-    with SqliteArchive(folder) as archive:
-        row = archive.find(run or "last")
-        recorded = restore(archive.snapshot(row.run))
-        names = [task.name for task in archive.tasks(row.run)] if row.tasks < len(recorded.graph) else None
+    row, recorded, names = _recorded(folder, run)
     present = plan if plan is not None else reload(row, recorded)
     if present.environments and not requests:
-        from weft.assemble.withheld import filled, has_withheld, refuse_withheld
-
-        if has_withheld(present):
-            present = filled(present)
-            refuse_withheld(present, folder, row, choose_again)
+        present = _with_values(present, folder, row, choose_again)
     settings = _as_begun(settings, row)
     remarks = check_supported(present, settings, None if names is None else _indexes(present, names))
     # Of all that take part: which of them are taken up is known only once the run is owned.
@@ -227,27 +220,47 @@ def _take_up(
             opened = ledger.opened()
             hit(REPLANNED)
             again = choose_again(opened.tasks, present) & set(selected)
-            lost = lost_makers(store.folder, present, opened, again) & set(selected)
-            for task in sorted(lost):
-                remark(
-                    observers,
-                    f"{present.graph.tasks[task].name} runs again: its product is gone, and is needed once more",
-                )
+            for task in sorted(lost := lost_makers(store.folder, present, opened, again) & set(selected)):
+                name = present.graph.tasks[task].name
+                remark(observers, f"{name} runs again: its product is gone, and is needed once more")
             again |= lost
-            reopened = reopen(opened, again)
-            ledger.record(reopened, {})
-            ledger.commit()
-            hit(REOPENED_TASKS)
-            if any(fact.anew for fact in reopened):
-                opened = ledger.opened()
+            opened = _reopen(ledger, opened, again)
             rescaled = {present.graph.index[name] for name in change.changed}
-            recovered = recover(
-                opened, executors.by_name, executors.default, plan=present, redo=again, rescaled=rescaled
-            )
+            by_name, default = executors.by_name, executors.default
+            recovered = recover(opened, by_name, default, plan=present, redo=again, rescaled=rescaled)
             session.restore(opened)
             return session.run(with_notes(present, notes, observers, session, held), recovered, requests)
     finally:
         store.close()
+
+
+def _recorded(folder: str, run: str | None) -> tuple[RunRow, Plan, list[str] | None]:
+    """A run, its plan as it was recorded, and the names of its tasks unless these are all of the plan's."""
+    with SqliteArchive(folder) as archive:
+        row = archive.find(run or "last")
+        plan = restore(archive.snapshot(row.run))
+        return row, plan, [task.name for task in archive.tasks(row.run)] if row.tasks < len(plan.graph) else None
+
+
+def _with_values(present: Plan, folder: str, row: RunRow, choose_again: Chooser) -> Plan:
+    """The plan with the values of variables that are not stored, as far as they can be known now."""
+    from weft.assemble.withheld import filled, has_withheld, refuse_withheld
+
+    if has_withheld(present):
+        present = filled(present)
+        refuse_withheld(present, folder, row, choose_again)
+    return present
+
+
+def _reopen(ledger: SqliteLedger, opened: OpenRun, again: set[int]) -> OpenRun:
+    """Put these tasks back to the start, durably; what is recorded then."""
+    from weft.runtime.recovery import reopen
+
+    reopened = reopen(opened, again)
+    ledger.record(reopened, {})
+    ledger.commit()
+    hit(REOPENED_TASKS)
+    return ledger.opened() if any(fact.anew for fact in reopened) else opened
 
 
 def reload(row: RunRow, recorded: Plan) -> Plan:

@@ -84,6 +84,7 @@ class Session:
             opened.callback(self._preparation.close)
             self._inspection: Inspection | None = None
             self._herald: Herald | None = None
+            self._asked_copies: dict[int, Mapping[str, str]] = {}
             if settings.sieve is not None or not is_plain(plan):
                 from weft.assemble.inspection import Inspection
 
@@ -114,9 +115,14 @@ class Session:
         """Carry the run to its end. requests: what was asked before anything starts."""
         settings = self._settings
         seed = int.from_bytes(os.urandom(8), "big")
-        options = replace(scheduler_options(settings), queue_ahead=self._may_queue_ahead())
+        options = replace(
+            scheduler_options(settings),
+            queue_ahead=self._may_queue_ahead(),
+            grows_any=settings.scale_on == "any" and any(each.dialect == "workflow" for each in self._plan.sources),
+        )
         if self._herald is not None:
             options = replace(options, look_seconds=HERALDED_SECONDS)
+        told_earlier = recovered.facts
         recovered, options = self._learn(recovered, options)
         scheduler = Scheduler(self._plan, self._selected, options, seed)
         capacity, remarks, sampling = self._look_around(scheduler)
@@ -139,7 +145,7 @@ class Session:
             ledger=self._ledger,
             executors=self._executors.by_name,
             default=self._executors.default,
-            inspector=self._inspector(recovered),
+            inspector=self._inspector(told_earlier, recovered.facts[len(told_earlier) :]),
             orders=orders,
             preparation=self._preparation,
             products=found.products if found is not None else NothingHandedOn(),
@@ -176,26 +182,26 @@ class Session:
             recovered = recovered._replace(facts=[*recovered.facts, *facts])
         return recovered, options
 
-    def _inspector(self, recovered: Recovered) -> Inspector:
-        """What looks at the world for tasks that are about to start."""
+    def _inspector(self, told_earlier: Sequence[Event], learnt: Sequence[Event]) -> Inspector:
+        """What looks at the world for tasks that are about to start. told_earlier: to an engine before this one."""
         found = self._inspection
         inner = found.inspector if found is not None else NothingToInspect()
         if all(task.policy.ask is None for task in self._plan.graph.tasks):
             return inner
         from weft.assemble.asking import with_asking
 
-        asking = with_asking(inner, self._plan, self._selected, recovered.facts)
+        asking = with_asking(inner, self._plan, self._selected, told_earlier, learnt, self._asked_copies)
         self._opened.callback(asking.close)
         return asking
 
     def _with_copies(self, observers: Sequence[Observer]) -> Sequence[Observer]:
         """The observers, and with them what copies output if a task asks for it."""
         tasks = self._plan.graph.tasks
-        if not any(tasks[task].policy.copies for task in self._selected):
+        if not any(tasks[task].policy.copies or tasks[task].policy.ask for task in self._selected):
             return observers
         from weft.assemble.copying import Copying
 
-        copying = Copying(self._plan, observers)
+        copying = Copying(self._plan, observers, self._asked_copies)
         self._opened.callback(copying.close)
         return (*observers, copying)
 
@@ -223,7 +229,8 @@ class Session:
     def _may_queue_ahead(self) -> bool:
         """Starts that wait for an environment are held back here, so the order in a lane would not be the executor's."""
         in_file_order = self._plan.order == "file"  # what becomes ready meanwhile may come first
-        if self._settings.opportunistic:  # what is ahead begins by itself, whatever the host has free by then
+        # What is ahead begins by itself, whatever the host has free by then, and also right after a failure.
+        if self._settings.opportunistic or self._settings.fail_fast:
             return False
         return self._executors.default not in DRY and not in_file_order and not needs_installing(self._plan)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from weft.errors import OwnedError, StoreError, WorkflowNotResumable
@@ -18,6 +18,10 @@ ASKED_AGAIN_SECONDS: Final = 1.0
 
 LOOK_SECONDS: Final = 0.02
 """Between two tries of a lock, for which nobody rings."""
+
+
+RECORDING_SECONDS: Final = 1.0
+"""Between taking the lock of a workflow and having recorded it."""
 
 
 class Claim(NamedTuple):
@@ -42,16 +46,31 @@ def claim(store: SqliteStore, wanted: Claim) -> RunRow | None:
     A live owner is asked to let go. Raises WorkflowNotResumable when it does not, OwnedError when it is not to be asked, and
     what `check` raises.
     """
-    deadline = time.monotonic() + (wanted.patience or 0.0)
+    asked: list[str] = []
+    try:
+        return _claim(store, wanted, asked)
+    except BaseException:
+        if asked:
+            _withdraw(store.folder, asked)
+        raise
+
+
+def _claim(store: SqliteStore, wanted: Claim, asked: list[str]) -> RunRow | None:
+    """asked: gets the ids of what the owner is asked."""
+    begun = time.monotonic()
+    deadline = begun + (wanted.patience or 0.0)
     next_ask = 0.0
     while True:
         try:
             store.open_attempts(wanted.key)
         except OwnedError as owned:
             row = _checked(store.folder, wanted, is_live=True)
-            if wanted.patience is None:
-                raise
             now = time.monotonic()
+            if wanted.patience is None:
+                if row is not None or now >= begun + RECORDING_SECONDS:
+                    raise
+                time.sleep(LOOK_SECONDS)  # somebody is about to record it
+                continue
             if wanted.gives_up():
                 raise WorkflowNotResumable(f"{wanted.label}: given up while it waited for its owner") from owned
             if now >= deadline:
@@ -59,7 +78,7 @@ def claim(store: SqliteStore, wanted: Claim) -> RunRow | None:
                     f"{wanted.label} is still owned after {wanted.patience:g} s: {owned}"
                 ) from owned
             if row is not None and now >= next_ask:
-                _ask(store.folder, row.run, wanted.ends_live, min(ASKED_AGAIN_SECONDS, deadline - now))
+                asked += _ask(store.folder, row.run, wanted.ends_live, min(ASKED_AGAIN_SECONDS, deadline - now))
                 next_ask = now + ASKED_AGAIN_SECONDS
             time.sleep(min(LOOK_SECONDS, deadline - now))
             continue
@@ -75,14 +94,27 @@ def _checked(folder: str, wanted: Claim, *, is_live: bool) -> RunRow | None:
         return found[-1]
 
 
-def _ask(folder: str, run: str, ends_live: bool, busy_seconds: float) -> None:
-    """Ask the owner to let go. One that stands still in the middle of writing keeps the mailbox, too: it is asked again later."""
+def _ask(folder: str, run: str, ends_live: bool, busy_seconds: float) -> list[str]:
+    """Ask the owner to let go; the ids of what it was asked.
+
+    One that stands still in the middle of writing keeps the mailbox, too: it is asked again later.
+    """
     with Mailbox(folder, busy_seconds) as mailbox:
         try:
             if ends_live:
-                mailbox.post(run, "stop", {})
-            else:
-                mailbox.post(run, "release", {"to": f"process {os.getpid()} on {os.uname().nodename}"})
+                return [mailbox.post(run, "stop", {})]
+            return [mailbox.post(run, "release", {"to": f"process {os.getpid()} on {os.uname().nodename}"})]
         except StoreError as error:
+            if not error.is_passing:
+                raise
+            return []
+
+
+def _withdraw(folder: str, asked: Sequence[str]) -> None:
+    """An owner that hears of it only now would let go for nobody."""
+    with Mailbox(folder, ASKED_AGAIN_SECONDS) as mailbox:
+        try:
+            mailbox.withdraw(asked)
+        except StoreError as error:  # it stands still in the middle of writing, and may yet hear of it
             if not error.is_passing:
                 raise

@@ -112,6 +112,7 @@ class Watching:
             )
         self._folder = state_folder(plan.root, settings)
         self._place = Place(os.path.abspath(plan.root), os.path.realpath(self._folder))
+        self._own = Outputs(self._tasks, self._place, plan.values)
         self._settling = Settling(how.settle)
         self._rest = min(how.settle, REST_SECONDS)
         self._changes = changes or self._open_changes(how)
@@ -144,8 +145,7 @@ class Watching:
         """Do it. Raises what `assemble.run` raises. A signal that came too late to end the run ends the watching all the same."""
         self._given = dict(self._settling.settled)
         tried = _read_tried(self._journal)
-        own = Outputs(self._tasks, self._place)
-        sieve = RoundSieve(self._given, self._settling.unsettled, tried, self._place, own, self._rest)
+        sieve = RoundSieve(self._given, self._settling.unsettled, tried, self._place, self._own, self._rest)
         interrupts = Interrupts()
         force = self._settings.force and self._rounds == 1
         settings = replace(self._settings, sieve=sieve, force=force, interrupts=interrupts)
@@ -180,7 +180,7 @@ class Watching:
 
     def _look(self) -> None:
         began = time.monotonic()
-        found = required_files(self._watched, self._place)
+        found = required_files(self._watched, self._place, self._own)
         now = time.monotonic()
         self._settling.look(found, now, time.time())
         if isinstance(self._changes, Polling | FileEvents):

@@ -8,15 +8,16 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from weft.assemble import runs
 from weft.assemble.executors import Executors
 from weft.assemble.run_settings import RunSettings
 from weft.assemble.takeover import Claim, claim
-from weft.assemble.workflows import Wish, carry, end_live, label, write
+from weft.assemble.workflows import Wish, carry, end_live, is_complete, label, write
 from weft.errors import OwnedError, UsageError
 from weft.formats.snapshot import restore
 from weft.ports import Observer, OpenRun, RunEnding, RunRow
 from weft.scheduling.commands import ReopenTask, SettleTask
-from weft.spec.compute import limit_name
+from weft.spec.compute import LIMIT_PREFIX, limit_name
 from weft.spec.plan import Plan
 from weft.spec.resources import MICRO
 from weft.store.archive import SqliteArchive
@@ -30,6 +31,9 @@ PATIENCE: Final = 30.0
 """Seconds that a live owner has to end what runs when it is asked to."""
 
 MARKED: Final = "marked as done"
+
+LIMIT: Final = "limit"
+"""The kind of requests that change how many tasks may be live."""
 
 
 class Held(NamedTuple):
@@ -46,8 +50,36 @@ def resume(state: str, row: RunRow, settings: RunSettings, wish: Wish, observers
     Raises WorkflowAlreadyComplete, WorkflowNotResumable.
     """
     with SqliteArchive(state) as archive:
-        plan = restore(archive.snapshot(row.run))
+        plan = _with_live_changes(archive, row, restore(archive.snapshot(row.run)))
+    _tell_of_pause(plan, observers)
     return carry(write(plan), replace(settings, state=state), wish, observers)
+
+
+def resume_or_tell(
+    state: str, row: RunRow, settings: RunSettings, wish: Wish, observers: Sequence[Observer]
+) -> RunEnding:
+    """The same, but when all is done already observers are told so, as by `weft resume`. Raises WorkflowNotResumable."""
+    with SqliteArchive(state) as archive:
+        is_done = is_complete(archive, row) and not archive.is_owned(row)
+        recorded = restore(archive.snapshot(row.run)) if is_done else None
+    if recorded is not None:
+        return runs.resume(row.run, recorded, replace(settings, state=state), observers)
+    return resume(state, row, settings, wish, observers)
+
+
+def _with_live_changes(archive: SqliteArchive, row: RunRow, plan: Plan) -> Plan:
+    """With the limits that were changed while its last owner ran it."""
+    owner = archive.owner(row.plan_key)
+    asked = archive.asked(row.run, LIMIT, since=owner[2]) if owner is not None else ()
+    changed = {each["name"]: each["units"] for each in asked if each["name"] in plan.limits}
+    return replace(plan, limits=MappingProxyType({**plan.limits, **changed})) if changed else plan
+
+
+def _tell_of_pause(plan: Plan, observers: Sequence[Observer]) -> None:
+    paused = [name for name, units in plan.limits.items() if not units]
+    if paused:
+        which = ", ".join(name.removeprefix(LIMIT_PREFIX) for name in paused)
+        runs.remark(observers, f"at most 0 tasks of {which} may be live: weft workflow concurrency lets them start")
 
 
 def reset(state: str, row: RunRow, tasks: Collection[int] | None, *, by_force: bool = False) -> int:
@@ -87,8 +119,8 @@ def mark_done(state: str, row: RunRow, tasks: Collection[int], *, by_force: bool
         ]
         facts += [SettleTask(task.task, "ok", None, MARKED, task.attempts) for task in open_ones]
         held.ledger.record(facts, {})
-        is_complete = len(open_ones) + sum(task.state == "ok" for task in held.opened.tasks) == len(rows)
-        held.ledger.finish("ok" if is_complete else "interrupted", 0 if is_complete else None, row.started)
+        is_all = len(open_ones) + sum(task.state == "ok" for task in held.opened.tasks) == len(rows)
+        held.ledger.finish("ok" if is_all else "interrupted", 0 if is_all else None, row.started)
     return len(open_ones)
 
 
@@ -98,7 +130,7 @@ def set_limit(state: str, row: RunRow, count: int, template: str | None = None) 
     It holds for later resumes from the command line as well. Raises UsageError when tasks do not count against that limit.
     """
     with SqliteArchive(state) as archive:
-        plan = restore(archive.snapshot(row.run))
+        plan = _with_live_changes(archive, row, restore(archive.snapshot(row.run)))
         is_live = archive.is_owned(row)
     name = limit_name(template) if template is not None else _whole(plan)
     if name not in plan.limits:
@@ -106,10 +138,10 @@ def set_limit(state: str, row: RunRow, count: int, template: str | None = None) 
         raise UsageError(f"tasks of {what} are not counted: nothing limits them", "weft workflow status tells more")
     if is_live:
         with Mailbox(state) as mailbox:
-            mailbox.post(row.run, "limit", {"name": name, "units": count * MICRO})
+            mailbox.post(row.run, LIMIT, {"name": name, "units": count * MICRO})
         return True
     with _held(state, row) as held:
-        limits = MappingProxyType({**held.plan.limits, name: count * MICRO})
+        limits = MappingProxyType({**plan.limits, name: count * MICRO})
         changed = write(replace(held.plan, limits=limits))
         everything = range(len(held.plan.graph))
         same = {place: place for place in everything}
@@ -158,9 +190,11 @@ def _own(store: SqliteStore, row: RunRow, plan: Plan, *, by_force: bool) -> None
     try:
         left = sum(len(attempts) for _, attempts in store.open_attempts(row.plan_key))
     except OwnedError as owned:
-        raise OwnedError(f"{label(plan)} is being run: {owned}", "wait for it; -f ends what runs of it") from owned
+        raise OwnedError(
+            f"{label(plan)} is being run: {owned}", "wait for it, or end it: weft cancel, or weft task update -f"
+        ) from owned
     if left:
         raise OwnedError(
             f"{left} attempts of {label(plan)} may still live, though nothing carries it any more",
-            "weft workflow resume adopts them; -f ends them",
+            "weft workflow resume adopts them; weft task update -f ends them",
         )

@@ -29,7 +29,7 @@ from weft.assemble.runs import (
 )
 from weft.assemble.takeover import Claim, claim
 from weft.assemble.workflow_identity import WORKFLOW, task_hashes
-from weft.errors import WorkflowAlreadyComplete, WorkflowAlreadyExists, cut
+from weft.errors import OwnedError, WorkflowAlreadyComplete, WorkflowAlreadyExists, cut
 from weft.failpoints import arm_from, hit
 from weft.formats.snapshot import restore, snapshot
 from weft.ports import AttemptRow, Observer, OpenRun, RunEnding, RunRow
@@ -186,9 +186,7 @@ def bind(present: Written, settings: RunSettings) -> tuple[RunRow, bool]:
     if found is None:
         store = SqliteStore(folder, settings.durability)
         try:
-            store.open_attempts(plan.key)  # nobody can record it in between
-            with SqliteArchive(folder) as archive:
-                found = latest(archive, plan.key)
+            found = _claim_unrecorded(store, present)  # nobody can record it in between
             if found is None:
                 new = new_run(plan, settings, everything, present.snapshot)
                 ledger = store.open_run(new)
@@ -203,6 +201,22 @@ def bind(present: Written, settings: RunSettings) -> tuple[RunRow, bool]:
     with SqliteArchive(folder) as archive:
         check_same(archive, found, present)
     return found, False
+
+
+def _claim_unrecorded(store: SqliteStore, present: Written) -> RunRow | None:
+    """None: nobody else has recorded it meanwhile, and nobody can. Raises OwnedError when that is about to happen."""
+
+    def check(archive: SqliteArchive, row: RunRow, _is_live: bool) -> None:
+        check_same(archive, row, present)
+
+    key = present.plan.key
+    try:
+        return claim(store, Claim(key, label(present.plan), None, False, check))
+    except OwnedError:
+        found = find(store.folder, key)
+        if found is None:
+            raise
+        return found
 
 
 def carry(

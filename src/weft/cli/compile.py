@@ -12,13 +12,13 @@ from weft.errors import UsageError
 
 
 @click.command("compile")
-@options.documents
-@options.common
 @click.option("-O", "--out", metavar="FILE", help="Write to FILE instead of standard output.")
 @click.option("--relocatable", is_flag=True, help="Leave the root out, so that the plan can be moved.")
 @click.option(
     "--serialize", is_flag=True, help="Write functions themselves instead of their names; imports their modules."
 )
+@options.documents
+@options.common
 @click.pass_context
 def command(ctx: click.Context, out: str | None, relocatable: bool, serialize: bool) -> int:
     """Write PLANs as one native document: canonical and self-contained; compiling it again gives the same bytes."""

@@ -10,13 +10,13 @@ from weft.errors import StoreError
 
 
 @click.command("doctor")
-@options.root
-@options.running
-@options.common
 @click.option("--failpoints", is_flag=True, help="List the places where faults can be ordered by WEFT_FAILPOINT.")
 @click.option(
     "--rebuild", is_flag=True, help="Set a damaged database aside and save every run of it that can be believed."
 )
+@options.root
+@options.limits
+@options.common
 @click.pass_context
 def command(ctx: click.Context, failpoints: bool, rebuild: bool) -> int:
     """Show every setting and where it comes from, the limits of this machine, and the health of the state folder."""
@@ -39,7 +39,8 @@ def command(ctx: click.Context, failpoints: bool, rebuild: bool) -> int:
         session.give(
             {
                 "settings": {
-                    name: {"value": value, "origin": origin} for name, value, origin in shown(session.settings)
+                    name: {"value": value, "origin": origin}
+                    for name, value, origin in shown(session.settings, exact=True)
                 },
                 "findings": [found._asdict() for found in findings],
             }

@@ -14,10 +14,10 @@ KINDS = ("text", "dot", "mermaid", "svg", "json")
 
 
 @click.command("graph", cls=options.RunCommand)
-@options.documents
-@options.common
 @click.option("--as", "kind", metavar="KIND", default=None, help="text (default), dot, mermaid, svg or json.")
 @click.option("--run", "run", metavar="RUN", help="Colour by the states of a run: an id, its beginning, last, or -1.")
+@options.documents
+@options.common
 @click.pass_context
 def command(ctx: click.Context, kind: str | None, run: str | None) -> int:
     """Draw the graph of PLANs, or write it as dot, mermaid, svg or json."""

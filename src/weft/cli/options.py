@@ -89,7 +89,8 @@ view = _all(
 )
 """`common` of the verbs of workflows.md 9."""
 
-root = option("--root", metavar="DIR", help="Folder that relative paths start from; default: that of the first plan.")
+root = option("--root", metavar="DIR", help="Folder of the plan, with its .weft; default: this one, or one above.")
+"""Of commands that read what is recorded."""
 
 documents = _all(
     click.argument("plans", metavar="[PLAN]...", nargs=-1, type=FILE, callback=_keep, expose_value=False),
@@ -121,7 +122,7 @@ documents = _all(
         multiple=True,
         help="The value in FILE stands for TASK and its product.",
     ),
-    root,
+    option("--root", metavar="DIR", help="Folder that relative paths start from; default: that of the first plan."),
     setting("--strict", "strict", "Warnings are errors.", is_flag=True),
     setting(
         "--no-shell-eval",
@@ -146,7 +147,7 @@ capacity = _all(
     setting("--executor", "executor", "local; noop or simulated to try a graph out.", metavar="NAME"),
 )
 
-running = _all(
+limits = _all(
     capacity,
     setting(
         "--opportunistic",
@@ -171,6 +172,10 @@ running = _all(
         is_flag=True,
         value_of=lambda value: not value,
     ),
+)
+
+running = _all(
+    limits,
     option("--force", is_flag=True, help="Run tasks though they are up to date."),
     option("--follow", is_flag=True, help="Show output while tasks run."),
 )

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 @click.command("run")
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would run, and why; run nothing.")
 @options.documents
 @options.selection
 @options.running
 @options.common
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would run, and why; run nothing.")
 @click.pass_context
 def command(ctx: click.Context, dry_run: bool) -> int:
     """Run the tasks of PLANs, as many at once as dependencies and resources allow.

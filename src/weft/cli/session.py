@@ -268,6 +268,8 @@ class Session:
             wait=settings["wait"],
             durability=settings["durability"],
             queues=settings["queues"],
+            clusters=settings["clusters"],
+            scale_on=settings["workflow"].get("scale_on"),
             recorded=recorded or {},
             **chosen,
         )
@@ -304,6 +306,14 @@ class Session:
         if root is not None and self.settings["state"] is None:
             return assemble.archive(os.path.join(root, STATE_FOLDER))
         return assemble.archive(self.state())
+
+    def answer(self, record: dict[str, Any], text: str) -> int:
+        """Give a record, or what it says in words. The exit code of a question that has an answer."""
+        if self.wants_json:
+            self.give(record)
+        else:
+            self.say(text)
+        return 0
 
     def find(self, archive: SqliteArchive, word: str | None) -> RunRow:
         """The run that a RUN argument names; None: the last one."""

@@ -14,6 +14,7 @@ from weft.errors import StoreError, UsageError
 from weft.ports import AttemptRow, TaskRow
 from weft.scheduling.keys import WHOLE
 from weft.spec.plan import Plan
+from weft.spec.secrets import is_secret_name
 from weft.spec.tasks import Task
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def command(ctx: click.Context, words: tuple[str, ...], product: bool) -> int:
 
     TASK[ITEM] shows those of one instance of a mapped task.
     """
-    from weft.cli.output.records import show
+    from weft.cli.output.records import COVERED, show
     from weft.cli.output.texts import show_text
     from weft.formats.snapshot import restore
 
@@ -54,7 +55,8 @@ def command(ctx: click.Context, words: tuple[str, ...], product: bool) -> int:
     if session.wants_json:
         session.give(record)
     else:
-        session.say(show_text(record, session.out))
+        values = {name: COVERED if is_secret_name(name) else value for name, value in plan.values.items()}
+        session.say(show_text(record, session.out, values))
     return 0
 
 

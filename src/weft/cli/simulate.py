@@ -21,14 +21,14 @@ Read = TypeVar("Read")
 
 
 @click.command("simulate")
-@options.documents
-@options.selection
 @click.option("--hosts", metavar="HOSTS", help="4x48c, 100x64c,256G, 2x16c+4x8c,32G, or recorded (default).")
 @click.option("--default-duration", metavar="DURATION", help="Of tasks of which none is known; default: 0.")
 @click.option("--order", metavar="ORDER", help="path (longest first) or file (plan order), instead of the plan's own.")
 @click.option("--resources", metavar="NAME=AMOUNT,...", help="Amounts that all hosts share, as license=2.")
 @click.option("--ignore-memory", is_flag=True, help="Memory is never short, whatever hosts state.")
 @click.option("--gantt", metavar="FILE", type=options.FILE, help="Draw who worked when, as SVG, into FILE.")
+@options.documents
+@options.selection
 @options.common
 @click.pass_context
 def command(

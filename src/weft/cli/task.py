@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
@@ -50,7 +49,7 @@ def status(ctx: click.Context, words: Sequence[str], workflow: str | None, statu
         entry = task_entry(view, {row.task: row for row in view.tasks}[place])
         if not wanted or entry["status"] in wanted or entry["letter"] in wanted:
             entries.append(entry)
-    return _answer(session, {"tasks": entries}, tasks_text(entries, session.out))
+    return session.answer({"tasks": entries}, tasks_text(entries, session.out))
 
 
 @command.command("dependencies", short_help="Show what a task waits for, and what waits for it.")
@@ -68,7 +67,7 @@ def dependencies(ctx: click.Context, words: Sequence[str], workflow: str | None)
     archive = session.archive()
     found = [dependency_entries(*task_of(archive, word, workflow)) for word in words]
     text = "\n".join(dependencies_text(entry, session.out) for entry in found)
-    return _answer(session, {"tasks": found}, text)
+    return session.answer({"tasks": found}, text)
 
 
 @command.command("update", short_help="Mark tasks as done, or let them run again.")
@@ -79,6 +78,7 @@ def dependencies(ctx: click.Context, words: Sequence[str], workflow: str | None)
     "--status",
     "letter",
     type=click.Choice(["D", "G"], case_sensitive=False),
+    metavar="D|G",
     required=True,
     help="D: done. G: anew.",
 )
@@ -114,12 +114,4 @@ def update(
         places |= set(graph.descendants_indexes(places))
         count = workflow_changes.reset(state, view.row, places, by_force=force)
         text = f"workflow {view.number}: {counted(count)} to run again\n"
-    return _answer(session, {"workflow_id": view.number, "status": letter.upper(), "changed": count}, text)
-
-
-def _answer(session: Session, record: dict[str, Any], text: str) -> int:
-    if session.wants_json:
-        session.give(record)
-    else:
-        session.say(text)
-    return 0
+    return session.answer({"workflow_id": view.number, "status": letter.upper(), "changed": count}, text)

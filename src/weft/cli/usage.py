@@ -56,6 +56,8 @@ def command(ctx: click.Context, run: str | None, suggest: str | None, safety: fl
 
         replace_file(suggest, text.encode("utf-8"))
         session.note(f"written to {suggest}")
+        if not session.wants_json:
+            return 0
     record = usage(row, rows, attempts, found, safety)
     if session.wants_json:
         session.give(record)

@@ -16,12 +16,12 @@ SIGNALLED = 128  # exit codes from here on: ended by a signal
 
 
 @click.command("watch")
+@click.option("--poll", metavar="DURATION", help="Look every so often, as on network disks, instead of by events.")
+@click.option("--settle", metavar="DURATION", help="A file is whole when it did not change for so long; default: 1s.")
 @options.documents
 @options.selection
 @options.running
 @options.common
-@click.option("--poll", metavar="DURATION", help="Look every so often, as on network disks, instead of by events.")
-@click.option("--settle", metavar="DURATION", help="A file is whole when it did not change for so long; default: 1s.")
 @click.pass_context
 def command(ctx: click.Context, poll: str | None, settle: str | None) -> int:
     """Run PLANs each time that files which their tasks require are new or have changed.

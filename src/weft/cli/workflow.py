@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from weft.store.archive import SqliteArchive
 
 WORKFLOW = click.option("-w", "--workflow", metavar="ID|NAME", help="The workflow: number or name.", required=True)
-WORKFLOWS = click.option("-w", "--workflow", "chosen", metavar="ID|NAME", multiple=True, help="Only these.")
+WORKFLOWS = click.option("-w", "--workflow", "chosen", metavar="ID|NAME", multiple=True, help="Only these workflows.")
 LIMIT = click.option("-l", "--limit", metavar="N", type=click.IntRange(min=0), help="At most N rows.")
+STRATEGY: Any = {"type": click.Choice(["max", "avg", "median", "min"]), "default": "max", "show_default": True}
 STATUS = click.option("-s", "--status", metavar="STATUS", multiple=True, help="Only these: PENDING, DONE, FATAL, ...")
 
 
@@ -38,8 +39,8 @@ def command() -> None:
 def status(
     ctx: click.Context, chosen: Sequence[str], user: Sequence[str], limit: int | None, status: Sequence[str]
 ) -> int:
-    """Show how workflows stand, newest first: tasks by label, and how many attempts were more than the first."""
-    from weft.api.workflow_views import workflow_entry
+    """Show how workflows stand, newest first: tasks by label, and how many attempts were retries."""
+    from weft.api.workflow_views import read_letters, workflow_entry
     from weft.cli.output.workflow_texts import status_text
 
     session = Session(ctx)
@@ -48,9 +49,9 @@ def status(
     if user and _owner(archive.folder) not in user:
         views = []
     entries = [workflow_entry(view) for view in views]
-    letters = {letter.upper() for letter in status}
+    letters = read_letters(status)
     entries = [entry for entry in entries if not letters or entry["status"] in letters][:limit]
-    return _answer(session, {"workflows": entries}, status_text(entries, session.out))
+    return session.answer({"workflows": entries}, status_text(entries, session.out))
 
 
 @command.command("tasks", short_help="List tasks of a workflow, by label.")
@@ -68,21 +69,26 @@ def tasks(ctx: click.Context, workflow: str, status: Sequence[str], limit: int |
     session = Session(ctx)
     view = workflow_of(session.archive(), workflow)
     entries = task_entries(view, status, limit)
-    return _answer(session, {"workflow_id": view.number, "tasks": entries}, tasks_text(entries, session.out))
+    return session.answer({"workflow_id": view.number, "tasks": entries}, tasks_text(entries, session.out))
 
 
 @command.command("resume", short_help="Continue a workflow, without its script.")
 @WORKFLOW
 @click.option("-c", "--cluster", "cluster", metavar="NAME", help="Where its tasks run from now on.")
-@click.option("--reset-running", is_flag=True, help="End what still runs of it; else that is adopted.")
+@click.option("--reset-running", is_flag=True, help="End what still runs of it; without, that is taken over.")
 @click.option(
-    "-t", "--resume-timeout", default="300", show_default=True, metavar="DURATION", help="For a live owner to let go."
+    "-t",
+    "--resume-timeout",
+    default="5min",
+    show_default=True,
+    metavar="DURATION",
+    help="How long a live owner may take to let go.",
 )
-@click.option("--execution-timeout", metavar="DURATION", help="Time limit of the whole.")
+@click.option("--execution-timeout", metavar="DURATION", help="Time limit of the whole workflow.")
 @click.option(
     "--keep-resources", is_flag=True, help="Start from declared amounts, not from those that scaling had raised."
 )
-@click.option("--force-cleanup", is_flag=True, help="End what still runs of it first, whoever carries it.")
+@click.option("--force-cleanup", is_flag=True, help="End first what still runs of it, whoever started it.")
 @options.root
 @options.running
 @options.view
@@ -123,7 +129,9 @@ def resume(
         keeps_raised=not keep_resources,
     )
     state, row = session.state(), view.row
-    return watch(session, plan_title(row), lambda seen: workflow_changes.resume(state, row, settings, wish, seen))
+    return watch(
+        session, plan_title(row), lambda seen: workflow_changes.resume_or_tell(state, row, settings, wish, seen)
+    )
 
 
 @command.command("reset", short_help="Let all tasks run again.")
@@ -144,13 +152,19 @@ def reset(ctx: click.Context, workflow: str, partial: bool) -> int:
     else:
         count = workflow_changes.reset(session.state(), view.row, None)
     text = f"workflow {view.number}: {counted(count)} to run again\n"
-    return _answer(session, {"workflow_id": view.number, "reset": count}, text)
+    return session.answer({"workflow_id": view.number, "reset": count}, text)
 
 
 @command.command("concurrency", short_help="Change how many tasks may be live.")
 @WORKFLOW
 @click.option(
-    "-m", "--max-tasks", "count", metavar="N", type=click.IntRange(0, 2**31 - 1), required=True, help="0 pauses."
+    "-m",
+    "--max-tasks",
+    "count",
+    metavar="N",
+    type=click.IntRange(0, 2**31 - 1),
+    required=True,
+    help="So many at a time; 0 pauses.",
 )
 @click.option("--template", metavar="NAME", help="Of this task template only.")
 @options.root
@@ -169,7 +183,7 @@ def concurrency(ctx: click.Context, workflow: str, count: int, template: str | N
     whose = f"template {template!r} of workflow {view.number}" if template is not None else f"workflow {view.number}"
     text = f"at most {counted(count)} of {whose} may be live" + (", from now on\n" if is_live else "\n")
     record = {"workflow_id": view.number, "template": template, "max_concurrently_running": count, "live": is_live}
-    return _answer(session, record, text)
+    return session.answer(record, text)
 
 
 @command.command("logs", short_help="Say where the output of tasks lies.")
@@ -188,7 +202,7 @@ def logs(ctx: click.Context, workflow: str, array: str | None, job: str | None, 
     session = Session(ctx)
     view = workflow_of(session.archive(), workflow)
     entries = list(log_entries(view, array, job, limit))
-    return _answer(session, {"workflow_id": view.number, "logs": entries}, logs_text(entries, session.out))
+    return session.answer({"workflow_id": view.number, "logs": entries}, logs_text(entries, session.out))
 
 
 # --- resources -----------------------------------------------------------------------------------------------------------
@@ -204,7 +218,10 @@ def resources() -> None:
 @WORKFLOWS
 @click.option("-a", "--node-args", metavar="JSON", help='Only tasks with these node arguments: {"place": ["north"]}.')
 @click.option(
-    "--ci", metavar="SHARE", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Confidence interval."
+    "--ci",
+    metavar="SHARE",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="With a confidence interval of this share, as 0.95.",
 )
 @options.root
 @options.view
@@ -220,16 +237,14 @@ def usage(ctx: click.Context, template: str, chosen: Sequence[str], node_args: s
         known = {name for view in _views(session.archive(), chosen) for name in view.about.get("templates", {})}
         raise _unknown_template(template, sorted(known))
     found = usage_of_recorded(views, template, _node_args(node_args), ci)
-    return _answer(session, {"template": template, **found}, usage_text(found, session.out))
+    return session.answer({"template": template, **found}, usage_text(found, session.out))
 
 
 @resources.command("yaml", short_help="Write requests that fit what was used.")
 @WORKFLOWS
-@click.option("--mem-strategy", type=click.Choice(["max", "avg", "median", "min"]), default="max", show_default=True)
-@click.option("--core-strategy", type=click.Choice(["max", "avg", "median", "min"]), default="max", show_default=True)
-@click.option(
-    "--runtime-strategy", type=click.Choice(["max", "avg", "median", "min"]), default="max", show_default=True
-)
+@click.option("--mem-strategy", help="Memory by this figure of what was used.", **STRATEGY)
+@click.option("--core-strategy", help="Cores by this figure of what was used.", **STRATEGY)
+@click.option("--runtime-strategy", help="Time by this figure of what was used.", **STRATEGY)
 @click.option(
     "-c",
     "--cluster",
@@ -255,7 +270,7 @@ def yaml(
 ) -> int:
     """Write the resources that tasks of each template were measured to need, never below what was used, as YAML."""
     from weft.api.template_usage import measured_resources
-    from weft.assemble.consumption import suggestions_text
+    from weft.assemble.consumption import suggestions_document, suggestions_text
     from weft.cli.compile import replace_file
 
     session = Session(ctx)
@@ -266,6 +281,9 @@ def yaml(
         raise UsageError(
             "no task of a recorded workflow has ended well, so nothing was measured", "weft workflow status"
         )
+    if session.wants_json and path is None:
+        session.give(suggestions_document(measured))
+        return 0
     text = suggestions_text(measured)
     if path is not None:
         replace_file(path, text.encode("utf-8"))
@@ -282,14 +300,6 @@ def _views(archive: SqliteArchive, chosen: Sequence[str]) -> list[WorkflowView]:
     from weft.api.workflow_views import workflow_of, workflows
 
     return [workflow_of(archive, word) for word in chosen] if chosen else workflows(archive)
-
-
-def _answer(session: Session, record: dict[str, Any], text: str) -> int:
-    if session.wants_json:
-        session.give(record)
-    else:
-        session.say(text)
-    return 0
 
 
 def _owner(folder: str) -> str:

@@ -31,6 +31,14 @@ def read_limit(value: Any) -> int:
     return min(number, NO_LIMIT)
 
 
+def read_count(name: str, value: Any) -> int:
+    """Raises ArgumentError."""
+    number = _whole(value)
+    if number is None or number < 0:
+        raise ArgumentError(f"{name} is a whole number of at least 0, or None for all, not {show(value)}")
+    return number
+
+
 def _whole(value: Any) -> int | None:
     if isinstance(value, bool):
         return None

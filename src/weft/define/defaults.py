@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from weft.define.counts import USUAL_ATTEMPTS, read_attempts
 from weft.define.growth import Shared, take_scales
 from weft.define.mistakes import show
-from weft.define.resource_files import ByCluster, ResourceFile
+from weft.define.resource_files import ResourceFile
 from weft.errors import ArgumentError, hint_nearest
 from weft.spec.compute import merge, read_compute
+from weft.spec.resource_files import ByCluster
 
 if TYPE_CHECKING:
     from weft.define.templates import TaskTemplate as Template
@@ -158,7 +159,8 @@ class Defaulted:
             self._scales[cluster] = self._taken(scales)
 
     def _take_cluster(self, name: Any) -> None:
-        self.default_cluster_name = read_cluster_name(name) or self.default_cluster_name
+        if cluster := read_cluster_name(name):
+            self.default_cluster_name = cluster
 
     def _take_compute(self, found: Mapping[str, Mapping[str, Any]]) -> None:
         for cluster, compute in found.items():

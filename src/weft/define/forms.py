@@ -7,8 +7,10 @@ for them; arrays are their bytes; other objects are what they say of themselves 
 from __future__ import annotations
 
 import enum
+import pickle
 import re
 import sys
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import date, time, timedelta
 from decimal import Decimal
@@ -19,9 +21,12 @@ from typing import Any, Final
 
 from weft.spec.fingerprint import digest
 from weft.spec.secrets import is_secret_name
+from weft.values.orderly import in_order
 from weft.values.plain import text_of
 
-DEEPEST: Final = 30  # containers of what is no plain data that are looked into; what is below counts as its type alone
+DEEPEST: Final = (
+    30  # containers of what is no plain data that are looked into; what is below counts by its pickle or its type
+)
 MOST_SHOWN: Final = 20  # members of a container whose text is made
 DEEPEST_SHOWN: Final = 3
 LONGEST_SHOWN: Final = 200  # characters of a text that is shown
@@ -44,9 +49,11 @@ def qualified(value: Any) -> str:
     return f"{getattr(value, '__module__', None)}:{getattr(value, '__qualname__', getattr(value, '__name__', '?'))}"
 
 
-def digest_of_value(value: Any, on_code: OnCode = qualified) -> str:
-    """Digest (hex) over the form of any value."""
-    return digest(form_of(value, on_code))
+def digest_of_value(value: Any, on_code: OnCode = qualified, pickled: bytes = b"") -> str:
+    """Digest (hex) over the form of any value. pickled: the value, for what lies too deep in it to be looked at."""
+    former = _Former(on_code)
+    form = former.form(value, 0)
+    return digest([form, blake2b(pickled).digest()] if former.is_cut and pickled else form)
 
 
 def form_of(value: Any, on_code: OnCode = qualified) -> Any:
@@ -79,12 +86,21 @@ def _shown_pair(key: Any, item: Any, depth: int) -> str:
     return f"{shown_of(key, depth)}: {'***' if is_secret else shown_of(item, depth)}"
 
 
+def _pickled(value: Any) -> bytes | None:
+    """What differs when values do, though it may differ between equal ones too; None of what cannot be pickled."""
+    try:
+        return blake2b(pickle.dumps(in_order(value), protocol=5)).digest()
+    except Exception:  # noqa: BLE001 - then its type must do, as of a lock or a connection
+        return None
+
+
 class _Former:
-    """One value, while it is looked into."""
+    """One value, while it is looked into. is_cut: something lay too deep."""
 
     def __init__(self, on_code: OnCode):
         self._on_code = on_code
         self._inside: dict[int, int] = {}
+        self.is_cut = False
 
     def form(self, value: Any, depth: int) -> Any:
         kind = type(value)
@@ -95,7 +111,8 @@ class _Former:
         if (kind is list or kind is dict) and text_of(value) is not None:
             return ["plain", value]  # at any depth
         if depth > DEEPEST:
-            return ["deep", qualified(kind)]
+            self.is_cut = True
+            return ["deep", qualified(kind), _pickled(value) if kind in _BRACKETS else None]
         if id(value) in self._inside:
             return ["circle", depth - self._inside[id(value)]]
         self._inside[id(value)] = depth
@@ -152,7 +169,7 @@ class _Former:
         parts.append([self.form(item, depth) for item in items] if items is not None else None)
         if pairs is not None:
             formed = [(digest(self.form(key, depth)), self.form(item, depth)) for key, item in pairs]
-            parts.append(sorted(formed, key=lambda pair: pair[0]))
+            parts.append(formed if isinstance(value, OrderedDict) else sorted(formed, key=lambda pair: pair[0]))
         return ["object", *parts]
 
     def _maker(self, made: Any, depth: int) -> Any:

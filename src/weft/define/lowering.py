@@ -15,7 +15,7 @@ from weft.define.levels import compute_of, max_attempts_of, said_cluster_of, sca
 from weft.define.telling import tell
 from weft.errors import CyclicGraphError, NodeDependencyNotExistError, cut
 from weft.spec.actions import Shell
-from weft.spec.compute import demand_of, limit_name
+from weft.spec.compute import CLUSTERS_WITHOUT_PROJECTS, demand_of, limit_name
 from weft.spec.graph import Graph, GraphError
 from weft.spec.identity import edges_digest, tasks_digest, workflow_digest
 from weft.spec.plan import Plan, Template
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from weft.define.workflows import WorkflowDraft
 
 SHOWN_MISSING: Final = 5
-CLUSTERS_WITHOUT_PROJECTS: Final = frozenset({"local", "multiprocess", "sequential", "dummy", "simulated"})
 
 
 def plan_of(draft: WorkflowDraft, scale_on: ScaleOn) -> Plan:

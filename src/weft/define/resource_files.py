@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from weft.define.mistakes import show
 from weft.errors import ArgumentError, UnknownTemplateError, cut, hint_nearest
-from weft.spec.compute import read_compute, read_scales
-
-ANY_CLUSTER: Final = "*"
-SECTIONS: Final = ("tool_resources", "task_template_resources", "tool_scales", "task_template_scales")
+from weft.spec.resource_files import ByCluster, read_resource_file
 
 _INT: Final = re.compile(r"[-+]?[0-9]+$")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$")
 _NULL: Final = re.compile(r"(?:~|null|Null|NULL|)$")
 _BOOL: Final = re.compile(r"(?:true|True|TRUE|false|False|FALSE)$")
-
-Section = Mapping[str, Any]
-ByCluster = dict[str, dict[str, Any]]
 
 
 class ResourceFile:
@@ -32,17 +25,23 @@ class ResourceFile:
         self.path = os.fspath(path)
         with open(self.path, encoding="utf-8") as stream:
             document = _load(stream.read(), self.path)
-        self._sections = _sections(document, self.path)
-        self._check()
+        self._file = read_resource_file(document, self.path)
 
     def tool_resources(self, tool: str) -> ByCluster:
         """Cluster -> resources for a tool; `*` is every cluster."""
-        return self._read(_of_tool(self._sections["tool_resources"], tool))
+        return self._file.tool_resources(tool)
+
+    def tool_scales(self, tool: str) -> ByCluster:
+        """Cluster -> scales for a tool."""
+        return self._file.tool_scales(tool)
 
     def template_resources(self, template: str) -> ByCluster | None:
         """Cluster -> resources for a template; None when the file lacks it."""
-        found = _of_template(self._sections["task_template_resources"], template)
-        return None if found is None else self._read(found)
+        return self._file.template_resources(template)
+
+    def template_scales(self, template: str) -> ByCluster | None:
+        """Cluster -> scales for a template; None when the file lacks it."""
+        return self._file.template_scales(template)
 
     def need_template_resources(self, template: str) -> ByCluster:
         """As `template_resources`. Raises KeyError when the file lacks it."""
@@ -53,17 +52,9 @@ class ResourceFile:
 
     def lacks(self, section: str, template: str) -> UnknownTemplateError:
         """The error for a template that a section does not name."""
-        hint = hint_nearest(template, self._sections[section])
+        hint = hint_nearest(template, self._file.sections[section])
         near = f"; {hint}" if hint else ""
         return UnknownTemplateError(f"{self.path}: {section} has no template {cut(template)!r}{near}")
-
-    def tool_scales(self, tool: str) -> ByCluster:
-        """Cluster -> scales for a tool."""
-        return _of_tool(self._sections["tool_scales"], tool)
-
-    def template_scales(self, template: str) -> ByCluster | None:
-        """Cluster -> scales for a template; None when the file lacks it."""
-        return _of_template(self._sections["task_template_scales"], template)
 
     @contextmanager
     def blamed(self) -> Iterator[None]:
@@ -72,21 +63,6 @@ class ResourceFile:
             yield
         except ArgumentError as error:
             raise type(error)(f"{self.path}: {error}") from None
-
-    def _read(self, found: ByCluster) -> ByCluster:
-        with self.blamed():
-            return {cluster: read_compute(compute) for cluster, compute in found.items()}
-
-    def _check(self) -> None:
-        mistakes: list[str] = []
-        kind = ArgumentError
-        for section in SECTIONS:
-            for name, entry in self._sections[section].items():
-                for fault in _faults(section, entry):
-                    kind = ArgumentError if mistakes else type(fault)
-                    mistakes.append(f"{section}: {cut(name)}: {fault}")
-        if mistakes:
-            raise kind(f"{self.path}: " + "; ".join(mistakes))
 
 
 def _load(text: str, path: str) -> Any:
@@ -125,77 +101,3 @@ def _load(text: str, path: str) -> Any:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         shown = " ".join(str(error).split())
         raise ArgumentError(f"{path}: this is no YAML that weft reads: {cut(shown, 300)}") from None
-
-
-def _sections(document: Any, path: str) -> dict[str, Section]:
-    if document is None:
-        document = {}
-    if not isinstance(document, dict):
-        raise ArgumentError(f"{path}: holds {show(document)}, not the keys {', '.join(SECTIONS)}")
-    mistakes = []
-    for key, value in document.items():
-        if key not in SECTIONS:
-            hint = hint_nearest(str(key), SECTIONS)
-            mistakes.append(f"has no key {show(key)}" + (f" ({hint})" if hint else ""))
-        elif value is not None and not isinstance(value, dict):
-            mistakes.append(f"{key} holds {show(value)}, not names with values")
-    if mistakes:
-        raise ArgumentError(f"{path}: " + "; ".join(mistakes))
-    return {key: {str(name): entry for name, entry in (document.get(key) or {}).items()} for key in SECTIONS}
-
-
-def _is_plain(entry: Any) -> bool:
-    """Whether it holds resources themselves, and not clusters."""
-    return isinstance(entry, dict) and not any(isinstance(value, dict) for value in entry.values())
-
-
-def _faults(section: str, entry: Any) -> Iterator[ArgumentError]:
-    """What is wrong with `<name>: entry`, whoever it is for."""
-    is_scales = section.endswith("_scales")
-    if entry is None:
-        return
-    if not isinstance(entry, dict):
-        yield ArgumentError(f"{show(entry)} is no dict")
-    elif _is_plain(entry):
-        yield from _resource_faults("", entry, is_scales)
-    else:
-        for cluster, values in entry.items():
-            if values is None:
-                continue
-            if not _is_plain(values):
-                kind = "scales" if is_scales else "resources"
-                yield ArgumentError(f"{cut(str(cluster))}: {show(values)} is no dict of {kind}")
-            else:
-                yield from _resource_faults(f"{cut(str(cluster))}: ", values, is_scales)
-
-
-def _resource_faults(place: str, values: Mapping[str, Any], is_scales: bool) -> Iterator[ArgumentError]:
-    try:
-        if is_scales:
-            read_scales(values, 1)
-        else:
-            read_compute(values)
-    except ArgumentError as error:
-        yield type(error)(f"{place}{error}")
-
-
-def _of_tool(section: Section, tool: str) -> ByCluster:
-    """What is said for all tools, by cluster, below what is said for this one."""
-    found: ByCluster = {}
-    for name, entry in section.items():
-        if entry and _is_plain(entry):
-            found[name] = dict(entry)
-    own = section.get(tool)
-    if own and not _is_plain(own):
-        for cluster, values in own.items():
-            found[str(cluster)] = {**found.get(str(cluster), {}), **(values or {})}
-    return found
-
-
-def _of_template(section: Section, template: str) -> ByCluster | None:
-    if template not in section:
-        return None
-    entry = section[template] or {}
-    if _is_plain(entry):
-        return {ANY_CLUSTER: dict(entry)} if entry else {}
-    return {str(cluster): dict(values or {}) for cluster, values in entry.items()}

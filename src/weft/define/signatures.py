@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any, Final, NamedTuple
 
@@ -22,13 +22,17 @@ class Parameter(NamedTuple):
 
 
 class Signature(NamedTuple):
-    """What of a function can be given. takes_any: it has `**names`. positional: what must be, and cannot be given by name."""
+    """What of a function can be given. takes_any: it has `**names`. positional: what must be, and cannot be given by name.
+
+    names_types: some hint has a name that Python does not know, and a registry may.
+    """
 
     parameters: dict[str, Parameter]
     takes_any: bool = False
     positional: tuple[str, ...] = ()
     product: Hint | None = None
     is_generator: bool = False
+    names_types: bool = False
 
 
 class UnreadableSignatureError(TypeError):
@@ -38,6 +42,12 @@ class UnreadableSignatureError(TypeError):
 def signature_of(function: Callable[..., Any]) -> Signature:
     """Raises UnreadableSignatureError."""
     hints = hints_of(_hinted(function))
+    found = _read(function, hints)
+    is_named = any(hint.named is not None for hint in hints.values()) if hints else False
+    return found._replace(names_types=True) if is_named else found
+
+
+def _read(function: Callable[..., Any], hints: Mapping[str, Hint]) -> Signature:
     if type(function) is FunctionType and not hasattr(function, "__wrapped__"):
         return _of_function(function, hints)
     try:

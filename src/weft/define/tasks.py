@@ -314,7 +314,7 @@ class Maker:
         default = option.default
         if type(default) not in _SCALARS:
             if callable(default):
-                message = f"the default of option {name!r} is the function {show(default)}"
+                message = f"the default of option {name!r} can be called: {show(default)}"
                 mistakes.add(
                     "option.type", message, "a default is a value; call it, or depend on a task", location=name
                 )
@@ -356,7 +356,7 @@ class Maker:
 
 def _key_of(signature: Signature, declared: Mapping[str, Declared | Option], bound: set[str]) -> Any:
     """What the options of a task follow from; None when that may change, or a default could look like another one."""
-    if any(each.hint is not None and each.hint.named is not None for each in signature.parameters.values()):
+    if signature.names_types:
         return None  # what it names may be defined later
     for option in declared.values():
         if option.default is not MISSING and type(option.default) not in (str, int, type(None)):

@@ -228,19 +228,33 @@ class TaskTemplate(Defaulted):
 
     # --- defaults --------------------------------------------------------------------------------------------------------
 
-    def set_default_compute_resources_from_yaml(self, default_cluster_name: str, yaml_file: Any) -> None:
+    def set_default_compute_resources_from_yaml(
+        self,
+        default_cluster_name: str,
+        yaml_file: Any,
+        set_task_templates: bool = False,  # noqa: ARG002 - the tool's signature; a template has none below it
+        ignore_missing_keys: bool = False,
+    ) -> None:
         """What a file says for this template. Raises ArgumentError, KeyError when it lacks the template, OSError."""
-        found = ResourceFile(yaml_file).need_template_resources(self.name)
-        self._take_compute(found)
+        file = ResourceFile(yaml_file)
+        self._take_compute(
+            file.template_resources(self.name) or {} if ignore_missing_keys else file.need_template_resources(self.name)
+        )
         self._take_cluster(default_cluster_name)
 
-    def set_default_resource_scales_from_yaml(self, default_cluster_name: str, yaml_file: Any) -> None:
+    def set_default_resource_scales_from_yaml(
+        self,
+        default_cluster_name: str,
+        yaml_file: Any,
+        set_task_templates: bool = False,  # noqa: ARG002 - the tool's signature; a template has none below it
+        ignore_missing_keys: bool = False,
+    ) -> None:
         """What a file says for this template. Raises ArgumentError, KeyError when it lacks the template, OSError."""
         file = ResourceFile(yaml_file)
         found = file.template_scales(self.name)
-        if found is None:
+        if found is None and not ignore_missing_keys:
             raise file.lacks("task_template_scales", self.name)
-        self._take_scales(file, found)
+        self._take_scales(file, found or {})
         self._take_cluster(default_cluster_name)
 
     def take_file(self, file: ResourceFile) -> None:

@@ -10,7 +10,7 @@ from weft.define.growth import Shared
 from weft.define.mistakes import show
 from weft.define.resource_files import ResourceFile
 from weft.define.templates import TaskTemplate
-from weft.errors import ArgumentError, StoreError
+from weft.errors import ArgumentError, PlanError, StoreError
 from weft.spec.command_templates import command_template as read_command
 from weft.spec.compute import NO_LIMIT
 from weft.spec.tasks import name_problem
@@ -109,7 +109,7 @@ class Tool(Defaulted):
             return
         try:
             latest = max(self._kept_versions())
-        except StoreError:  # whoever binds the workflow there is told
+        except (StoreError, PlanError):  # whoever binds the workflow there is told
             return
         if latest > self._latest:
             self._templates.setdefault(latest, self._templates.get(self._active, {}))

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from weft.define.forms import digest_of_value, shown_of
 from weft.spec.options import Opaque
-from weft.values.plain import text_of, value_of
+from weft.values.plain import DEPTH_MOST, is_deep, text_of, value_of
 
 _SCALARS: Final = frozenset({type(None), bool, str})
 _SHORT: Final = 1 << 53  # integers up to here need no look at their length
@@ -24,12 +24,17 @@ def held(value: Any) -> Any:
     if kind in _SCALARS or (kind is int and -_SHORT < value < _SHORT):
         return value
     text = text_of(value)
-    return value_of(text) if text is not None else opaque(value)
+    if text is None:
+        return opaque(value)
+    if is_deep(text):
+        raise UnpicklableError(f"it is nested more than {DEPTH_MOST} deep")
+    return value_of(text)
 
 
 def opaque(value: Any) -> Opaque:
     """A value that is no plain data. Raises UnpicklableError."""
-    return Opaque(base64.b64encode(_pickled(value)).decode("ascii"), digest_of_value(value), shown_of(value))
+    pickled = _pickled(value)
+    return Opaque(base64.b64encode(pickled).decode("ascii"), digest_of_value(value, pickled=pickled), shown_of(value))
 
 
 def _pickled(value: Any) -> bytes:

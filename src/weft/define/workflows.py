@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from weft.define.arrays import Array
 from weft.define.attributes import Attributes, read_attributes
 from weft.define.blocks import NOT_HERE, Block, rows_of
-from weft.define.counts import read_limit
-from weft.define.defaults import Defaulted, read_scale_on, take_compute, take_scales_of
+from weft.define.counts import read_attempts, read_limit
+from weft.define.defaults import Defaulted, read_cluster_name, read_scale_on, take_compute, take_scales_of
 from weft.define.mistakes import show
 from weft.define.nodes import Nodes
 from weft.define.resource_files import ResourceFile
@@ -243,6 +243,24 @@ class WorkflowDraft(Defaulted):
         found.set_limit(read_limit(limit))
 
     # --- attributes and defaults -----------------------------------------------------------------------------------------
+
+    @property
+    def default_cluster_name(self) -> str:
+        """Where tasks run that do not say: the tool's, when the workflow says nothing."""
+        return self._cluster_name or self.tool.default_cluster_name
+
+    @default_cluster_name.setter
+    def default_cluster_name(self, cluster_name: str) -> None:
+        self._cluster_name = read_cluster_name(cluster_name)
+
+    @property
+    def default_max_attempts(self) -> int | None:
+        """Attempts of tasks that do not say: the tool's, when the workflow says nothing."""
+        return self.tool.default_max_attempts if self._max_attempts is None else self._max_attempts
+
+    @default_max_attempts.setter
+    def default_max_attempts(self, n: int | None) -> None:
+        self._max_attempts = read_attempts(n)
 
     @property
     def workflow_attributes(self) -> Attributes:

@@ -17,6 +17,7 @@ from weft.scheduling.freshness import MISSING, Decision, Recorded, decide
 from weft.scheduling.reasons import DAMAGED, Reason
 from weft.values import encoding
 from weft.values.files import ASIDE, Reference, distrust, is_untouched, seal
+from weft.values.items import problem_of_items
 
 ITEMS: Final = "@items "
 NOT_KEPT: Final = Reason("product_missing", "its product was not kept", "product")
@@ -95,8 +96,11 @@ class Remains:
         problem = encoding.verify(self._products, reference)
         if problem is None:
             _seal_again(path, reference)
-            return None
-        distrust(path)
+            problem = problem_of_items(self._products, reference) if held.text.startswith(ITEMS) else None
+            if problem is None:
+                return None
+        else:
+            distrust(path)
         return Reason(DAMAGED, f"its product is damaged: {problem}", "product")
 
     def _find(self, text: str) -> os.stat_result | None:

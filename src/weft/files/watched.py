@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from weft.files.changes import nearest_folder
 from weft.files.patience import Patience, SearchTimeoutError
@@ -13,7 +13,8 @@ from weft.files.patterns import SEARCH_SECONDS, of_need
 from weft.files.requirements import SHARED_MEMORY_FOLDER
 from weft.files.search import Place, Wanted, folder_files, search
 from weft.spec.requirements import MatchNeed
-from weft.spec.tasks import Task
+from weft.spec.slots import fill, slots_in
+from weft.spec.tasks import NOTHING, Task
 
 
 class Stamp(NamedTuple):
@@ -25,6 +26,7 @@ class Stamp(NamedTuple):
 
 
 PRESENT: Final = Stamp(0, 0, 0)  # of a signal: it is there, and that is all that counts
+_ITEM: Final = "\ufdd0item\ufdd0"  # stands in a path for one that is not known yet
 CLOCK_SECONDS: Final = 30.0  # clocks of file servers may be so far behind: a date alone makes nothing old before
 
 
@@ -53,13 +55,13 @@ def stamp_of(path: str) -> Stamp | None:
     return Stamp(found.st_size, found.st_mtime_ns, found.st_ino)
 
 
-def required_files(tasks: Iterable[Task], place: Place) -> dict[str, Stamp]:
-    """Everything that lies there of what the tasks require, by absolute path; not what the tasks themselves make.
+def required_files(tasks: Sequence[Task], place: Place, own: Outputs | None = None) -> dict[str, Stamp]:
+    """Everything that lies there of what the tasks require, by absolute path; not what is `own`.
 
-    A folder that cannot be read, and a search that takes too long, give nothing: a run says so.
+    own: by default what these tasks make. A folder that cannot be read, and a search that takes too long, give nothing: a run
+    says so.
     """
-    tasks = list(tasks)
-    own = Outputs(tasks, place)
+    own = Outputs(tasks, place) if own is None else own
     found: dict[str, Stamp] = {}
     for path in _paths(tasks, place):
         if path not in found and path not in own:
@@ -135,22 +137,61 @@ def _starts(needs: Iterable[MatchNeed]) -> Iterator[str]:
 
 
 class Outputs:
-    """Paths that the tasks say they make: what a run has written starts no other one."""
+    """Paths that the tasks say they make: what a run has written starts no other one. values: of the plan's options."""
 
-    def __init__(self, tasks: Iterable[Task], place: Place):
-        self._paths = {os.path.normpath(place.absolute(path)) for task in tasks for path in task.outputs}
+    def __init__(self, tasks: Iterable[Task], place: Place, values: Mapping[str, Any] = NOTHING):
+        self._place = place
+        self._paths: set[str] = set()
+        self._patterns: list[re.Pattern[str]] = []
+        for task in tasks:
+            for written in _outputs(task, values):
+                path = os.path.normpath(place.absolute(written))
+                if _ITEM in path:
+                    self._patterns.append(_item_pattern(path))
+                else:
+                    self._paths.add(path)
 
     def __contains__(self, path: str) -> bool:
         """Whether it is one of them, or lies in one."""
-        if not self._paths:
+        if not self._paths and not self._patterns:
             return False
         path = os.path.normpath(path)
-        while path not in self._paths:
+        while path not in self._paths and not self._is_of_an_item(path):
             above = os.path.dirname(path)
             if above == path:
                 return False
             path = above
         return True
+
+    def _is_of_an_item(self, path: str) -> bool:
+        """Whether an instance of a mapped task makes it, of a file that is there."""
+        found = (pattern.fullmatch(path) for pattern in self._patterns)
+        return any(match is not None and os.path.lexists(self._place.absolute(match["item"])) for match in found)
+
+
+def _outputs(task: Task, values: Mapping[str, Any]) -> Iterator[str]:
+    """As written, slots filled; the file of an instance by `_ITEM`. What only products can tell stays a slot."""
+    if not any("{" in path for path in task.outputs):
+        yield from task.outputs
+        return
+    foreach, needs = task.policy.foreach, task.requires
+    items: Sequence[dict[str, Any]] = [{}]
+    if foreach is not None and foreach.files:
+        sources = (*(need.bind for need in needs.folders), *(need.bind for need in needs.match))
+        names = (foreach.bind, *sources)
+        items = [{name: _ITEM for name in names if name is not None}]
+    elif foreach is not None and foreach.values is not None and foreach.bind is not None:
+        items = [{foreach.bind: value} for value in foreach.values]
+    for item in items:
+        known = {**values, **task.parameters, **item}
+        for path in task.outputs:
+            if all(name in known for name in slots_in(path)):
+                yield fill(path, known)
+
+
+def _item_pattern(path: str) -> re.Pattern[str]:
+    first, *rest = map(re.escape, path.split(_ITEM))
+    return re.compile(f"{first}(?P<item>.+){'(?P=item)'.join(rest)}", re.DOTALL)
 
 
 def _is_below(path: str, folder: str) -> bool:

@@ -25,6 +25,7 @@ class Draft:
 
     keys: of each task its key (native) or index (lists) below `prefix`. broken: tasks of which nothing could be kept, by name.
     unsound: positions of tasks that were kept in part; what they seem to lack may be what was lost.
+    besides: files that it names and that were read with it, by absolute paths.
     """
 
     document: Document
@@ -38,6 +39,7 @@ class Draft:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, int] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
+    besides: tuple[Source, ...] = ()
     options: dict[str, Option] = field(default_factory=dict)
     types: dict[str, Type] = field(default_factory=dict)
     environments: dict[str, Environment] = field(default_factory=dict)

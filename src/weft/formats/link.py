@@ -496,6 +496,7 @@ def _plan(linker: _Linker, graph: Graph, options: Mapping[str, Option], values: 
         document = draft.document
         path = document.path if document.path == "-" else os.path.relpath(document.key, root)
         sources += draft.sources or (Source(path, draft.dialect, document.digest),)
+        sources += (each._replace(path=os.path.relpath(each.path, root)) for each in draft.besides)
     attributes: dict[str, Any] = {}
     limits: dict[str, int] = {}
     for draft in drafts:

@@ -5,7 +5,6 @@ Each stage collects all its mistakes and goes on with what is sound; only at the
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -23,8 +22,6 @@ from weft.spec.actions import Call
 from weft.spec.environments import Environment, ShellValue
 from weft.spec.plan import Plan, Source
 from weft.spec.tasks import NOTHING
-
-DIGEST_BYTES = 32  # blake2b; as everywhere in weft
 
 
 class Loaded(NamedTuple):
@@ -325,6 +322,7 @@ def _load_python(
     source = os.path.relpath(loaded.file, plan.root) if loaded.file is not None else path
     draft.sources = (Source(source, "python", loaded.digest),)
     draft.types, draft.environments, draft.notes = dict(plan.types), dict(plan.environments), dict(plan.notes)
+    draft.templates, draft.attributes, draft.limits = dict(plan.templates), plan.attributes, plan.limits
     if not settings.shell_eval:
         _refuse_shell_values(draft.environments, path, mistakes)
     draft.tasks = list(plan.graph.tasks)
@@ -467,7 +465,7 @@ def _document(path: str, settings: Settings, mistakes: Mistakes) -> Document | N
     data = parse(text.text, format, path, mistakes)
     if data is NO_DATA:
         return None
-    digest = hashlib.blake2b(text.raw, digest_size=DIGEST_BYTES).hexdigest()
+    digest = text.digest
     folder, key = settings.cwd, os.path.join(settings.cwd, f"-{digest}")
     if path != STANDARD_INPUT:
         absolute = os.path.join(settings.cwd, path)

@@ -6,12 +6,14 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from typing import NamedTuple
+from hashlib import blake2b
+from typing import Final, NamedTuple
 
 from weft.errors import nearest
 from weft.formats.mistakes import Mistakes
 
 SIZE_LIMIT = 1 << 30  # bytes; dialects.md 1.2
+DIGEST_BYTES: Final = 32  # blake2b; as everywhere in weft
 FORMAT_BY_SUFFIX = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
 SUFFIXES = (*FORMAT_BY_SUFFIX, ".py")
 STANDARD_INPUT = "-"
@@ -23,6 +25,11 @@ class Text(NamedTuple):
 
     raw: bytes
     text: str
+
+    @property
+    def digest(self) -> str:
+        """Of the bytes (blake2b, hex)."""
+        return blake2b(self.raw, digest_size=DIGEST_BYTES).hexdigest()
 
 
 def read_text(path: str, shown: str, mistakes: Mistakes) -> Text | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +16,7 @@ from weft.collector import collector_paused
 from weft.formats import compile as compiled
 from weft.formats.native import make_environment, make_variable
 from weft.formats.native_tasks import SHARED_COMMANDS, make_action, make_dependency, make_requirements
-from weft.spec.actions import Call, Command, Shell, kind_of
+from weft.spec.actions import Action, Call, Command, Shell, kind_of
 from weft.spec.environments import Environment, VariableValue, Withheld
 from weft.spec.graph import Graph
 from weft.spec.options import MISSING, Opaque, Option
@@ -24,19 +24,21 @@ from weft.spec.plan import Plan, Source, Template
 from weft.spec.products import Product
 from weft.spec.requirements import NO_REQUIREMENTS, FileNeed, Foreach, Requirements
 from weft.spec.resources import NO_CORES, ONE_CORE, Resources
-from weft.spec.retries import NO_RETRIES, Retries
+from weft.spec.retries import NO_RETRIES, Forgotten, Retries, Scale
 from weft.spec.tasks import DEFAULT_POLICY, NOTHING, Dependency, Policy, Task
 from weft.spec.types import Type
 
 if TYPE_CHECKING:
     from weft.spec.notes import Note
 
-VERSION: Final = 2
-_READABLE: Final = (1, VERSION)  # version 1 wrote all requirements in their long form
+VERSION: Final = 3
+_READABLE: Final = (1, 2, VERSION)  # 1 wrote all requirements in their long form, 1 and 2 every action of every task
 _LEVEL: Final = 1  # zlib: four times smaller for a microsecond a task; higher levels cost more than they save
 _ROWS_AT_A_TIME: Final = 4096
 _NO_REQUIREMENTS: Final = -1
+_PLAIN_KINDS: Final = frozenset({"command", "shell"})
 _MAY_BE_OPAQUE: Final = frozenset({"call", "+function", "+serialized"})
+_SAME: Final = ""  # kind of an action that equals that of the task before
 _CALL: Final = "call"  # kind of a typed task: its action stands among the calls, which many tasks share
 _OPAQUE: Final = "\0opaque"  # key of an object that no document can have, for a value that is no plain data
 
@@ -57,6 +59,7 @@ def snapshot(plan: Plan, *, is_stored: bool = True) -> bytes:
         call_rows: list[Fields] = []
         rows: list[list[Any]] = []
         pieces = _Pieces()
+        write_row = _RowWriter().write
         for task in plan.graph.tasks:
             if len(rows) == _ROWS_AT_A_TIME:
                 pieces.add(rows)
@@ -78,7 +81,7 @@ def snapshot(plan: Plan, *, is_stored: bool = True) -> bytes:
                 if call is None:
                     call = calls[id(task.action)] = len(call_rows)
                     call_rows.append(compiled.action_fields(task.action))
-            rows.append(_row(task, policy, needs, call))
+            rows.append(write_row(task, policy, needs, call))
         pieces.add(rows)
         document = {
             "weft-snapshot": VERSION,
@@ -158,30 +161,58 @@ def _plain(value: object) -> object:
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
-def _row(task: Task, policy: int, needs: int, call: int | None) -> list[Any]:
-    """[name, kind, action, dependencies, policy, parameters, requirements, outputs]; what is empty at the end is left out."""
-    action = task.action
+class _RowWriter:
+    """What neighbours share, the very same action or dependencies, is looked at once."""
+
+    __slots__ = ("_action", "_dependencies", "_edges", "_head")
+
+    def __init__(self) -> None:
+        self._action: object = None
+        self._head: tuple[str, Any] | None = None
+        self._dependencies: Sequence[Dependency] = ()
+        self._edges: list[Any] = []
+
+    def write(self, task: Task, policy: int, needs: int, call: int | None) -> list[Any]:
+        """[name, kind, action, dependencies, policy, parameters, requirements, outputs]; what is empty at the end is left out.
+
+        A command or script that equals that of the task before is not written again.
+        """
+        kind: str
+        value: Any
+        if call is not None:
+            kind, value = _CALL, call
+            self._action = self._head = None
+        else:
+            head = self._head if task.action is self._action and self._head is not None else _head(task.action)
+            # Equal ones, not the very same: equal plans have equal bytes.
+            kind, value = (_SAME, None) if head == self._head and head[0] in _PLAIN_KINDS else head
+            self._action, self._head = task.action, head
+        if task.dependencies is not self._dependencies:
+            self._dependencies, self._edges = task.dependencies, list(map(_edge, task.dependencies))
+        row: list[Any] = [task.name, kind, value, self._edges, policy]
+        if task.outputs:
+            return [*row, dict(task.parameters), needs, task.outputs]
+        if needs != _NO_REQUIREMENTS:
+            return [*row, dict(task.parameters), needs]
+        if task.parameters:
+            row.append(dict(task.parameters))
+        return row
+
+
+def _head(action: Action) -> tuple[str, Any]:
+    """Kind and value of an action that is not among the calls."""
     kind = kind_of(action)
-    value: Any
-    if call is not None:
-        kind, value = _CALL, call
-    elif type(action) is Command and {str}.issuperset(map(type, action.argv)):
-        value = action.argv
-    elif type(action) is Shell:
-        value = action.script
-    else:
-        value = compiled.action_fields(action)
-        kind = f"+{kind}"
-    edges = [
-        edge.name if edge.bind is None and not edge.each and not edge.gather else compiled.dependency_item(edge)
-        for edge in task.dependencies
-    ]
-    row: list[Any] = [task.name, kind, value, edges, policy]
-    if task.outputs:
-        return [*row, dict(task.parameters), needs, task.outputs]
-    if needs != _NO_REQUIREMENTS:
-        return [*row, dict(task.parameters), needs]
-    return [*row, dict(task.parameters)] if task.parameters else row
+    if type(action) is Command and {str}.issuperset(map(type, action.argv)):
+        return kind, action.argv
+    if type(action) is Shell:
+        return kind, action.script
+    return f"+{kind}", compiled.action_fields(action)
+
+
+def _edge(edge: Dependency) -> Any:
+    if edge.bind is None and not edge.each and not edge.gather:
+        return edge.name
+    return compiled.dependency_item(edge)
 
 
 def _policy_fields(policy: Policy) -> Fields:
@@ -189,8 +220,10 @@ def _policy_fields(policy: Policy) -> Fields:
     fields: Fields = {}
     for name in Policy.__dataclass_fields__:
         value = getattr(policy, name)
-        if value != getattr(DEFAULT_POLICY, name) and name != "ask":  # a function of the process that has made the plan
+        if value != getattr(DEFAULT_POLICY, name):
             fields[name] = value
+    if policy.ask is not None:
+        fields["ask"] = _shown(policy.ask)
     if "auto" in fields:
         fields["auto"] = sorted(policy.auto)
     if "resources" in fields:
@@ -215,6 +248,8 @@ def _policy_fields(policy: Policy) -> Fields:
 
 def _shown(function: Callable[..., Any]) -> str:
     """A function that no document holds, by a name that is the same in every process."""
+    if isinstance(function, Forgotten):
+        return function.name
     inner = getattr(function, "function", function)  # of one that was wrapped for its units
     return f"{getattr(inner, '__module__', '')}.{getattr(inner, '__qualname__', type(inner).__qualname__)}"
 
@@ -323,9 +358,11 @@ def _tasks(document: Fields) -> list[Task]:
     commands: dict[tuple[str, ...], Command] = {}
     calls = [make_action("serialized" if "serialized" in row else "function", row) for row in document.get("calls", ())]
     tasks = []
+    action: Any = None
     for name, kind, value, items, policy, *rest in document["tasks"]:
-        action: Any
-        if kind == "command":
+        if kind == _SAME:
+            pass  # the one of the task before
+        elif kind == "command":
             argv = tuple(value)
             action = commands.get(argv)
             if action is None:
@@ -388,10 +425,16 @@ def _policy(fields: Fields) -> Policy:
             fields[name] = tuple(fields[name])
     if "auto" in fields:
         fields["auto"] = frozenset(fields["auto"])
+    if "ask" in fields:
+        fields["ask"] = Forgotten(fields["ask"])
     for name in ("mapping", "roles", "attributes", "copies"):
         if isinstance(fields.get(name), dict):
             fields[name] = MappingProxyType(fields[name])
     return Policy(**fields)
+
+
+def _scale(by: Any) -> Scale:
+    return tuple(by) if isinstance(by, list) else Forgotten(by) if isinstance(by, str) else by
 
 
 def _retries(row: list[Any]) -> Retries:
@@ -400,9 +443,7 @@ def _retries(row: list[Any]) -> Retries:
         max_attempts,
         delay,
         None if retry_on is None else tuple(retry_on),
-        None
-        if scales is None
-        else tuple((name, tuple(by) if isinstance(by, list) else by) for name, by in scales if not isinstance(by, str)),
+        None if scales is None else tuple((name, _scale(by)) for name, by in scales),
         scale_on,
         tuple(fallback_queues),
     )

@@ -13,11 +13,12 @@ from weft.formats.mistakes import NO_DATA, Document, Mistakes, pointer, show
 from weft.formats.parse import parse
 from weft.formats.read import FORMAT_BY_SUFFIX, read_text
 from weft.formats.shape import Place, check, is_free, keys_of
-from weft.formats.workflow_levels import Levels
+from weft.formats.workflow_levels import NO_FILE, Levels
 from weft.formats.workflow_tasks import TemplatedMaker
 from weft.formats.workflow_templates import TemplateDraft, read_template
 from weft.spec.compute import NO_LIMIT, limit_name
-from weft.spec.resource_files import read_resource_file
+from weft.spec.plan import RESOURCES, Source
+from weft.spec.resource_files import ResourceFile, read_resource_file
 from weft.spec.resources import MICRO
 from weft.spec.tasks import name_problem
 
@@ -75,8 +76,8 @@ def load_workflow(document: Document, root: str, mistakes: Mistakes) -> Draft:
     tool = top.get("tool", DEFAULT_TOOL)
     draft.name = _name(settings, top, mistakes, file)
     draft.description = settings.get("description", top.get("description"))
-    file_levels = _resource_file(top, tool, root, file, mistakes)
-    levels = Levels(Place(file, ("workflow",), "the workflow"), settings, file_levels, mistakes)
+    resources = _resource_file(draft, top, root, mistakes)
+    levels = Levels(Place(file, ("workflow",), "the workflow"), settings, resources, tool, mistakes)
     caps: dict[str, int] = {}
     if "max_concurrently_running" in settings:
         whole = draft.name or settings.get("workflow_args") or tool
@@ -129,22 +130,24 @@ def _name(settings: Mapping[str, Any], top: Mapping[str, Any], mistakes: Mistake
     return name
 
 
-def _resource_file(top: Mapping[str, Any], tool: str, root: str, file: str, mistakes: Mistakes) -> Any:
-    """What the file of `yaml` says; None without one, or when it cannot be read."""
+def _resource_file(draft: WorkflowDraft, top: Mapping[str, Any], root: str, mistakes: Mistakes) -> ResourceFile:
+    """What the file of `yaml` says; nothing without one, or when it cannot be read."""
     path = top.get("yaml")
     if path is None:
-        return None
+        return NO_FILE
     before = len(mistakes.errors)
-    text = read_text(os.path.join(root, path), path, mistakes)
+    absolute = os.path.abspath(os.path.join(root, path))
+    text = read_text(absolute, path, mistakes)
     format = FORMAT_BY_SUFFIX.get(os.path.splitext(path)[1].lower(), "yaml")
     data = parse(text.text, format, path, mistakes) if text is not None else NO_DATA
-    if len(mistakes.errors) != before or data is NO_DATA:
-        return None
+    if text is None or len(mistakes.errors) != before or data is NO_DATA:
+        return NO_FILE
+    draft.besides = (Source(absolute, RESOURCES, text.digest),)
     try:
-        return read_resource_file(data, tool, path)
+        return read_resource_file(data, path)
     except ArgumentError as error:
-        mistakes.error("shape.value", str(error), file, "/yaml")
-        return None
+        mistakes.error("shape.value", str(error), draft.file, "/yaml")
+        return NO_FILE
 
 
 def _templates(

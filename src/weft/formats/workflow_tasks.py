@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from weft.errors import cut, hint_nearest
+from weft.errors import ArgumentError, cut, hint_nearest
 from weft.formats.mistakes import Mistakes, pointer
 from weft.formats.shape import Place, check
 from weft.formats.workflow_levels import Levels, merged_resources, merged_scales
 from weft.formats.workflow_templates import SEQUENTIAL, TemplateDraft, executor_of
-from weft.spec.command_templates import CommandTemplate, default_name, safe_text, shorten_name
-from weft.spec.compute import demand_of, limit_name
+from weft.spec.actions import Action
+from weft.spec.command_templates import CommandTemplate, default_name, filled_action, safe_text, shorten_name
+from weft.spec.compute import CLUSTERS_WITHOUT_PROJECTS, demand_of, limit_name
 from weft.spec.identity import encode_args, node_digest
 from weft.spec.retries import Retries
 from weft.spec.slots import text_of
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
     from weft.formats.workflow import WorkflowDraft
 
 ONE_AT_A_TIME: Final = limit_name(SEQUENTIAL)
+_TREATMENT: Final = (
+    "cluster_name",
+    "compute_resources",
+    "resource_scales",
+    "max_attempts",
+    "fallback_queues",
+    "task_attributes",
+)
+"""Keys of a task that say how it is treated."""
 
 
 class TemplatedMaker:
@@ -43,6 +53,8 @@ class TemplatedMaker:
         self._mistakes = mistakes
         self._nodes: dict[bytes, str] = {}
         self._edges: dict[str, Dependency] = {}
+        self._told: set[tuple[str, str]] = set()
+        self._policies: dict[tuple[str, str], Policy] = {}
         self.caps: dict[str, int] = {}
 
     def add(self, path: tuple[str | int, ...], name: str | None, body: Mapping[str, Any], *, is_array: bool) -> None:
@@ -69,10 +81,12 @@ class TemplatedMaker:
             return
         values = fields.get("args", {})
         has_all = self._check_args(known.template, values, place)
-        policy = self._policy(known, fields, place)
-        edges = self._dependencies(fields.get("upstream_tasks") or ())
+        policy = self._shared_policy(known, fields, place)
+        edges = self._dependencies(fields.get("upstream_tasks") or (), place)
         if not has_all:  # of what it depends on and who depends on it all is told nevertheless
             values = {name: values.get(name, "") for name in known.template.args}
+        if is_array:
+            self._warn_of_texts(known.template, fields.get("args", {}), place)
         many = _rows(known.template, values) if is_array else iter((values,))
         prefix = fields.get("name")
         for row in many:
@@ -121,6 +135,32 @@ class TemplatedMaker:
                 self._mistakes.error("shape.value", message, place.file, pointer(*place.base, "args", name))
         return not missing and len(values) == len(template.args)
 
+    def _warn_of_texts(self, template: CommandTemplate, values: Mapping[str, Any], place: Place) -> None:
+        for name in template.node_args:
+            value = values.get(name)
+            if isinstance(value, str):
+                message = f"{place.subject}: {cut(name)!r} is one value, {cut(value)!r}"
+                location = pointer(*place.base, "args", name)
+                self._mistakes.warn("shape.type", message, place.file, location, "write a list, also of one text")
+
+    def _warn_of_unused(self, cluster: str, unused: Iterable[str], place: Place) -> None:
+        for key in unused:
+            if cluster in CLUSTERS_WITHOUT_PROJECTS and (cluster, key) not in self._told:
+                self._told.add((cluster, key))
+                message = f"{place.subject}: compute_resources: cluster {cluster!r} has no use for {key!r}"
+                self._mistakes.warn("shape.unknown_key", message, place.file, pointer(*place.base))
+
+    def _shared_policy(self, known: TemplateDraft, fields: Mapping[str, Any], place: Place) -> Policy:
+        """One object for tasks that are treated alike."""
+        key = known.name, repr([(name, fields[name]) for name in _TREATMENT if name in fields])
+        found = self._policies.get(key)
+        if found is None:
+            before = len(self._mistakes.errors)
+            found = self._policy(known, fields, place)
+            if len(self._mistakes.errors) == before:  # else the next one has to be told, too
+                self._policies[key] = found
+        return found
+
     def _policy(self, known: TemplateDraft, fields: Mapping[str, Any], place: Place) -> Policy:
         levels = self._levels
         cluster = fields.get("cluster_name") or known.cluster or levels.cluster
@@ -132,6 +172,7 @@ class TemplatedMaker:
             self.caps[ONE_AT_A_TIME] = 1
         asked = [*levels.resources(known.name, cluster), known.resources, *([] if own is None else [own])]
         demand = demand_of(merged_resources(asked), limits)
+        self._warn_of_unused(cluster, demand.unused, place)
         scales = merged_scales(
             [*levels.scales(known.name, cluster), *(each for each in (known.scales, own_scales) if each is not None)]
         )
@@ -164,8 +205,15 @@ class TemplatedMaker:
         found: dict[str, Any] = read(fields[key], place._replace(base=(*place.base, key)))
         return found
 
-    def _dependencies(self, names: Sequence[str]) -> tuple[Dependency, ...]:
+    def _dependencies(self, names: Sequence[str], place: Place) -> tuple[Dependency, ...]:
         edges = self._edges
+        seen: set[str] = set()
+        for index, name in enumerate(names):
+            if name in seen:
+                message = f"{place.subject} names the upstream task {cut(name)!r} twice"
+                location = pointer(*place.base, "upstream_tasks", index)
+                self._mistakes.warn("name.duplicate", message, place.file, location, "one edge is made of both")
+            seen.add(name)
         return tuple(edges.setdefault(name, Dependency(name)) for name in dict.fromkeys(names))
 
     def _task_name(
@@ -197,10 +245,25 @@ class TemplatedMaker:
             hint = "node_args tell the tasks of a template apart"
             self._mistakes.error("name.duplicate", message, draft.file, pointer(*path, "args"), hint)
         draft.tasks.append(
-            Task(name, template.action, edges, MappingProxyType(dict(values)) if values else NOTHING, policy=policy)
+            Task(
+                name,
+                self._action(template, values, path),
+                edges,
+                MappingProxyType(dict(values)) if values else NOTHING,
+                policy=policy,
+            )
         )
         draft.keys.append(path[-1])
         draft.places.append(path)
+
+    def _action(self, template: CommandTemplate, values: Mapping[str, Any], path: tuple[str | int, ...]) -> Action:
+        """The command with its values, which stay parameters for what they are: identity, or none."""
+        try:
+            return filled_action(template, {name: text_of(value) for name, value in values.items()})
+        except ArgumentError as error:
+            message = f"template {cut(template.name)!r}: {error}"
+            self._mistakes.error("slot.unknown", message, self._draft.file, pointer(*path, "args"))
+            return template.action
 
 
 def _rows(template: CommandTemplate, values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -96,6 +96,9 @@ DISK_LOOK_SECONDS: Final = 1.0
 RUN_TIMER: Final = -1
 """Timer of the run's own time limit; the scheduler's are not negative."""
 
+STREAM_TIMER: Final = -2
+"""Timer of the stream of task 0; those of other tasks lie below."""
+
 COMMIT_BEFORE: Final = declare("engine.commit.before", "facts wait, nothing of them is durable")
 COMMIT_AFTER: Final = declare("engine.commit.after", "facts are durable, no start has left and nobody has been told")
 
@@ -280,7 +283,7 @@ class Engine:
             if self._scheduler.is_live(key, nonce):
                 self._began[nonce] = report
                 if self._streams is not None:
-                    self._streams.began(key, nonce)
+                    self._streams.began(key, nonce, self._monotonic())
             events.append(AttemptStarted(key, nonce, started, stdout, stderr))
             return
         match report:
@@ -339,6 +342,8 @@ class Engine:
                 self._is_overdue = True
                 self._audience.remark(f"the run's time limit of {self._timeout:g} s is over: ending what runs", None)
                 events.append(Interrupted(2))
+            elif timer <= STREAM_TIMER and self._streams is not None:
+                self._streams.lingered(STREAM_TIMER - timer)
             else:
                 events.append(TimerFired(timer))
 
@@ -398,6 +403,7 @@ class Engine:
     def _steer(self, streams: Streams) -> None:
         """Tell makers how far they may go, consumers how far they can."""
         from weft.runtime.feeds import EndInput, Stop  # late, with the next: few plans have streams
+        from weft.runtime.lingering import LINGER_SECONDS, Linger, Release
         from weft.runtime.streams import Allow, Announce, Remember
 
         for order in streams.orders():
@@ -412,6 +418,13 @@ class Engine:
                     self._parts.inspector.remember(task)
                 case Stop(key, cause):
                     self._executor_of(key.task).stop((key,), "terminate", cause)
+                case Linger(task, since):
+                    now = self._monotonic()
+                    seconds = LINGER_SECONDS if since is None else max(LINGER_SECONDS, now - since)
+                    heapq.heappush(self._timers, (now + seconds, STREAM_TIMER - task))
+                case Release(key, text):
+                    self._audience.remark(text, key.task)
+                    self._executor_of(key.task).stop((key,), "terminate", INTERRUPTED)
                 case _:
                     assert_never(order)
 

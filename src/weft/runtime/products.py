@@ -132,6 +132,8 @@ class Products:
         product = self._plan.graph.tasks[task].policy.product
         if product is None or product.source == "outputs":
             return outcome
+        if _is_half(product, outcome.product):
+            return outcome
         try:
             is_log = outcome.product is None and product.source != "return"  # too long to be recorded
             if is_log or self._wanted.get(task):
@@ -183,7 +185,12 @@ class Products:
         tasks = self._plan.graph.tasks
         for row in opened.attempts:
             product = tasks[row.key.task].policy.product
-            if row.state == "ok" and product is not None and product.source != "outputs":
+            if (
+                row.state == "ok"
+                and product is not None
+                and product.source != "outputs"
+                and not _is_half(product, row.product)
+            ):
                 self._keep(row.key.task, row.key.instance, row.product, row.stdout)
         for ended in opened.tasks:
             if ended.state == "ok":
@@ -545,6 +552,11 @@ class Products:
 
     def _text_of(self, region: LogRegion) -> str:
         return self._files.read(region).decode("utf-8", "replace").removesuffix("\n")
+
+
+def _is_half(product: Product, text: str | None) -> bool:
+    """Of a stream that was ended since nobody took more of it: half a stream is no product."""
+    return product.stream and product.source == "return" and text is None
 
 
 def _groups(task: Task) -> Mapping[str, Sequence[Dependency]]:

@@ -24,6 +24,7 @@ from typing import Final, Literal, NamedTuple
 
 from weft.ports import Flow, OpenRun, StreamGauge, Taken, Yielded
 from weft.runtime.feeds import EndInput, Feeds, Stop
+from weft.runtime.lingering import Linger, Lingering, Release
 from weft.scheduling.commands import CloseAttempt, SettleInstance, SettleTask
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import DEPENDENCY, EXCEPTION, Outcome, kind
@@ -70,13 +71,14 @@ class Remember(NamedTuple):
     task: int
 
 
-StreamOrder = Allow | Announce | EndInput | Remember | Stop
+StreamOrder = Allow | Announce | EndInput | Linger | Release | Remember | Stop
 
 
 class _Maker:
     """A stream and its present attempt. nonce: of that attempt, 0 while there is none; count: its items.
 
-    digests: of all items that were ever told. handed: how many of them another attempt must make again.
+    digests: of all items that were ever told. handed: how many of them another attempt must make again. since: monotonic
+    second at which the attempt began. is_partial: it was ended since nobody took more, and is ok.
     """
 
     def __init__(self, task: int) -> None:
@@ -93,6 +95,8 @@ class _Maker:
         self.refusal: str | None = None
         self.failure = ""
         self.is_adopted = False
+        self.is_partial = False
+        self.since: float | None = None
         self.readers: list[_Reader] = []
         self.mapped: list[_Mapped] = []
         self.taken: dict[int, int] = {}
@@ -169,6 +173,7 @@ class Streams:
         self._flows: dict[int, list[tuple[str, _Maker]]] = {}
         self._flowed: dict[int, bool] = {}  # tasks that took streams while they were made -> whether they are ok
         self._orders: list[StreamOrder] = []
+        self._lingering = Lingering()
         self._is_dirty = False
         self._connect(plan, range(len(plan.graph.tasks)) if selected is None else selected)
 
@@ -191,6 +196,7 @@ class Streams:
     def _connect_follower(self, number: int, task: Task, by_name: Mapping[str, Task]) -> None:
         for name, how in ties(task, by_name).items():
             maker = self._makers[self._plan.graph.index[name]]
+            self._lingering.connect(maker.task, number)
             if how == GROWS:
                 mapped = self._mapped[number] = _Mapped(number)
                 maker.mapped.append(mapped)
@@ -249,11 +255,16 @@ class Streams:
         maker.allowed = WINDOW_ITEMS
         maker.refusal = None
         maker.is_adopted = False
+        maker.since = None
         maker.handed = max(maker.handed, max((reader.announced for reader in maker.readers), default=0))
         del maker.digests[maker.handed * DIGEST_BYTES :]
 
-    def began(self, key: AttemptKey, nonce: int) -> None:
-        """An attempt has begun."""
+    def began(self, key: AttemptKey, nonce: int, now: float = 0.0) -> None:
+        """An attempt has begun. now: monotonic seconds."""
+        maker = self._by_nonce.get(nonce)
+        if maker is not None:
+            maker.since = now
+            self._let_linger(maker)
         for reader in self._readers.get(nonce, ()):
             reader.is_sure = self._is_dirty = True
         mapped = self._mapped.get(key.task)
@@ -269,6 +280,7 @@ class Streams:
         if maker is not None:
             self._begin_log(maker, key, nonce)
             maker.is_adopted = True
+            self._let_linger(maker)
         mapped = self._mapped.get(key.task)
         if mapped is not None:
             mapped.live.add(nonce)
@@ -293,10 +305,31 @@ class Streams:
         elif outcome.ok and maker.count < maker.handed:
             text = f"it handed on {maker.handed} items before, and now only {maker.count}"
             outcome = outcome._replace(ok=False, cause=EXCEPTION, detail=text, product=None)
+        elif self._lingering.is_idle(maker.task):
+            count = None if maker.is_adopted else maker.count
+            ending = self._lingering.ended(maker.task, nonce, outcome, count)
+            maker.is_partial, outcome = ending.ok and not outcome.ok, ending
         if not outcome.ok:
             del self._by_nonce[nonce]
             maker.nonce = 0
         return outcome
+
+    # --- streams that nobody takes any more ----------------------------------------------------------------------------
+
+    def _let_linger(self, maker: _Maker) -> None:
+        """Nobody may take what the attempt makes any more."""
+        if maker.nonce and self._lingering.is_idle(maker.task):
+            self._lingering.begin(maker.task, maker.bytes)
+            self._orders.append(Linger(maker.task, maker.since))
+
+    def lingered(self, task: int) -> None:
+        """The time of a stream is over that nobody takes."""
+        maker = self._makers[task]
+        if maker.nonce and maker.key is not None and self._lingering.release(task, maker.nonce):
+            name = self._plan.graph.tasks[task].name
+            after = "" if maker.is_adopted else f" after {maker.count} items"
+            text = f"{name!r} is ended{after}: nobody takes from it any more"
+            self._orders.append(Release(maker.key, text))
 
     def _end_readers(self, readers: list[_Reader], outcome: Outcome) -> Outcome:
         for reader in readers:
@@ -312,7 +345,7 @@ class Streams:
     def untold(self, key: AttemptKey, nonce: int) -> Yielded | None:
         """Items that a maker, which has just ended, has handed on while nobody listened: it was adopted, or cannot speak."""
         maker = self._by_nonce.get(nonce)
-        if maker is None or (maker.count and not maker.is_adopted):
+        if maker is None or (maker.count and not maker.is_adopted) or self._lingering.is_released(maker.task, nonce):
             return None
         found = self._read_log(maker.path, maker.count)
         return Yielded(key, nonce, maker.count, *found) if found.shown else None
@@ -339,6 +372,9 @@ class Streams:
         maker.bytes += report.bytes
         if maker.mapped:
             maker.handed = max(maker.handed, maker.count)
+            self._lingering.taken(maker.task)
+        if self._lingering.is_too_long(maker.task, maker.bytes):
+            self.lingered(maker.task)
         self._news(maker)
         return True
 
@@ -358,6 +394,7 @@ class Streams:
             if reader.bind == report.bind:
                 if not reader.is_live:
                     reader.is_live = True
+                    self._lingering.taken(reader.maker.task)
                     self._news(reader.maker)
                 reader.position = max(reader.position, report.position)
                 taken = reader.maker.taken
@@ -387,12 +424,14 @@ class Streams:
         maker = self._makers.get(settled.task)
         if maker is not None:
             self._settle_maker(maker, settled)
+        for idle in self._lingering.settled(settled.task, settled.state == "ok"):
+            self._let_linger(self._makers[idle])
         for task in [task for task, is_ok in self._flowed.items() if is_ok]:
             self._remember(task)
 
     def _settle_maker(self, maker: _Maker, settled: SettleTask) -> None:
         if settled.state == "ok":
-            maker.state = "complete"
+            maker.state = "failed" if maker.is_partial else "complete"
         else:
             maker.state = "failed"
             cause = settled.cause or ""
@@ -415,8 +454,11 @@ class Streams:
         if self._feeds is not None:
             self._feeds.restore(opened)
         for row in opened.tasks:
-            if row.state == "ok" and row.task in self._makers:
+            if row.state != "ok":
+                continue
+            if row.task in self._makers:
                 self._makers[row.task].state = "complete"
+            self._lingering.settled(row.task, is_ok=True)
         for maker in self._makers.values():
             most = 0
             for mapped in maker.mapped:

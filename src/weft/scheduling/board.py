@@ -190,7 +190,8 @@ class Board:
         fingerprint = None
         if self.fingerprints:
             fingerprint = self.fingerprints.pop(task, None)
-        settled = (task, STATE_BY_PHASE[phase], cause, detail, self.tries(task), fingerprint, usage)
+        tries = self.tries(task) if self.taken_back else self.attempts[task]
+        settled = (task, STATE_BY_PHASE[phase], cause, detail, tries, fingerprint, usage)
         self.commands.append(_new_settle(settled))
         if cause is not None:
             self.causes[task] = cause

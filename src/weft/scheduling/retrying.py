@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import ceil, inf
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from weft import units
 from weft.scheduling.outcomes import EXCEPTION, LOST, MEMORY, RESOURCE_CAUSES, TIMEOUT, Outcome, Request, kind
@@ -176,7 +176,9 @@ def _next_seconds(entry: Scale, trial: Trial, old: float) -> float:
         return _called(TIMEOUT, entry, old)
     from fractions import Fraction
 
-    return float(Fraction(repr(float(old))) * _factor(entry))
+    grown = Fraction(repr(float(old))) * _factor(entry)
+    # Whole seconds stay whole; who gives a limit of less than that has reason to.
+    return float(ceil(grown)) if old == int(old) else ceil(grown * 1000) / 1000
 
 
 def _factor(entry: float) -> Fraction:
@@ -200,14 +202,26 @@ def _called(name: str, entry: object, old: float) -> float:
         return _amount(name, entry(old))
     except ScaleError:
         raise
-    except Exception as error:  # a user's function may raise anything; it becomes the task's cause
+    except (Exception, SystemExit) as error:  # a user's function may raise anything; it becomes the task's cause
         raise ScaleError(f"the function that scales {name} raised {type(error).__name__}: {error}") from error
 
 
 def _amount(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
+    number = _number(value)
+    if number is None or not 0 < number < inf:
         raise ScaleError(f"the amount for {name} is {value!r}, which is no number above 0")
-    return value
+    return number
+
+
+def _number(value: Any) -> float | None:
+    """A number of another library as one of Python's; None of what is none."""
+    if isinstance(value, bool):
+        return None
+    if value.__class__ in (int, float):
+        return value
+    from numbers import Real  # late: few runs scale anything
+
+    return float(value) if isinstance(value, Real) else None
 
 
 def _in_queue(wanted: Request, fallbacks: tuple[str, ...], bounds: Bounds) -> Request:
@@ -248,6 +262,19 @@ def recover_positions(policy: Retries, trial: Trial, request: Request) -> None:
 
 
 # --- for people --------------------------------------------------------------------------------------------------------
+
+
+def describe_limit(trial: Trial, request: Request, cause: str) -> str | None:
+    """What ran out and could not grow as it should, as `memory 150M, which is the most there is`; None of other causes."""
+    wanted, name = trial.wanted, kind(cause)
+    if wanted is None or name not in RESOURCE_CAUSES:
+        return None
+    there = f"the most that queue {request.queue} allows" if request.queue else "the most there is"
+    if name == TIMEOUT:
+        most, asked = request.timeout or 0.0, wanted.timeout or 0.0
+        return f"timeout {units.show_seconds(most)}, which is {there}" if 0 < most < asked else None
+    amount, sought = dict(request.amounts).get(name, 0), dict(wanted.amounts).get(name, 0)
+    return f"{name} {units.show_amount(name, amount)}, which is {there}" if 0 < amount < sought else None
 
 
 def describe_change(old: Request, new: Request) -> str | None:

@@ -95,7 +95,18 @@ from weft.scheduling.outcomes import (
     kind,
 )
 from weft.scheduling.placement import Placement
-from weft.scheduling.retrying import Again, Bounds, Over, ScaleError, Trial, cause_of, describe_change, judge, scale
+from weft.scheduling.retrying import (
+    Again,
+    Bounds,
+    Over,
+    ScaleError,
+    Trial,
+    cause_of,
+    describe_change,
+    describe_limit,
+    judge,
+    scale,
+)
 from weft.scheduling.workload import LOW, NOTHING_EXPECTED, SHIFT, QueueLimit, Workload, declared_request
 from weft.spec.plan import Plan
 
@@ -118,6 +129,7 @@ class SchedulerOptions:
     hosts: machines that attempts are placed on, integer units by name, `cores` in each; `CapacityChanged` tells the sums.
     opportunistic: only what `HeadroomChanged` says the host leaves is used, and given back when the host needs it.
     expected: seconds that tasks took in earlier runs, for those that declare none.
+    grows_any: `scale_on: any`, for tasks of documents that cannot say it.
     """
 
     fail_fast: bool = False
@@ -132,6 +144,7 @@ class SchedulerOptions:
     hosts: tuple[Mapping[str, int], ...] = ()
     opportunistic: bool = False
     expected: Mapping[int, float] = field(default_factory=lambda: NOTHING_EXPECTED)
+    grows_any: bool = False
 
 
 NO_OPTIONS: Final = SchedulerOptions()
@@ -448,7 +461,7 @@ class Scheduler:
             return
         assert isinstance(judged, Again)
         request = board.request_of(unit)
-        trial.change = describe_change(live.request, request)
+        trial.change = describe_change(live.request, request) or describe_limit(trial, request, cause)
         retry = Retry(judged.reason, judged.delay, request, trial.change)
         board.commands.append(CloseAttempt(key, live.nonce, outcome, retry))
         if judged.delay > 0:
@@ -461,11 +474,12 @@ class Scheduler:
         """Let the request grow after a resource failure; what to give up with when an entry gives no amount."""
         trial = self.board.trials[unit]
         policy = self.board.tasks[unit >> SHIFT].policy
+        retries = policy.retries._replace(scale_on="any") if self.options.grows_any else policy.retries
         if trial.wanted is None:
             trial.wanted = declared_request(policy)
         capacity = {name: units for name, _ in old.amounts if (units := self.placement.capacity_of(name)) is not None}
         try:
-            new = scale(policy.retries, trial, old, cause, Bounds(capacity, self.options.queues))
+            new = scale(retries, trial, old, cause, Bounds(capacity, self.options.queues))
         except ScaleError as error:
             return FAILED, Over(SETUP, str(error))
         trial.request = new

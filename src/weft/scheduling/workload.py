@@ -9,7 +9,7 @@ About 21 bytes a task. A *unit* is what an attempt is made of: a task, or one in
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import sub
 from types import MappingProxyType
@@ -195,28 +195,42 @@ class Workload:
     def _remaining_paths(self, chosen: Sequence[int]) -> Sequence[float]:
         """Length of the longest path that begins with each task, itself included: seconds, or tasks when none is known."""
         phases = self.phases
-        weight: Callable[[int], float] = _one
-        if self.has_durations:
-            known = sorted(d for task in chosen if (d := self.duration_of(task)) is not None)
-            if not known:  # what earlier runs measured takes no part in this one
-                known = [1.0]
-            # The median by hand: `statistics` would bring `random` and `decimal` along.
-            middle = (known[(len(known) - 1) // 2] + known[len(known) // 2]) / 2
-
-            def weight(task: int) -> float:
-                duration = self.duration_of(task)
-                return middle if duration is None else duration
-
         graph = self.graph
         first, followers = graph.first_follower, graph.followers
-        longest: list[float] = [0] * len(self.tasks)
+        longest = self._weights(chosen)
+        if not followers:
+            return longest
         for task in self._followers_first(chosen):
+            begin, end = first[task], first[task + 1]
+            if begin == end:
+                continue
             best: float = 0
-            for follower in followers[first[task] : first[task + 1]]:
+            for follower in followers[begin:end]:
                 if longest[follower] > best and phases[follower] != ABSENT:
                     best = longest[follower]
-            longest[task] = best + weight(task)
+            longest[task] += best
         return longest
+
+    def _weights(self, chosen: Sequence[int]) -> list[float]:
+        """Expected seconds of each task, the median where nobody knows; where nothing is known, 1."""
+        if not self.has_durations:
+            return [1] * len(self.tasks)
+        tasks, expected = self.tasks, self.expected
+        found = [tasks[task].policy.duration for task in chosen]
+        if expected:
+            found = [
+                expected.get(task) if declared is None else declared
+                for task, declared in zip(chosen, found, strict=True)
+            ]
+        known = sorted([duration for duration in found if duration is not None])
+        if not known:  # what earlier runs measured takes no part in this one
+            known = [1.0]
+        # The median by hand: `statistics` would bring `random` and `decimal` along.
+        middle = (known[(len(known) - 1) // 2] + known[len(known) // 2]) / 2
+        weights: list[float] = [0] * len(tasks)
+        for task, duration in zip(chosen, found, strict=True):
+            weights[task] = middle if duration is None else duration
+        return weights
 
     def _followers_first(self, chosen: Sequence[int]) -> Sequence[int]:
         """The chosen tasks, each after all that follow it."""
@@ -235,10 +249,6 @@ class Workload:
                 if not left[dependency] and phases[dependency] != ABSENT:
                     order.append(dependency)
         return order
-
-
-def _one(_task: int) -> float:
-    return 1
 
 
 def declared_request(policy: Policy) -> Request:

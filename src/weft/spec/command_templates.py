@@ -95,7 +95,8 @@ def _arg_names(kind: str, names: Iterable[str], mistakes: list[str]) -> tuple[st
     if isinstance(names, str):
         mistakes.append(f"{kind} is the text {cut(names)!r}; give a list of names")
         return (names,)
-    given = list(names)
+    is_set = isinstance(names, set | frozenset)  # its order may be another one in each process
+    given = sorted(names, key=str) if is_set else list(names)
     for each in given:
         if not isinstance(each, str) or not each.isidentifier():
             mistakes.append(f"{kind} holds {cut(repr(each))}, which is no name of an argument")
@@ -159,7 +160,8 @@ def _action(text: str, slots: tuple[str, ...], shell: Any, mistakes: list[str]) 
         for name in slots:
             if re.search(r"(?<!\$)(?:\$\$)*\$\{" + name + r"\}", text):
                 mistakes.append(f"${{{name}}} would be a variable of the shell: write {{{name}}}, or ${{{{{name}}}}}")
-        return Shell(text)
+        # Without arguments its tasks have no parameters, and then braces of a script are the shell's own (decision 0006).
+        return Shell(text if slots or mistakes else fill_shell(text, {}))
     try:
         words = shlex.split(_continued(text))
     except ValueError as error:
@@ -231,6 +233,23 @@ def argv_of(template: CommandTemplate, values: Mapping[str, Any]) -> tuple[str, 
         return None
     texts = {name: text_of_value(value) for name, value in values.items()}
     return tuple(fill(word, texts) for word in template.action.argv if isinstance(word, str))
+
+
+def filled_action(template: CommandTemplate, values: Mapping[str, Any]) -> Command | Shell:
+    """The action with nothing left to fill, for a task whose parameters are these values. Raises ArgumentError."""
+    if not values:
+        return template.action
+    texts = {name: text_of_value(value) for name, value in values.items()}
+    if isinstance(template.action, Command):
+        return Command(tuple(_escaped(fill(word, texts)) for word in template.action.argv if isinstance(word, str)))
+    try:
+        return Shell(_escaped(fill_shell(template.action.script, texts)))
+    except ShellSlotError as error:
+        raise ArgumentError(str(error)) from None
+
+
+def _escaped(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def command_of(template: CommandTemplate, values: Mapping[str, Any]) -> str:

@@ -22,6 +22,8 @@ TIMEOUT: Final = "timeout"
 QUEUE: Final = "queue"
 COPIES: Final = ("stdout", "stderr")
 CLUSTER_ONLY: Final = ("project", "constraints")
+CLUSTERS_WITHOUT_PROJECTS: Final = frozenset({"local", "multiprocess", "sequential", "dummy", "simulated"})
+"""Names of clusters that have no use for what is in `CLUSTER_ONLY`."""
 TEXTS: Final = (QUEUE, *CLUSTER_ONLY, *COPIES)
 AUTO: Final = "auto"
 AUTOMATIC: Final = (MEMORY,)
@@ -133,8 +135,8 @@ def _exact(value: Any) -> Any:
 
 
 def _python_number(value: Any) -> Any:
-    """What NumPy's scalars stand for."""
-    if isinstance(value, bool | int | float | str) or not hasattr(value, "item"):
+    """What NumPy's scalars stand for; some of them are floats, but not written as such."""
+    if value.__class__ in (bool, int, float, str) or not hasattr(value, "item"):
         return value
     try:
         return value.item()
@@ -245,17 +247,22 @@ def read_scales(raw: Mapping[str, Any] | None, max_attempts: int) -> dict[str, S
     return found
 
 
+def _shown(name: str) -> str:
+    """The engine's name as people write it here."""
+    return RUNTIME if name == TIMEOUT else name
+
+
 def _scale(name: str, entry: Any, max_attempts: int) -> Scale:
     if name in TEXTS:
-        raise ArgumentError(f"resource_scales: {name} is a text, which cannot grow")
+        raise ArgumentError(f"resource_scales: {_shown(name)} is a text, which cannot grow")
     entry = _python_number(entry)
     if entry is None or isinstance(entry, bool | str | bytes | Mapping):
         raise ArgumentError(
-            f"resource_scales: {name}: a number, a function or amounts are expected, not {cut(repr(entry))}"
+            f"resource_scales: {_shown(name)}: a number, a function or amounts are expected, not {cut(repr(entry))}"
         )
     if isinstance(entry, int | float):
         if not 0 <= entry <= LARGEST_SIZE:
-            raise ArgumentError(f"resource_scales: {name}: a number of at least 0 is expected, not {entry}")
+            raise ArgumentError(f"resource_scales: {_shown(name)}: a number of at least 0 is expected, not {entry}")
         return entry
     if isinstance(entry, Amounts | ByGibibytes):
         return entry
@@ -296,7 +303,7 @@ def _few(name: str, entry: Any, max_attempts: int) -> Iterator[Any]:
         items = iter(entry)
     except TypeError:
         raise ArgumentError(
-            f"resource_scales: {name}: a number, a function or amounts are expected, not {cut(repr(entry))}"
+            f"resource_scales: {_shown(name)}: a number, a function or amounts are expected, not {cut(repr(entry))}"
         ) from None
     return islice(items, None if isinstance(entry, list | tuple) else max(max_attempts - 1, 1))
 
@@ -312,7 +319,7 @@ def _listed(name: str, items: Iterable[Any]) -> Iterator[float]:
         else:
             amount = read_amount(name, item)
             if not amount:
-                raise ArgumentError(f"resource_scales: {name}: amounts are above 0")
+                raise ArgumentError(f"resource_scales: {_shown(name)}: amounts are above 0")
             yield amount
     if is_empty:
-        raise ArgumentError(f"resource_scales: {name}: there is no amount in it")
+        raise ArgumentError(f"resource_scales: {_shown(name)}: there is no amount in it")

@@ -142,12 +142,17 @@ def task_parts(plan: Plan, task: Task) -> dict[str, str]:
     handed_on = (product.source, product.type, product.stream) if product is not None else None
     parameters = _parameters(plan, task)
     return {
-        "kind": digest((task.name, kind_of(task.action))),
+        "kind": digest((task.name, _kind(task.action))),
         "code": digest((_code(task.action), policy.mapping)),
         "parameters": digest(parameters) if parameters != _NOTHING else _NO_PARAMETERS,
         "environment": digest(_environment(environment)) if environment is not None else _NO_ENVIRONMENT,
         "outputs": digest((task.outputs, handed_on)),
     }
+
+
+def _kind(action: Action) -> str:
+    """A typed task's function counts by its code, whether it comes by reference or, of a script or notebook, by value."""
+    return "function" if isinstance(action, Call) and action.code else kind_of(action)
 
 
 def _code(action: Action) -> Any:

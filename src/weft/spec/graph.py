@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, compress, repeat
 from operator import attrgetter, lt
+from typing import Final
 
 from weft.errors import Problem, UsageError, WeftError, cut, hint_nearest
 from weft.spec.cycles import find_cycles, prefix_sums
@@ -28,6 +29,9 @@ from weft.spec.rewrites import (
 from weft.spec.select import select
 from weft.spec.tasks import Task
 from weft.spec.types import BUILTIN, Type
+
+SHOWN_CYCLE: Final = 100
+"""Tasks of a cycle that its message names."""
 
 Selection = str | Iterable[str]
 """A selector expression, or names."""
@@ -60,8 +64,17 @@ class GraphError(WeftError, ValueError):
                 Problem("ref.task", f"task {task!r} depends on {name!r}, which does not exist")
                 for task, name in self.unknown
             ),
-            *(Problem("graph.cycle", "cycle " + " -> ".join(map(repr, (*cycle, cycle[0])))) for cycle in self.cycles),
+            *(Problem("graph.cycle", f"cycle {_shown_cycle(cycle)}") for cycle in self.cycles),
         )
+
+
+def _shown_cycle(cycle: tuple[str, ...]) -> str:
+    """Its tasks in order, the first one again at the end; of a long one those in the middle are left out."""
+    names = [*map(repr, (*cycle, cycle[0]))]
+    if len(cycle) > SHOWN_CYCLE:
+        half = SHOWN_CYCLE // 2
+        names[half:-half] = [f"{len(names) - 2 * half} more"]
+    return " -> ".join(names)
 
 
 class UnknownTask(UsageError, KeyError):

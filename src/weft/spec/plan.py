@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from weft.errors import cut, hint_nearest
 from weft.spec.environments import Environment
@@ -25,6 +25,10 @@ class Source(NamedTuple):
     path: str
     dialect: str
     digest: str
+
+
+RESOURCES: Final = "resources"
+"""The dialect of a file that a document names for what its tasks ask for."""
 
 
 class Template(NamedTuple):

@@ -1,4 +1,8 @@
-"""Files of compute resources and scales for a tool and its task templates (workflows.md 4.4): what their nesting means."""
+"""Files of compute resources and scales for a tool and its task templates (workflows.md 4.4): what their nesting means.
+
+Below a section stands `<name>: {...}`. Where a value in it is an object itself, they are clusters, and the name is a tool or a
+template. Else the name is a cluster in the sections of tools, and in those of templates it holds for all clusters.
+"""
 
 from __future__ import annotations
 
@@ -6,92 +10,111 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from weft.errors import ArgumentError, cut, hint_nearest
+from weft.spec.compute import read_compute, read_scales
 
 SECTIONS: Final = ("tool_resources", "task_template_resources", "tool_scales", "task_template_scales")
 EVERY_CLUSTER: Final = "*"
 
-ByCluster = Mapping[str, Mapping[str, Any]]
-"""What is asked for, as it was written, by cluster; `*` holds for all."""
+ByCluster = dict[str, dict[str, Any]]
+"""What is asked for by cluster; `*` holds for all."""
+
+Section = Mapping[str, dict[str, Any]]
 
 
 class ResourceFile(NamedTuple):
-    """resources, scales: of the tool. template_resources, template_scales: by template."""
+    """By tool or template. Resources are as `read_compute` gives them, scales as they were written, but sound."""
 
-    resources: ByCluster
-    template_resources: Mapping[str, ByCluster]
-    scales: ByCluster
-    template_scales: Mapping[str, ByCluster]
+    sections: Mapping[str, Section]
+
+    def tool_resources(self, tool: str) -> ByCluster:
+        """For a tool: its own over what is said for all."""
+        return _of_tool(self.sections["tool_resources"], tool)
+
+    def tool_scales(self, tool: str) -> ByCluster:
+        """The same for scales."""
+        return _of_tool(self.sections["tool_scales"], tool)
+
+    def template_resources(self, template: str) -> ByCluster | None:
+        """For a template; None when the file lacks it."""
+        return _of_template(self.sections["task_template_resources"], template)
+
+    def template_scales(self, template: str) -> ByCluster | None:
+        """The same for scales."""
+        return _of_template(self.sections["task_template_scales"], template)
 
 
-def read_resource_file(data: Any, tool: str, name: str = "the file") -> ResourceFile:
-    """tool: whose sections are wanted. name: of the file, for messages. Raises ArgumentError with every mistake."""
-    mistakes: list[str] = []
+def read_resource_file(data: Any, name: str = "the file") -> ResourceFile:
+    """name: of the file, for messages. Raises ArgumentError: of one mistake with its own class, of several with all texts."""
     data = {} if data is None else data
     if not isinstance(data, Mapping):
-        raise ArgumentError(f"{name}: an object with some of {', '.join(SECTIONS)} is expected, not {cut(repr(data))}")
+        raise ArgumentError(f"{name}: holds {cut(repr(data))}, not the keys {', '.join(SECTIONS)}")
+    mistakes: list[ArgumentError] = []
     for key in data:
         if key not in SECTIONS:
             hint = hint_nearest(str(key), SECTIONS)
-            mistakes.append(f"there is no section {cut(repr(key))}" + (f" ({hint})" if hint else ""))
-    found = ResourceFile(
-        _of_tool(data, "tool_resources", tool, mistakes),
-        _of_templates(data, "task_template_resources", mistakes),
-        _of_tool(data, "tool_scales", tool, mistakes),
-        _of_templates(data, "task_template_scales", mistakes),
-    )
+            mistakes.append(ArgumentError(f"has no key {cut(repr(key))}" + (f" ({hint})" if hint else "")))
+    sections = {section: dict(_entries(section, data.get(section), mistakes)) for section in SECTIONS}
     if mistakes:
-        raise ArgumentError(f"{name}: " + "; ".join(mistakes))
-    return found
+        kind = type(mistakes[0]) if len(mistakes) == 1 else ArgumentError
+        raise kind(f"{name}: " + "; ".join(map(str, mistakes)))
+    return ResourceFile(sections)
 
 
-def _of_tool(data: Mapping[str, Any], section: str, tool: str, mistakes: list[str]) -> ByCluster:
-    """`<cluster>: {...}`, or `<tool>: <cluster>: {...}`. A tool's own amounts lie over those of a cluster."""
-    plain: dict[str, Mapping[str, Any]] = {}
-    own: dict[str, Mapping[str, Any]] = {}
-    for name, entry in _entries(data, section, mistakes):
-        if _is_plain(entry):
-            plain[name] = entry
-        elif name == tool:
-            own = _clusters(entry, f"{section}: {cut(name)!r}", mistakes)
-        else:
-            _clusters(entry, f"{section}: {cut(name)!r}", mistakes)  # another tool's
-    return {cluster: {**plain.get(cluster, {}), **own.get(cluster, {})} for cluster in {**plain, **own}}
-
-
-def _of_templates(data: Mapping[str, Any], section: str, mistakes: list[str]) -> dict[str, ByCluster]:
-    """`<template>: <cluster>: {...}`, or `<template>: {...}` for all clusters."""
-    found: dict[str, ByCluster] = {}
-    for name, entry in _entries(data, section, mistakes):
-        if _is_plain(entry):
-            found[name] = {EVERY_CLUSTER: entry}
-        else:
-            found[name] = _clusters(entry, f"{section}: {cut(name)!r}", mistakes)
-    return found
-
-
-def _entries(data: Mapping[str, Any], section: str, mistakes: list[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    entries = data.get(section)
-    if entries is None:
+def _entries(section: str, given: Any, mistakes: list[ArgumentError]) -> Iterator[tuple[str, dict[str, Any]]]:
+    if given is None:
         return
-    if not isinstance(entries, Mapping):
-        mistakes.append(f"{section} is an object, not {cut(repr(entries))}")
+    if not isinstance(given, Mapping):
+        mistakes.append(ArgumentError(f"{section} holds {cut(repr(given))}, not names with values"))
         return
-    for name, entry in entries.items():
-        if not isinstance(entry, Mapping) or not isinstance(name, str):
-            mistakes.append(f"{section}: {cut(repr(name))} is an object, not {cut(repr(entry))}")
+    for name, entry in given.items():
+        place = f"{section}: {cut(str(name))}"
+        if _is_clusters(entry):
+            yield (
+                str(name),
+                {
+                    str(cluster): _amounts(section, f"{place}: {cut(str(cluster))}", asked, mistakes)
+                    for cluster, asked in entry.items()
+                },
+            )
         else:
-            yield name, entry
+            yield str(name), _amounts(section, place, entry, mistakes)
 
 
-def _is_plain(entry: Mapping[str, Any]) -> bool:
-    return not any(isinstance(value, Mapping) for value in entry.values())
+def _amounts(section: str, place: str, asked: Any, mistakes: list[ArgumentError]) -> dict[str, Any]:
+    if asked is None:
+        return {}
+    is_scales = section.endswith("_scales")
+    if not isinstance(asked, Mapping) or _is_clusters(asked):
+        kind = "scales" if is_scales else "resources"
+        mistakes.append(ArgumentError(f"{place}: {cut(repr(asked))} is no dict of {kind}"))
+        return {}
+    try:
+        if not is_scales:
+            return read_compute(asked)
+        read_scales(asked, 1)
+    except ArgumentError as error:
+        mistakes.append(type(error)(f"{place}: {error}"))
+        return {}
+    return dict(asked)
 
 
-def _clusters(entry: Mapping[str, Any], subject: str, mistakes: list[str]) -> dict[str, Mapping[str, Any]]:
-    found: dict[str, Mapping[str, Any]] = {}
-    for cluster, asked in entry.items():
-        if not isinstance(cluster, str) or not isinstance(asked, Mapping) or not _is_plain(asked):
-            mistakes.append(f"{subject}: {cut(repr(cluster))} is a cluster's object of amounts, not {cut(repr(asked))}")
-        else:
-            found[cluster] = asked
+def _is_clusters(entry: Any) -> bool:
+    return isinstance(entry, Mapping) and any(isinstance(value, Mapping) for value in entry.values())
+
+
+def _of_tool(section: Section, tool: str) -> ByCluster:
+    found = {name: dict(entry) for name, entry in section.items() if entry and not _is_clusters(entry)}
+    own = section.get(tool, {})
+    if _is_clusters(own):
+        for cluster, asked in own.items():
+            found[cluster] = {**found.get(cluster, {}), **asked}
     return found
+
+
+def _of_template(section: Section, template: str) -> ByCluster | None:
+    entry = section.get(template)
+    if entry is None:
+        return None
+    if _is_clusters(entry):
+        return {cluster: dict(asked) for cluster, asked in entry.items()}
+    return {EVERY_CLUSTER: dict(entry)} if entry else {}

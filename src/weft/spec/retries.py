@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 NEVER_RETRIED = frozenset({"not_found", "type", "setup", "interrupted", "cancelled"})
 """Cause kinds that `retry_on: None` leaves out; design.md 7."""
@@ -13,6 +13,30 @@ LOST_BUDGET = 3
 
 Scale = float | tuple[float, ...] | Callable[[float], float]
 """A factor f (times 1 + f) · the next amounts, the last one repeated · a function of the old amount."""
+
+
+class Forgotten:
+    """A function of the script that made a plan, where the script is not at hand: as an answer or an amount it changes nothing.
+
+    name: of the function.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __call__(self, old: Any = None) -> Any:
+        return {} if old is None else old
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Forgotten) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __repr__(self) -> str:
+        return f"<Forgotten {self.name}>"
 
 
 class Retries(NamedTuple):

@@ -101,6 +101,12 @@ class SqliteArchive:
         """Another text whenever finished work of a plan was recorded or forgotten meanwhile."""
         return repr(self._all("state_of_results", pack_text(plan_key)))
 
+    def task(self, run: str, task: int, name: str) -> TaskRow:
+        """One of the tasks that take part in the run, whose name is known."""
+        number = self._number(run)
+        with database.reading(self._path):
+            return rows.task_row(self._connection, number, task, name)
+
     def number(self, run: str) -> int:
         """The short integer that stands for the run in this folder. Raises StoreError."""
         return self._number(run)
@@ -135,9 +141,9 @@ class SqliteArchive:
         found = self._all("owner", pack_text(plan_key))
         return (str(found[0][0]), int(found[0][1]), float(found[0][2]), str(found[0][3])) if found else None
 
-    def asked(self, run: str, kind: str) -> list[Mapping[str, Any]]:
-        """What has been asked of the engines of a run, oldest first; also what is dealt with."""
-        return [json.loads(payload) for (payload,) in self._all("asked", run, kind)]
+    def asked(self, run: str, kind: str, since: float = 0.0) -> list[Mapping[str, Any]]:
+        """What has been asked of the engines of a run, oldest first; also what is dealt with. since: wall clock seconds."""
+        return [json.loads(payload) for (payload,) in self._all("asked", run, kind, since)]
 
     def names(self, run: str) -> list[str]:
         """Of all tasks of the run's plan, in plan order; those that did not take part, too."""

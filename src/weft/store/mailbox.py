@@ -10,7 +10,7 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
@@ -50,6 +50,11 @@ class Mailbox:
             connection.execute(statements("mailbox")["post"], (given, run, kind, body, time.time()))
         ring(self._folder, run)
         return given
+
+    def withdraw(self, ids: Sequence[str]) -> None:
+        """Nobody wants these any more; those that an engine has taken stay as they are. Raises StoreError."""
+        with _writing(self._folder, self._busy_seconds) as connection:
+            connection.executemany(statements("mailbox")["withdraw"], [(id,) for id in ids])
 
     def close(self) -> None:
         """Nothing is held between two posts."""

@@ -36,20 +36,25 @@ class RecordedProducts:
         self._made: dict[str, dict[int, Mapping[int, Made]]] = {}
         self._whole: set[str] = set()
 
-    def text(self, run: str, name: str, instance: int = WHOLE) -> str | None:
-        """What a task or its instance handed on in a run; None when it did not, or its output is gone."""
+    def text(self, run: str, name: str, instance: int = WHOLE, *, is_value: bool = False) -> str | None:
+        """What a task or its instance handed on in a run; None when it did not, or its output is gone.
+
+        is_value: it is what a function returned, whose output is no product.
+        """
         with self._lock:
             made = self._of_task(run, name)
-        return self._text_of(run, made.get(instance))
+        return self._text_of(run, made.get(instance), is_value)
 
-    def of_item(self, run: str, name: str, item: str) -> str | None:
+    def of_item(self, run: str, name: str, item: str, *, is_value: bool = False) -> str | None:
         """Likewise, of the instance that had this item."""
         with self._lock:
             made = self._of_task(run, name)
             instance = self._items_of(run, name).get(item)
-        return None if instance is None else self._text_of(run, made.get(instance))
+        return None if instance is None else self._text_of(run, made.get(instance), is_value)
 
-    def last(self, plan_key: str, family: str, name: str, before: str | None = None) -> str | None:
+    def last(
+        self, plan_key: str, family: str, name: str, before: str | None = None, *, is_value: bool = False
+    ) -> str | None:
         """The product of a task (not a mapped one), from the newest run of the plan, or of its family, in which it was ok.
 
         before: a run that does not count. None when there is no such run, it handed nothing on, or the output is gone.
@@ -61,7 +66,7 @@ class RecordedProducts:
         if found is None:
             return None
         run, *made = found
-        return self._text_of(run, _made(*made))
+        return self._text_of(run, _made(*made), is_value)
 
     def last_items(self, plan_key: str, name: str) -> tuple[str, tuple[str, ...]] | None:
         """(run, items) of a mapped task, from the newest run of the plan in which it was ok; None when there is none."""
@@ -114,8 +119,8 @@ class RecordedProducts:
             self._places[run] = {name: task for task, name in enumerate(archive.names(run))}
         return self._places[run].get(name)
 
-    def _text_of(self, run: str, made: Made | None) -> str | None:
-        if made is None or made.product is not None:
+    def _text_of(self, run: str, made: Made | None, is_value: bool) -> str | None:
+        if made is None or made.product is not None or is_value:
             return None if made is None else made.product
         if not made.output.file:
             return ""

@@ -129,33 +129,39 @@ def task_rows(connection: apsw.Connection, number: int) -> list[TaskRow]:
     for task in selected:
         row = settled.get(task)
         if row is None:
-            attempts, is_live = tried.get(task, (0, 0))
-            state: TaskState = "running" if is_live else "pending"
-            rows.append(
-                TaskRow(task, names[task], state, None, None, attempts, None, None, None, None, instances.get(task, 0))
-            )
-            continue
-        _, ended, cause, detail, attempts, seconds, memory, cpu_seconds, fingerprint = row
-        if cause.__class__ is bytes or detail.__class__ is bytes:
-            cause, detail = unpack_text(cause), unpack_text(detail)
-        if fingerprint.__class__ is bytes:
-            fingerprint = fingerprint.hex()
-        rows.append(
-            TaskRow(
-                task,
-                names[task],
-                TASK_STATES[ended],
-                cause,
-                detail,
-                attempts,
-                seconds,
-                memory,
-                cpu_seconds,
-                fingerprint,
-                instances.get(task, 0),
-            )
-        )
+            rows.append(_unsettled_row(task, names[task], tried.get(task, (0, 0)), instances.get(task, 0)))
+        else:
+            rows.append(_settled_row(row, names[task], instances.get(task, 0)))
     return rows
+
+
+def task_row(connection: apsw.Connection, number: int, task: int, name: str) -> TaskRow:
+    """One of them, whose name is known."""
+    sql = statements("archive")
+    instances = connection.execute(sql["instances_of_task"], (number, task)).get
+    settled = connection.execute(sql["settled_task"], (number, task)).fetchone()
+    if settled is not None:
+        return _settled_row(settled, name, instances)
+    tried: Any = connection.execute(sql["unsettled_task"], (number, task)).fetchone()
+    return _unsettled_row(task, name, tried or (0, 0), instances)
+
+
+def _unsettled_row(task: int, name: str, tried: tuple[int, int], instances: int) -> TaskRow:
+    """tried: how many attempts, whether one is open."""
+    attempts, is_live = tried
+    state: TaskState = "running" if is_live else "pending"
+    return TaskRow(task, name, state, None, None, attempts, None, None, None, None, instances)
+
+
+def _settled_row(row: Sequence[Any], name: str, instances: int) -> TaskRow:
+    task, state, cause, detail, attempts, seconds, memory, cpu_seconds, fingerprint = row
+    if cause.__class__ is bytes or detail.__class__ is bytes:
+        cause, detail = unpack_text(cause), unpack_text(detail)
+    if fingerprint.__class__ is bytes:
+        fingerprint = fingerprint.hex()
+    return TaskRow(
+        task, name, TASK_STATES[state], cause, detail, attempts, seconds, memory, cpu_seconds, fingerprint, instances
+    )
 
 
 def demands(connection: apsw.Connection, number: int) -> Mapping[int, Request]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterator
+from mmap import ACCESS_READ, mmap
 from struct import Struct
 from typing import Any, NamedTuple
 from zlib import crc32
 
 from . import files
-from .encoding import INLINE_MOST, decode, digest_of, encode, text_of
-from .files import DamagedError, MissingError, Reference
+from .encoding import INLINE_MOST, decode, digest_of, encode, parse, path_of, text_of
+from .files import MAP_LEAST, DamagedError, MissingError, Reference
 
 SHOWN_MOST = 40  # characters of an item that stand for it
 BUFFERED_MOST = 64 << 10  # bytes
@@ -101,6 +103,18 @@ class ItemWriter:
                 self._file = -1
 
 
+def problem_of_items(folder: str, reference: Reference) -> str | None:
+    """What is wrong with the files of long items of a finished log, which itself is whole; None when nothing is."""
+    with ItemReader(path_of(folder, reference), folder) as log:
+        for index in log.referring():
+            item = parse(log.text(index))
+            problem = files.problem_at_a_glance(folder, item) if item is not None else None
+            if item is not None and problem is not None:
+                files.distrust(path_of(folder, item))
+                return f"item {index}: {problem}"
+    return None
+
+
 class ItemReader:
     """Reads a log that may still grow. reference: of a finished one, whose size and digest must be right.
 
@@ -156,6 +170,19 @@ class ItemReader:
         if len(body) != length or crc32(body) != check:
             raise DamagedError(f"item {index} of {self.path} is damaged", self.path)
         return body.decode("utf-8")
+
+    def referring(self) -> Iterator[int]:
+        """The items that are references: nearly always none, which is seen without looking at each."""
+        if self._end < MAP_LEAST:
+            data: Any = os.pread(self._file, self._end, 0)
+        else:
+            data = mmap(self._file, self._end, access=ACCESS_READ)
+        place = data.find(b"@")
+        while place >= 0:
+            index = bisect_right(self._offsets, place) - 1
+            if place == self._offsets[index] + _HEAD.size:
+                yield index
+            place = data.find(b"@", place + 1)
 
     def read(self, index: int) -> Any:
         """The value of an item. Raises IndexError, DamagedError, MissingError, UnreadableError."""

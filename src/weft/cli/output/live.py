@@ -29,10 +29,12 @@ from weft.units import show_bytes, show_seconds
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
+    from rich.text import Text
 
 APPEARS_SECONDS: Final = 0.25
 REDRAW_SECONDS: Final = 0.125
 LONGEST_SHOWN: Final = 3
+NARROWEST_NAME: Final = 12  # columns; names give way to figures down to this
 FAILURES_KEPT: Final = 200
 FAILURE_LINES_LIMIT: Final = 50  # permanent lines for failures while the run goes on; the summary has the rest
 
@@ -247,11 +249,14 @@ class LiveView:
 
         progress, now = self._progress, self._clock()
         table = Table.grid(padding=(0, 1))
-        table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        rows = [(label(one.name), f"{one.done}/{one.total}", _kind_counts(one)) for one in progress.kinds]
+        figures = max((len(done) + 2 + counts.cell_len for _, done, counts in rows), default=0)
+        width = self._live.console.width if self._live is not None else self._place.columns
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=max(NARROWEST_NAME, width - figures))
         table.add_column(no_wrap=True, justify="right")
         table.add_column(no_wrap=True, overflow="ellipsis")
-        for one in progress.kinds:
-            table.add_row(Text(label(one.name)), Text(f"{one.done}/{one.total}"), _kind_counts(one))
+        for name, done, counts in rows:
+            table.add_row(Text(name), Text(done), counts)
         lines: list[RenderableType] = [table]
         for key, began in progress.oldest(LONGEST_SHOWN):
             text = Text(no_wrap=True, overflow="ellipsis")
@@ -309,7 +314,7 @@ class _Out:
         return self._printer.out_descriptor
 
 
-def _kind_counts(one: Kind) -> RenderableType:
+def _kind_counts(one: Kind) -> Text:
     from rich.text import Text
 
     text = Text()

@@ -235,4 +235,5 @@ def explanation(found: Explanation) -> dict[str, Any]:
         "detail": found.detail,
         "reasons": [reason.as_json() for reason in found.reasons],
         "history": [{**episode._asdict(), "started": moment(episode.started)} for episode in found.history],
+        **({} if found.shell is None else {"shell": found.shell}),
     }

@@ -16,6 +16,7 @@ from weft.units import show_seconds
 
 LINES_AT_ONCE: Final = 5_000
 DETAIL_CHARACTERS: Final = 300
+RUN_SHOWN: Final = 12  # characters of an id where it is to be typed again: any beginning that is unique will do
 LOOKED_AT: Final = ("unmet:", "unsatisfiable:")  # skipped by what was found, not by what another task did
 PLAIN: Final = Place(is_terminal=False, is_live=False, has_colour=False, columns=80)
 
@@ -73,14 +74,14 @@ def counted(counts: Mapping[str, int], total: int) -> str:
     return f"{numbered(total)}: {', '.join(parts)}"
 
 
-def command(verb: str, state_folder: str, *words: str) -> str:
+def command(verb: str, state_folder: str, run: str, *words: str) -> str:
     """The exact command to type: `--state` when the folder is not the one that weft finds from here by itself."""
     parts = ["weft", verb]
     if os.path.abspath(state_folder) != os.path.join(os.getcwd(), STATE_FOLDER):
         parts += ["--state", state_folder]
     if any(word.startswith("-") and word != "--failed" for word in words):
         parts.append("--")
-    return " ".join(_shell_word(word) for word in (*parts, *words))
+    return " ".join(_shell_word(word) for word in (*parts, run[:RUN_SHOWN], *words))
 
 
 def _shell_word(word: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from weft.cli.output.amounts import bytes_text, request_text, seconds_text
 from weft.cli.output.records import counts_of, moment, plan_title, seconds_of
 from weft.cli.output.report import command, counted, next_steps
 from weft.cli.output.tables import table
@@ -12,6 +14,7 @@ from weft.cli.output.terminal import Place, label, styled
 from weft.errors import cut
 from weft.ports import RunRow, TaskRow
 from weft.scheduling.outcomes import CANCELLED
+from weft.spec.slots import fill, slots_in, text_of
 from weft.units import show_bytes, show_seconds
 
 if TYPE_CHECKING:
@@ -19,16 +22,6 @@ if TYPE_CHECKING:
 
 
 ITEM_CHARACTERS: Final = 60
-
-
-def seconds_text(seconds: float | None) -> str:
-    """A duration, `-` where unknown."""
-    return show_seconds(seconds) if seconds is not None else "-"
-
-
-def bytes_text(size: float | None) -> str:
-    """A size, `-` where unknown."""
-    return show_bytes(size) if size is not None else "-"
 
 
 def status_text(
@@ -68,34 +61,45 @@ def _continuing(run: RunRow, state_folder: str) -> str:
     return f"no engine is at work on this run; continue it: {command('resume', state_folder, run.run)}"
 
 
-def show_text(record: Mapping[str, Any], place: Place) -> str:
-    """`weft show`: the task, then its attempts."""
+def show_text(record: Mapping[str, Any], place: Place, options: Mapping[str, Any]) -> str:
+    """`weft show`: the task, then its attempts. options: the plan's, which fill slots as parameters do."""
     lines = [f"{styled(label(record['task']), 'bold', place.has_colour)}  {_state(record, place)}"]
     if record["detail"]:
         lines.append(f"  {label(record['detail'])}")
     for kind, value in (record["action"] or {}).items():
-        text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        text = _command_text(value, {**options, **record["parameters"]}) if isinstance(value, list) else str(value)
         lines.append(_field(kind, text))
-    for name in ("dependencies", "parameters", "resources"):
-        value = record[name]
-        if value:
-            shown = (
-                ", ".join(f"{key}={part}" for key, part in value.items())
-                if isinstance(value, dict)
-                else ", ".join(value)
-            )
-            lines.append(_field(name, shown))
+    if record["dependencies"]:
+        lines.append(_field("dependencies", ", ".join(record["dependencies"])))
+    if record["parameters"]:
+        shown = ", ".join(f"{name}={text_of(value)}" for name, value in record["parameters"].items())
+        lines.append(_field("parameters", shown))
+    if record["resources"]:
+        lines.append(_field("resources", request_text(record["resources"], ", ")))
     if record["fingerprint"]:
         lines.append(_field("fingerprint", record["fingerprint"]))
     text = "".join(f"{line}\n" for line in lines)
     if not record["attempts"]:
-        return text + "no attempts\n"
-    return text + table(
-        ("ATTEMPT", "INSTANCE", "STATE", "STARTED", "SECONDS", "CPU", "MEMORY", "CAUSE"),
-        [_attempt_row(attempt) for attempt in record["attempts"]],
-        place,
-        spare=("STARTED", "INSTANCE", "CPU", "MEMORY"),
-    )
+        return text + ("no attempts in this run: it was up to date\n" if record["state"] == "ok" else "no attempts\n")
+    titles = ["ATTEMPT", "INSTANCE", "STATE", "STARTED", "SECONDS", "CPU", "MEMORY", "GIVEN", "CAUSE"]
+    rows = [_attempt_row(attempt) for attempt in record["attempts"]]
+    spare = ["STARTED", "INSTANCE", "CPU", "GIVEN", "MEMORY"]
+    if all(attempt["instance"] is None for attempt in record["attempts"]):
+        del titles[1], spare[1]
+        rows = [(first, *rest) for first, _, *rest in rows]
+    return text + table(titles, rows, place, spare=spare)
+
+
+def _command_text(words: Sequence[Any], values: Mapping[str, Any]) -> str:
+    """Words as a shell would take them. A slot whose value comes only with the start stays as it is written."""
+    filled = []
+    for word in words:
+        if isinstance(word, str):
+            unknown = {name: f"{{{name}}}" for name in slots_in(word) if name not in values}
+            filled.append(fill(word, {**values, **unknown}))
+        else:
+            filled.append(word["expand"])
+    return shlex.join(filled)
 
 
 def _field(name: str, text: str) -> str:
@@ -121,6 +125,7 @@ def _attempt_row(attempt: Mapping[str, Any]) -> tuple[str, ...]:
         seconds_text(attempt["seconds"]),
         seconds_text(attempt["cpu_seconds"]),
         bytes_text(attempt["memory"]),
+        request_text(attempt["request"]),
         cause,
     )
 
@@ -137,7 +142,7 @@ def usage_text(record: Mapping[str, Any], place: Place) -> str:
                 bytes_text(entry["memory"]),
                 str(entry["attempts"]),
                 seconds_text(entry["total_seconds"]),
-                _request_text(entry["request"]),
+                request_text(entry["request"]),
             )
             for name, entry in record["tasks"].items()
         ],
@@ -155,7 +160,7 @@ def usage_text(record: Mapping[str, Any], place: Place) -> str:
             _share_text(entry, "cores", lambda amount: f"{amount:g}"),
             _share_text(entry, "memory", show_bytes),
             _share_text(entry, "timeout", show_seconds),
-            _request_text(_renamed(entry["suggested"])),
+            request_text(_renamed(entry["suggested"])),
         )
         for name, entry in record["templates"].items()
     ]
@@ -176,24 +181,6 @@ def _renamed(suggested: Mapping[str, Any]) -> dict[str, Any]:
     return {"timeout" if name == "runtime" else name: amount for name, amount in suggested.items()}
 
 
-def _request_text(request: Mapping[str, Any] | None) -> str:
-    if request is None:
-        return "-"
-    parts = []
-    for name, value in request.items():
-        if value is None:
-            continue
-        shown = (
-            show_bytes(value)
-            if name in ("memory", "disk")
-            else show_seconds(value)
-            if name == "timeout"
-            else f"{value:g}"
-        )
-        parts.append(f"{name}={shown}")
-    return " ".join(parts)
-
-
 def _range_text(entry: Mapping[str, float] | None, show: Any) -> str:
     if entry is None:
         return "-"
@@ -208,6 +195,8 @@ def explain_text(record: Mapping[str, Any], place: Place) -> str:
     lines += [f"  {_reason_text(reason)}" for reason in record["reasons"]]
     if record["detail"] and not any(record["detail"] in reason["text"] for reason in record["reasons"]):
         lines.append(f"  {label(record['detail'])}")
+    if "shell" in record:
+        lines.append(f"  its command is {'read by a shell' if record['shell'] else 'started without a shell'}")
     if record["history"]:
         lines.append("history:")
         lines += [f"  {_history_text(entry)}" for entry in record["history"]]

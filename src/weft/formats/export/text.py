@@ -32,7 +32,7 @@ def render(plan: Plan, states: Mapping[str, str] | None = None) -> str:
     if drawing is None:
         return "\n".join(_table(plan, edges, states, head)) + "\n"
     width = max(len(rails) for rails, _ in drawing)
-    lines = [f"{head}  ({STARTS[0]} depends on nothing)", ""]
+    lines = [f"{head}  ({_legend(drawing)})", ""]
     for rails, knot in drawing:
         shown = "" if knot is None else _label([names[task] for task in knots[knot].members], states)
         lines.append(f"{rails:<{width}}  {shown}".rstrip())
@@ -182,7 +182,18 @@ def _label(names: Sequence[str], states: Mapping[str, str] | None) -> str:
     if len(names) == 1:
         return _cut(names[0]) + (f"  [{next(iter(found))}]" if found else "")
     tally = f"  [{_tally(found)}]" if found else ""
-    return f"{', '.join(map(_cut, names[:NAMES_SHOWN]))}, … {_cut(names[-1])}  ({len(names):,} tasks){tally}"
+    shown = names if len(names) <= NAMES_SHOWN + 2 else (*names[:NAMES_SHOWN], f"… {_cut(names[-1])}")
+    return f"{', '.join(map(_cut, shown))}  ({len(names):,} tasks){tally}"
+
+
+def _legend(drawing: Sequence[tuple[str, int | None]]) -> str:
+    """What the signs of this drawing mean."""
+    signs = {sign for rails, _ in drawing for sign in rails}
+    one, group = STARTS
+    parts = [f"{one} depends on nothing"] if one in signs else []
+    if group in signs:
+        parts.append(f"{group} a group that does" if parts else f"{group} depend on nothing")
+    return ", ".join(parts)
 
 
 def _tally(found: Mapping[str, int]) -> str:

@@ -18,7 +18,7 @@ FROM runs WHERE number = ?;
 
 -- name: asked
 -- Also what an engine has dealt with.
-SELECT payload FROM requests WHERE run = ? AND kind = ? ORDER BY number;
+SELECT payload FROM requests WHERE run = ? AND kind = ? AND posted >= ? ORDER BY number;
 
 -- name: names
 SELECT p.names, r.selected FROM runs r JOIN plans p ON p.number = r.plan WHERE r.number = ?;
@@ -30,6 +30,10 @@ SELECT p.digest, p.names, p.snapshot FROM runs r JOIN plans p ON p.number = r.pl
 SELECT task, state, cause, detail, attempts, seconds, memory, cpu_seconds, fingerprint
 FROM tasks WHERE run = ? ORDER BY task;
 
+-- name: settled_task
+SELECT task, state, cause, detail, attempts, seconds, memory, cpu_seconds, fingerprint
+FROM tasks WHERE run = ? AND task = ?;
+
 -- name: fingerprint
 SELECT fingerprint FROM tasks WHERE run = ? AND task = ?;
 
@@ -39,8 +43,15 @@ SELECT a.task, count(*) - sum(a.state > 3 AND a.started IS NULL), max(a.state < 
 WHERE a.run = ? AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.run = a.run AND t.task = a.task)
 GROUP BY a.task;
 
+-- name: unsettled_task
+SELECT count(*) - sum(state > 3 AND started IS NULL), max(state < 2) FROM attempts
+WHERE run = ? AND task = ? HAVING count(*) > 0;
+
 -- name: instances
 SELECT task, count(*) FROM items WHERE run = ? GROUP BY task;
+
+-- name: instances_of_task
+SELECT count(*) FROM items WHERE run = ? AND task = ?;
 
 -- name: attempts
 SELECT a.task, a.instance, a.attempt, a.nonce, a.state, a.cause, a.detail, a.exit_code, a.started,

@@ -10,6 +10,9 @@ SELECT number, id, kind, payload, posted FROM requests WHERE run = ? AND settled
 -- name: settle
 UPDATE requests SET settled = ? WHERE id = ? AND settled IS NULL;
 
+-- name: withdraw
+DELETE FROM requests WHERE id = ? AND settled IS NULL;
+
 -- name: settle_run
 -- What was asked of an engine that died is void for the next one, which somebody started on purpose.
 UPDATE requests SET settled = ? WHERE run = ? AND settled IS NULL;
