@@ -276,6 +276,13 @@ def test_a_reset_workflow_runs_again_whole_or_in_part(folder: Path) -> None:
     assert script(folder, "survey.py", "b", "true", "resume").stdout == "D\n"
 
 
+def test_a_workflow_that_is_done_stays_done_when_nothing_of_it_is_reset(folder: Path) -> None:
+    assert ask(folder, "workflow", "reset", "-w", "1", "-p")["reset"] == 0
+    weft(folder, "workflow", "concurrency", "-w", "1", "-m", "2")
+    assert ask(folder, "workflow", "status", "-w", "1")["workflows"][0]["status"] == "D"
+    assert "WorkflowAlreadyComplete" in script(folder, "survey.py", "a", "true", "resume").stderr
+
+
 def test_tasks_that_were_reset_have_the_letter_of_tasks_that_never_ran(folder: Path) -> None:
     weft(folder, "workflow", "reset", "-w", "2")
     letters = {entry["name"]: entry["letter"] for entry in ask(folder, "workflow", "tasks", "-w", "2")["tasks"]}

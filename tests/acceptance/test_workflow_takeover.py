@@ -140,7 +140,8 @@ def test_what_ended_while_nobody_looked_is_done_also_for_a_cold_resume(scripts: 
     owner.kill()
     owner.wait(LIMIT_SECONDS)
     door.let_on(2)
-    wait_until_unlocked(next(scripts.folder.glob(".weft/runs/*/supervisor.lock")))
+    (lock,) = scripts.folder.glob(".weft/runs/*/supervisor.lock")
+    wait_until_unlocked(lock)
     assert len(scripts.attempts()) == 4
     assert said(scripts.start("debug", resume=True)).startswith("D")
     assert sorted(scripts.attempts()) == [

@@ -501,6 +501,21 @@ def test_a_changed_plan_takes_along_what_stays(world: World) -> None:
     assert world.again().warnings == []
 
 
+def test_a_changed_plan_in_which_no_task_has_another_place_forgets_those_beyond(world: World) -> None:
+    ledger = world.store.open_run(new_run())
+    ledger.record([start(0), close(0), settle(0), start(2, nonce=5), TakeItems(2, ("x",))], {})
+    ledger.commit()
+    ledger.replan(b"changed", ["a", "other"], [0, 1], {0: 0, 1: 1})
+    opened = ledger.opened()
+    assert [(row.task, row.name, row.state) for row in opened.tasks] == [(0, "a", "ok"), (1, "other", "pending")]
+    assert [row.key for row in opened.attempts] == [key(0)]
+    assert opened.items == {}
+    ledger.close()
+    _, again = world.again().reopen_run(RUN)
+    assert again.tasks == opened.tasks and again.attempts == opened.attempts
+    assert world.again().warnings == []
+
+
 def test_attempts_that_a_dead_engine_left_open_are_told_and_the_plan_is_kept(world: World) -> None:
     ledger = world.store.open_run(new_run())
     ledger.record([start(0), start(1, nonce=9), close(1, nonce=9)], {})

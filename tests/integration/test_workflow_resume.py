@@ -162,6 +162,24 @@ def test_what_is_not_done_runs_with_the_present_command_and_name(bench: Bench) -
     assert [len(task.attempts) for task in wf.tasks] == [1, 2, 1]
 
 
+def test_equal_names_and_places_do_not_make_tasks_equal(bench: Bench) -> None:
+    def flow(order: list[Any]) -> weft.Workflow:
+        tool = bench.tool()
+        template = tool.get_task_template("which", "sh -c {script} {number}", node_args=["number"], op_args=["script"])
+        wf = tool.create_workflow(workflow_args="d5")
+        script = "echo $0 >> ledger; test $0 != 1"
+        for name, number in zip("ab", order, strict=True):
+            wf.add_task(template.create_task(name=name, number=number, script=script, max_attempts=1))
+        return wf
+
+    assert flow([1.0, 1]).run(jobs=1) == "E"
+    assert sorted(bench.lines()) == ["1", "1.0"]
+    again = flow([1, 1.0])
+    result = again.run(resume=True)
+    assert (result.num_previously_complete, result.task_final_statuses) == (1, {"a": "F", "b": "D"})
+    assert sorted(bench.lines()) == ["1", "1", "1.0"]
+
+
 def test_attempts_begin_anew_with_the_present_limit(bench: Bench) -> None:
     bench.break_task("a")
     assert bench.workflow("a", max_attempts=3).run() == "E"

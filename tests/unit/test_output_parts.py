@@ -227,6 +227,23 @@ def test_the_estimate_uses_measured_means_and_the_parallelism_seen() -> None:
     assert progress.seconds_left(2.0) == pytest.approx(6 * 2.0 / 4)
 
 
+def test_the_estimate_counts_instances_of_mapped_tasks_and_bears_with_who_takes_longer() -> None:
+    made = opening(task("each"), task("last"))
+    progress = Progress(made._replace(gauge=lambda: Gauge({}, {}, (), parts_of=lambda _: (2, 10))), 0.0)
+    for number in range(3):
+        progress.begin(AttemptKey(0, number, 1), 2.0 * number)
+        if number < 2:
+            progress.end(AttemptKey(0, number, 1), 2.0 * number + 2.0)
+    assert progress.instances() == {"each": (2, 10)}
+    assert progress.seconds_left(5.0) == pytest.approx(7.5 * 2.0 + 2.0), "seven and a half of them, and the last task"
+    assert progress.seconds_left(10.0) == pytest.approx(7 * 2.0 + 2.0 + 2.0), (
+        "one has taken three times as long as usual"
+    )
+    progress.end(AttemptKey(0, 2, 1), 10.0)
+    progress.settle(SettleTask(0, "ok", None, None, 3, None, Usage(2.0)))
+    assert progress.instances() == {}
+
+
 def test_memory_in_use_is_what_is_not_available() -> None:
     assert memory_in_use("MemTotal:  1000 kB\nMemFree: 1 kB\nMemAvailable:  400 kB\n") == (600 * 1024, 1000 * 1024)
     assert memory_in_use("nothing") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -243,6 +244,19 @@ def drawn(made: Simulation) -> tuple[str, Sequence[Mapping[str, str]]]:
 
 def bars(shapes: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
     return [shape for shape in shapes if shape.get("class") == "b"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "resources", "seconds"), [("4x1c", {}, 40), ("4x1c,seat=1", {}, 10), ("4c", {"seat": 2}, 20)]
+)
+def test_limits_of_the_plan_hold_for_all_hosts_that_state_nothing_else(
+    tmp_path: Path, hosts: str, resources: dict[str, int], seconds: int
+) -> None:
+    task = {"command": ["true"], "resources": {"seat": 1}, "duration": 10}
+    document = {"weft": 1, "limits": {"seat": 1}, "tasks": {f"t{number}": task for number in range(4)}}
+    (tmp_path / "plan.json").write_text(json.dumps(document), encoding="utf-8")
+    report = weft.load(str(tmp_path / "plan.json")).simulate(hosts, resources=resources)
+    assert (report.makespan, len(report.skipped)) == (seconds, 0)
 
 
 def test_a_chart_has_a_bar_for_each_attempt_that_none_other_covers() -> None:

@@ -66,6 +66,9 @@ def simulate_plan(plan: Plan, settings: SimulationSettings, warn: Callable[[str]
     selections that cannot be.
     """
     hosts = choose_hosts(plan, settings)
+    stated = {name for host in hosts for name in host.amounts}
+    limits = {name: units for name, units in plan.limits.items() if name not in stated}
+    settings = replace(settings, shared={**limits, **settings.shared})
     plan = _prepared(plan, settings, warn)
     durations = [task.policy.duration or 0.0 for task in plan.graph.tasks]
     _warn_of_hosts(plan, hosts, settings, warn)

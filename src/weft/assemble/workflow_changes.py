@@ -105,7 +105,8 @@ def _reopen(state: str, row: RunRow, chosen: Callable[[OpenRun], set[int]], *, b
         again = chosen(held.opened)
         ended = [task for task in held.opened.tasks if task.task in again and task.state not in ("pending", "running")]
         held.ledger.record([ReopenTask(task.task, anew=task.state == "ok") for task in ended], {})
-        held.ledger.finish("interrupted", None, row.started)
+        is_done = not ended and all(task.state == "ok" for task in held.opened.tasks)
+        held.ledger.finish("ok" if is_done else "interrupted", 0 if is_done else None, row.started)
     return len(ended)
 
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from operator import eq
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -105,14 +106,14 @@ def is_complete(archive: SqliteArchive, row: RunRow) -> bool:
     return archive.ended_counts(row.run).get("ok", 0) == row.tasks
 
 
-def check_same(archive: SqliteArchive, row: RunRow, present: Written) -> None:
-    """Raises WorkflowAlreadyExists, saying what differs, when the recorded workflow has other tasks or edges."""
+def check_same(archive: SqliteArchive, row: RunRow, present: Written) -> Plan:
+    """The recorded plan. Raises WorkflowAlreadyExists, saying what differs, when that has other tasks or edges."""
     if archive.plan_digest(row.run) == present.digest:
-        return
+        return present.plan
     recorded = restore(archive.snapshot(row.run))
     was, now = recorded.attributes.get(WORKFLOW, {}), present.plan.attributes[WORKFLOW]
     if was.get("tasks") == now["tasks"] and was.get("edges") == now["edges"]:
-        return
+        return recorded
     raise WorkflowAlreadyExists(
         f"{label(present.plan)} is recorded with another graph: {_difference(recorded, present.plan)}. "
         "`weft resume` with the present plan changes a graph; other workflow_args make another workflow"
@@ -240,7 +241,8 @@ def carry(
     notes = ready_notes(plan, everything, settings)
     store = SqliteStore(folder, settings.durability, told=lambda text: remark(observers, text))
     try:
-        row = claim(store, _claim_of(present, wish))
+        claimed: list[Plan] = []
+        row = claim(store, _claim_of(present, wish, claimed))
         if row is None:
             refuse_strangers(store)
             if wish.resume:
@@ -248,14 +250,16 @@ def carry(
             ledger = store.open_run(new_run(plan, settings, everything, present.snapshot))
             return carry_new(store, ledger, plan, everything, settings, observers, remarks, notes)
         refuse_lost_records(store, row.run, settings)
-        return _carry_on(store, row, present, settings, wish, observers, remarks, notes, taken_up)
+        return _carry_on(store, row, claimed[-1], present, settings, wish, observers, remarks, notes, taken_up)
     finally:
         store.close()
 
 
-def _claim_of(present: Written, wish: Wish) -> Claim:
+def _claim_of(present: Written, wish: Wish, claimed: list[Plan]) -> Claim:
+    """claimed: gets the recorded plan, last the one that holds."""
+
     def check(archive: SqliteArchive, row: RunRow, is_live: bool) -> None:
-        check_same(archive, row, present)
+        claimed.append(check_same(archive, row, present))
         if is_complete(archive, row):
             raise WorkflowAlreadyComplete(
                 f"all {row.tasks} tasks of {label(present.plan)} are done; other workflow_args make another workflow"
@@ -282,6 +286,7 @@ def _claim_of(present: Written, wish: Wish) -> Claim:
 def _carry_on(
     store: SqliteStore,
     row: RunRow,
+    recorded: Plan,
     present: Written,
     settings: RunSettings,
     wish: Wish,
@@ -302,13 +307,12 @@ def _carry_on(
     with ExitStack() as held:
         held.callback(ledger.close)
         before: Sequence[Policy] | None = None
-        recorded = present.plan
         moved: dict[int, int] | None = None
-        if ledger.plan_digest() != present.digest:
-            with SqliteArchive(store.folder) as archive:
-                recorded = restore(archive.snapshot(row.run))
+        is_as_before = True
+        if recorded is not present.plan:
             moved, before = _moved(recorded, present.plan)
             present = keep_attributes(present, recorded, before)
+            is_as_before = all(map(eq, moved, moved.values())) and [row.name for row in opened.tasks] == present.names
         plan = present.plan
         executors = held.enter_context(Executors(plan, settings, store.folder, row.run, ledger.epoch))
         session = held.enter_context(Session(store, ledger, plan, everything, settings, row.run, executors))
@@ -317,8 +321,10 @@ def _carry_on(
         has_ended_some = wish.ends_live and end_live(executors, ledger, opened, recorded)
         if moved is not None and ledger.plan_digest() != present.digest:
             ledger.replan(present.snapshot, present.names, everything, moved)
-        if moved is not None or has_ended_some:
+        if has_ended_some or not is_as_before:
             opened = ledger.opened(only_left=only_left)
+        else:
+            ledger.commit()
         hit(REPLANNED)
         if taken_up is not None:
             taken_up(opened)
@@ -357,12 +363,36 @@ def end_live(executors: Executors, ledger: SqliteLedger, opened: OpenRun, record
 
 def _moved(recorded: Plan, present: Plan) -> tuple[dict[int, int], Sequence[Policy]]:
     """New index of each recorded task, and the recorded policy of each present one."""
+    if _has_same_places(recorded, present):
+        return {place: place for place in range(len(recorded.graph))}, [task.policy for task in recorded.graph.tasks]
     index = {task: number for number, task in enumerate(task_hashes(present))}
     moved = {number: index[task] for number, task in enumerate(task_hashes(recorded)) if task in index}
     before: list[Policy] = [task.policy for task in present.graph.tasks]
     for old, new in moved.items():
         before[new] = recorded.graph.tasks[old].policy
     return moved, before
+
+
+def _has_same_places(recorded: Plan, present: Plan) -> bool:
+    """Whether task by task has plainly the identity of before, as long as a script says what it said: much cheaper to see."""
+    was, now = recorded.attributes[WORKFLOW]["templates"], present.attributes[WORKFLOW]["templates"]
+    known: dict[str | None, tuple[str, ...]] = {}
+    for name, (node_args, task_args, _, digest, *_) in now.items():
+        if name not in was or was[name][3] != digest:
+            return False
+        known[name] = (*node_args, *task_args)
+    if len(recorded.graph) != len(present.graph):
+        return False
+    for before, task in zip(recorded.graph.tasks, present.graph.tasks, strict=True):
+        template = task.policy.template
+        if before.policy.template != template:
+            return False
+        old, new = before.parameters, task.parameters
+        for name in known[template]:
+            one, other = old[name], new[name]
+            if one.__class__ is not other.__class__ or one != other or one.__class__ is float:
+                return False
+    return True
 
 
 def keep_attributes(present: Written, recorded: Plan, before: Sequence[Policy]) -> Written:

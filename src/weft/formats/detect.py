@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from weft.formats.mistakes import Mistakes
-from weft.formats.odop_keys import GROUPS, spelled
 
 DIALECTS: Final = ("native", "odop", "tasklist", "taskplan", "workflow", "wfformat", "python")
 FORMAT_HINT = "say which dialect it is with --format native|odop|tasklist|taskplan|workflow|wfformat"
@@ -89,6 +88,8 @@ def _add_task_signs(task: Mapping[str, Any], found: dict[str, str]) -> None:
 
 def _odop_key(task: Mapping[str, Any]) -> str | None:
     """The key of a task specification that is one's sign; maybe in one of the groups that flatten."""
+    from weft.formats.odop_keys import GROUPS, spelled  # late: native plans have no keys to be spelt
+
     groups = [task]
     for members in groups:
         for key, value in members.items():

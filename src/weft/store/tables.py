@@ -8,7 +8,8 @@ facts that undo others (`ReopenTask`, `ChangePlan`) and those of the run itself 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from itertools import chain, count
+from operator import eq
 from typing import Any, Final
 
 import apsw
@@ -274,6 +275,10 @@ class Tables:
                 self._connection.executemany(self._sql["set_offset"], rows)
 
     def _move(self, moved: Any) -> None:
+        if all(map(eq, moved, moved.values())) and all(map(eq, sorted(moved), count())):
+            for table in ("tasks", "attempts", "items", "reasons"):  # no task has another place; those beyond have left
+                self._connection.execute(f"DELETE FROM {table} WHERE run = ? AND task >= ?", (self._number, len(moved)))
+            return
         for table in ("tasks", "attempts", "items", "reasons"):
             _, *columns = (column for _, column, *_ in self._connection.execute(f"PRAGMA table_info({table})"))
             listed = ", ".join(columns)

@@ -249,7 +249,11 @@ class LiveView:
 
         progress, now = self._progress, self._clock()
         table = Table.grid(padding=(0, 1))
-        rows = [(label(one.name), f"{one.done}/{one.total}", _kind_counts(one)) for one in progress.kinds]
+        parts = progress.instances()
+        rows = [
+            (label(one.name), f"{one.done}/{one.total}", _kind_counts(one, parts.get(one.name)))
+            for one in progress.kinds
+        ]
         figures = max((len(done) + 2 + counts.cell_len for _, done, counts in rows), default=0)
         width = self._live.console.width if self._live is not None else self._place.columns
         table.add_column(no_wrap=True, overflow="ellipsis", max_width=max(NARROWEST_NAME, width - figures))
@@ -314,7 +318,8 @@ class _Out:
         return self._printer.out_descriptor
 
 
-def _kind_counts(one: Kind) -> Text:
+def _kind_counts(one: Kind, parts: tuple[int, int] | None = None) -> Text:
+    """parts: (ended, known) instances of its mapped tasks under way."""
     from rich.text import Text
 
     text = Text()
@@ -327,6 +332,8 @@ def _kind_counts(one: Kind) -> Text:
     ):
         if number:
             text.append(f"{' ' if text else ''}{number} {word}", style)
+    if parts is not None:
+        text.append(f"{' ' if text else ''}{parts[0]}/{parts[1]} items", "dim")
     return text
 
 

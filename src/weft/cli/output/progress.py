@@ -8,7 +8,7 @@ from typing import Final
 
 from weft.ports import RunOpening
 from weft.scheduling.commands import SettleTask
-from weft.scheduling.keys import AttemptKey
+from weft.scheduling.keys import WHOLE, AttemptKey
 from weft.spec.resources import CORES
 from weft.spec.tasks import Task
 
@@ -50,6 +50,10 @@ class Kind:
         """Tasks that have ended, however."""
         return self.ok + self.failed + self.skipped + self.cancelled
 
+    def mean(self, usual: float) -> float:
+        """Seconds that one took, on average; `usual` while none was measured."""
+        return self.seconds / self.timed if self.timed else usual
+
 
 class Progress:
     """Numbers of a run that is under way. Times are of one monotonic clock."""
@@ -59,6 +63,8 @@ class Progress:
         self.started = now
         self.live: dict[AttemptKey, float] = {}  # oldest first
         self._busy = 0.0
+        self._mapped: dict[int, None] = {}  # mapped tasks that are under way
+        self._instance_seconds, self._instances_timed = 0.0, 0
         self.kinds, self._kind_by_task = _group(opening.plan.graph.tasks, opening.selected)
 
     @property
@@ -75,6 +81,8 @@ class Progress:
         """An attempt has begun."""
         self.live[key] = now
         self._kind(key.task).running += 1
+        if key.instance != WHOLE:
+            self._mapped[key.task] = None
 
     def end(self, key: AttemptKey, now: float) -> None:
         """An attempt has ended."""
@@ -82,10 +90,14 @@ class Progress:
         if began is not None:
             self._busy += now - began
             self._kind(key.task).running -= 1
+            if key.instance != WHOLE:
+                self._instance_seconds += now - began
+                self._instances_timed += 1
 
     def settle(self, settled: SettleTask) -> None:
         """A task has ended."""
         kind = self._kind(settled.task)
+        self._mapped.pop(settled.task, None)
         if settled.state == "ok":
             kind.ok += 1
             if settled.cause == "cached":
@@ -105,19 +117,41 @@ class Progress:
 
         None while nothing has been measured.
         """
-        timed = sum(kind.timed for kind in self.kinds)
+        timed, instances = sum(kind.timed for kind in self.kinds), self._instances_timed
         elapsed = now - self.started
-        if not timed or elapsed <= 0:
+        if not (timed or instances) or elapsed <= 0:
             return None
-        mean = sum(kind.seconds for kind in self.kinds) / timed
-        work = 0.0
+        per_instance = self._instance_seconds / instances if instances else 0.0
+        mean = sum(kind.seconds for kind in self.kinds) / timed if timed else per_instance
+        work = running = 0.0
         for kind in self.kinds:
-            per_task = kind.seconds / kind.timed if kind.timed else mean
-            work += per_task * max(0, kind.total - kind.done - kind.running)
-            work += per_task * kind.running / 2  # halfway through, on average
-        running = sum(now - began for began in list(self.live.values()))
+            work += kind.mean(mean) * (kind.total - kind.done)
+        for task, (ended, known) in self._parts():
+            work += (per_instance or mean) * (known - ended) - self._kind(task).mean(mean)
+        for key, began in list(self.live.items()):
+            usual = self._kind(key.task).mean(mean) if key.instance == WHOLE else per_instance or mean
+            spent = now - began
+            running += spent
+            work -= min(spent, usual)
+            work += max(0.0, spent - usual) / 2  # whoever took longer than usual may go on for a while
         parallel = (self._busy + running) / elapsed
-        return work / max(parallel, 0.05)
+        return max(work, 0.0) / max(parallel, 0.05)
+
+    def instances(self) -> dict[str, tuple[int, int]]:
+        """(ended, known) instances of the mapped tasks under way, by the name of their kind."""
+        found: dict[str, tuple[int, int]] = {}
+        for task, (ended, known) in self._parts():
+            name = self._kind(task).name
+            before = found.get(name, (0, 0))
+            found[name] = (before[0] + ended, before[1] + known)
+        return found
+
+    def _parts(self) -> list[tuple[int, tuple[int, int]]]:
+        """(ended, known) instances of each mapped task under way."""
+        if not self._mapped:
+            return []
+        parts_of = self.opening.gauge().parts_of
+        return [(task, parts_of(task) or (0, 0)) for task in list(self._mapped)]
 
     def oldest(self, number: int) -> list[tuple[AttemptKey, float]]:
         """The attempts that run longest, and when they began."""

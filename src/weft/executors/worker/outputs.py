@@ -10,8 +10,6 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from weft.executors.supervisor.calls import flush
-
 SMALL_OUTPUT = 64 << 10  # bytes a stream; up to here copying is cheaper than a new file
 ENDINGS = ("out", "err")
 FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -77,6 +75,10 @@ class Outputs:
         """A call has closed, replaced or removed what it writes to: keep what there is, and start anew."""
         for stream in (0, 1):
             self._renew(stream)
+        from weft.executors.supervisor.calls import (
+            flush,
+        )  # late, as below: engines read receipts by this module's names
+
         for name in ("stdout", "stderr"):
             self._tell(
                 flush(name, getattr(self, name))
@@ -105,6 +107,8 @@ class Outputs:
             current = getattr(sys, name)
             own = getattr(self, name)
             if current is not own:
+                from weft.executors.supervisor.calls import flush
+
                 self._tell(flush(name, current))
             if own.closed:
                 file = os.fdopen(
