@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -222,6 +223,24 @@ def test_without_resume_a_live_owner_is_left_alone(scripts: Scripts, door: Doorw
     assert said(owner) == "D 0 ['D', 'D']"
 
 
+@contextmanager
+def resuming(scripts: Scripts, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """`weft workflow resume`, which ends with the test, also when that fails: its tasks wait for somebody to let them on."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "weft", "workflow", "resume", "-w", "1", *words],
+        cwd=scripts.folder,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=LIMIT_SECONDS)
+
+
 def test_a_cap_that_was_changed_in_a_live_run_holds_for_a_resume_without_the_script(
     scripts: Scripts, door: Doorway
 ) -> None:
@@ -232,14 +251,7 @@ def test_a_cap_that_was_changed_in_a_live_run_holds_for_a_resume_without_the_scr
     assert told.returncode == 0
     owner.kill()
     owner.communicate(timeout=LIMIT_SECONDS)
-    with subprocess.Popen(
-        [*weft, "resume", "-w", "1", "--reset-running", "-j", "4"],
-        cwd=scripts.folder,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        encoding="utf-8",
-    ) as resumed:
+    with resuming(scripts, "--reset-running", "-j", "4") as resumed:
         door.wait_for("a")
         door.let_on()
         door.wait_for("b")
@@ -262,14 +274,7 @@ def test_a_resume_of_a_workflow_whose_cap_is_nothing_says_what_it_waits_for(scri
         return subprocess.run(words, cwd=scripts.folder, env=clean_environment(), check=False).returncode
 
     assert cap(0) == 0
-    with subprocess.Popen(
-        [*weft, "resume", "-w", "1"],
-        cwd=scripts.folder,
-        env=clean_environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    ) as resumed:
+    with resuming(scripts) as resumed:
         assert resumed.stderr is not None
         assert any("at most 0 tasks of d5 may be live" in line for line in resumed.stderr)
         assert cap(1) == 0

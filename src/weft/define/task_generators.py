@@ -134,7 +134,7 @@ class TaskGenerator:
         """One task for each member of the cross product of the arguments, each an iterable; the last one varies fastest."""
         given = {arg: self.task_template.read_members(arg, values) for arg, values in kwargs.items()}
         given = self._with_defaults(given, is_many=True)
-        return self.task_template.create_tasks(
+        tasks = self.task_template.create_tasks(
             max_attempts,
             upstream_tasks,
             max_concurrently_running,
@@ -148,6 +148,12 @@ class TaskGenerator:
             **{arg: [self._text(arg, value) for value in values] for arg, values in given.items()},
             **self._place(),
         )
+        if name is None and (self._name_func is not None or self._naming_args != tuple(self._codecs)):
+            for task in tasks:
+                texts = {arg: task.values[arg] for arg in self._codecs}
+                values = {} if self._name_func is None else {arg: self._read(arg, text) for arg, text in texts.items()}
+                task.name = self._name(values, texts)
+        return tasks
 
     def texts(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments as tasks hold them. A list of values for one that is no list itself: the list of their texts."""
