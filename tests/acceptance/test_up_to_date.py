@@ -104,3 +104,20 @@ def test_an_option_switched_back_finds_its_earlier_work(weft: Weft) -> None:
     task = {"shell": "echo {k} > out-{k}", "outputs": ["out-{k}"]}
     weft.plan({"a": task}, options={"k": {"type": "int", "default": 1}})
     assert [run(weft, "-o", f"k={k}")["a"] for k in (1, 2, 1, 2)] == ["", "", "cached", "cached"]
+
+
+def test_a_retry_of_tasks_by_name_runs_them_and_what_follows_though_they_are_up_to_date(
+    weft: Weft, tmp_path: Path
+) -> None:
+    tasks = {
+        "first": {"shell": "echo first >> log; echo 1 > one", "outputs": ["one"]},
+        "second": {"shell": "echo second >> log; cat one > two", "dependencies": ["first"], "outputs": ["two"]},
+        "other": {"shell": "echo other >> log; echo 3 > three", "outputs": ["three"]},
+    }
+    plan = weft.plan(tasks)
+    assert weft("run", plan, "-j", "1").returncode == 0
+    (tmp_path / "log").unlink()
+    assert weft("retry", "first").returncode == 0
+    assert (tmp_path / "log").read_text(encoding="utf-8").split() == ["first", "second"]
+    assert weft("retry").returncode == 0
+    assert (tmp_path / "log").read_text(encoding="utf-8").split() == ["first", "second"]

@@ -384,3 +384,17 @@ def test_the_bell_rings_for_snippets_too(run: LocalRun) -> None:
         seen += 1
         assert seen < 1000
     assert os.path.exists(run.run_folder / "receipts" / "host-1.log")
+
+
+def test_what_starts_by_the_end_of_a_host_does_not_go_to_that_host(run: LocalRun) -> None:
+    sleeper = run.snippet("import time; time.sleep(60)", lane=1)
+    other = run.snippet("import time; time.sleep(60)", lane=1)
+    run.submit(sleeper, other)
+    for order in (sleeper, other):
+        run.began(order)
+    crasher = run.snippet("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", lane=2)
+    waits = run.snippet("print('fine')", lane=1, ahead=True)
+    run.submit(waits, crasher)
+    (outcome,) = run.finish(waits)
+    assert outcome.ok
+    assert run.read(outcome.stdout) == b"fine\n"

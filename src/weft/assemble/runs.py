@@ -147,6 +147,8 @@ def retry(
             first = {index[name] for name in tasks}
         return first | set(plan.graph.descendants_indexes(first))
 
+    if tasks:  # who names them wants to see them run, up to date or not
+        settings = replace(settings, force=True)
     return _take_up(run, plan, settings, observers, chosen)
 
 

@@ -200,7 +200,7 @@ class HostPool:
         task = host.in_flight.pop(fact[1])
         cause: str | None = fact[2]
         if cause is not None and cause.startswith("exit:"):
-            host.culprit_known = True
+            host.culprit_known = host.unfit = True  # it is about to end
         elif cause is not None and cause != "exception":
             host.unfit = True
             host.unfinished.add(task)
@@ -213,6 +213,7 @@ class HostPool:
         host = self._hosts.get(fact[1])
         if host is None:
             return False
+        host.unfit = True  # each end that is told from here on may start the next snippet, which must not come here
         self._read(host)
         cause, code, detail, has_begun = fact[2], fact[3], fact[4], fact[6] is not None
         if cause is None:
@@ -265,7 +266,10 @@ class HostPool:
 
     def clear(self) -> list[Order]:
         """All hosts are dead with their supervisor: forget them; the orders that had not gone to any."""
-        for host in list(self._hosts.values()):
+        dead = list(self._hosts.values())
+        for host in dead:
+            host.unfit = True  # as in `gone`
+        for host in dead:
             self._read(host)
             self._forget(host)
         waiting, self._held = self._held, []

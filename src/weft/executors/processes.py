@@ -423,15 +423,12 @@ class ProcessExecutor:
         waiting, unkillable = self._supervision.succeed()
         self._name_unkillable(unkillable)
         hosts, workers = self._pools.hosts, self._pools.workers
-        held = hosts.clear()
+        handed = [nonce for nonce, attempt in self._open.items() if attempt.order is None]
+        held = hosts.clear()  # ends that it tells make room, and what starts there is with a new supervisor
         kept = {frame[0] for value in waiting if "orders" in value for frame in value["orders"]}
         lanes = workers.clear(kept)
         kept |= {order.nonce for order in held}
-        lost = [
-            nonce
-            for nonce, attempt in self._open.items()
-            if nonce not in kept and attempt.order is None and not workers.holds(nonce)
-        ]
+        lost = [nonce for nonce in handed if nonce in self._open and nonce not in kept and not workers.holds(nonce)]
         if lost:
             self._news.append(Remark("the supervisor died; what it had started was ended"))
         for value in waiting:
