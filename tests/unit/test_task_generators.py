@@ -412,6 +412,7 @@ def two(a: int, b: str) -> None:
 def test_names_of_many_tasks_follow_the_naming_args_and_the_function_too() -> None:
     some = task_generator(tool_name="t", naming_args=["b"])(two)
     assert [task.name for task in some.create_tasks(a=[1], b=["x", "y z"])] == ["two_b-x", "two_b-y_z"]
+    assert [task.name for task in some.create_tasks(a=[1, 2], b=["x"])] == ["two_a-1_b-x", "two_a-2_b-x"]
     other = task_generator(tool_name="t", name_func=lambda name, values: f"{name} of {values['a'] + 1}")(two)
     assert [task.name for task in other.create_tasks(a=[1, 2], b=["x"])] == ["two of 2", "two of 3"]
     assert [task.name for task in other.create_tasks(a=[1], b=["x"], name="own")] == ["own_a-1_b-x"]

@@ -149,11 +149,16 @@ class TaskGenerator:
             **self._place(),
         )
         if name is None and (self._name_func is not None or self._naming_args != tuple(self._codecs)):
-            for task in tasks:
-                texts = {arg: task.values[arg] for arg in self._codecs}
-                values = {} if self._name_func is None else {arg: self._read(arg, text) for arg, text in texts.items()}
-                task.name = self._name(values, texts)
+            names = [self._own_name(task) for task in tasks]
+            if len(set(names)) == len(names):  # else they do not tell these tasks apart, and their arguments do
+                for task, own in zip(tasks, names, strict=True):
+                    task.name = own
         return tasks
+
+    def _own_name(self, task: WorkflowTask) -> str:
+        texts = {arg: task.values[arg] for arg in self._codecs}
+        values = {} if self._name_func is None else {arg: self._read(arg, text) for arg, text in texts.items()}
+        return self._name(values, texts)
 
     def texts(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments as tasks hold them. A list of values for one that is no list itself: the list of their texts."""
