@@ -231,7 +231,8 @@ def test_a_command_that_fails_tells_the_end_of_what_it_said(tmp_path: Path) -> N
 
 
 def test_a_command_that_does_not_read_is_no_failure(tmp_path: Path) -> None:
-    command(tmp_path, "true").send({**RECORD, "output": "x" * 300_000})
+    command(tmp_path, "sh", "-c", "echo told > told").send({**RECORD, "output": "x" * 300_000})
+    assert (tmp_path / "told").read_text() == "told\n"
 
 
 def test_a_command_that_hangs_is_ended_with_all_its_processes(tmp_path: Path) -> None:

@@ -79,7 +79,9 @@ def test_nothing_is_watched_before_somebody_waits_and_once_at_most() -> None:
 
 
 def test_a_herald_that_was_never_needed_is_closed() -> None:
-    herald_of(Told()).close()
+    world = Told()
+    herald_of(world).close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "weft-herald"]
 
 
 @pytest.mark.parametrize("problem", [OSError(28, "no more watches"), RuntimeError("the folder is gone")])

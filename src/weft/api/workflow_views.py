@@ -149,6 +149,17 @@ def workflow_of(archive: SqliteArchive, word: str | int) -> WorkflowView:
     raise UsageError(f"no workflow {cut(text)!r} is recorded here", hint)
 
 
+def owner_of(folder: str) -> str:
+    """The user to whom a state folder belongs."""
+    import pwd
+
+    number = os.stat(folder).st_uid
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:  # a user without an entry: a container's
+        return str(number)
+
+
 def _checked(view: WorkflowView) -> WorkflowView:
     assert view.about is not None  # raises for the run of another plan
     return view

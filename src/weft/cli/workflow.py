@@ -40,13 +40,13 @@ def status(
     ctx: click.Context, chosen: Sequence[str], user: Sequence[str], limit: int | None, status: Sequence[str]
 ) -> int:
     """Show how workflows stand, newest first: tasks by label, and how many attempts were retries."""
-    from weft.api.workflow_views import read_letters, workflow_entry
+    from weft.api.workflow_views import owner_of, read_letters, workflow_entry
     from weft.cli.output.workflow_texts import status_text
 
     session = Session(ctx)
     archive = session.archive()
     views = _views(archive, chosen)
-    if user and _owner(archive.folder) not in user:
+    if user and owner_of(archive.folder) not in user:
         views = []
     entries = [workflow_entry(view) for view in views]
     letters = read_letters(status)
@@ -300,17 +300,6 @@ def _views(archive: SqliteArchive, chosen: Sequence[str]) -> list[WorkflowView]:
     from weft.api.workflow_views import workflow_of, workflows
 
     return [workflow_of(archive, word) for word in chosen] if chosen else workflows(archive)
-
-
-def _owner(folder: str) -> str:
-    import os
-    import pwd
-
-    number = os.stat(folder).st_uid
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:  # a user without an entry: a container's
-        return str(number)
 
 
 def _seconds(flag: str, text: str) -> float:

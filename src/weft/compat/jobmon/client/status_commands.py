@@ -55,11 +55,11 @@ def workflow_status(
     user: only what lies in a state folder of these users; None: whoever it belongs to.
     """
     from weft.api.workflow_records import stamp
-    from weft.api.workflow_views import workflow_entry
+    from weft.api.workflow_views import owner_of, workflow_entry
 
     with _archive(state) as archive:
         entries = []
-        if user is None or _owner(archive.folder) in ([user] if isinstance(user, str) else list(user)):
+        if user is None or owner_of(archive.folder) in ([user] if isinstance(user, str) else list(user)):
             entries = [workflow_entry(view) for view in _views(archive, workflow_id)[: _limit(limit)]]
     rows = [
         {
@@ -420,16 +420,6 @@ def _answer(rows: list[Row], as_json: bool) -> Answer:
     import json
 
     return json.dumps(rows)
-
-
-def _owner(folder: str) -> str:
-    import pwd
-
-    number = os.stat(folder).st_uid
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:  # a user without an entry: a container's
-        return str(number)
 
 
 def _path(what: str, region: dict[str, Any] | None) -> Row:
