@@ -180,11 +180,30 @@ def test_an_older_epoch_is_refused_and_a_newer_one_replaces(run: LocalRun) -> No
     assert run.finish(order)[0].ok
 
 
+def test_a_supervisor_that_is_not_needed_ends_when_it_is_dismissed() -> None:
+    newborn = link.give_birth("nobody")
+    newborn.dismiss()
+    _, status = os.waitpid(newborn.pid, 0)
+    assert status == 0
+
+
+def test_a_supervisor_that_was_born_early_is_the_first_and_a_second_one_follows_it(tmp_path: Path) -> None:
+    with local_run(tmp_path / "state", is_early=True) as run:
+        newborn = run.options["newborn"]
+        run.do(run.shell("true"))
+        assert run.executor.keeper == newborn.pid
+        os.kill(newborn.pid, signal.SIGKILL)
+        run.do(run.shell("true"))  # handed to the dying one, it may be lost
+        (outcome,) = run.do(run.shell("true"))
+        assert outcome.ok
+        assert run.executor.keeper not in (None, newborn.pid)
+
+
 def test_of_two_supervisors_one_gives_way(run: LocalRun) -> None:
     run.do(run.shell("true"))
     bell = select.epoll()
     place = link.Place(run.run, str(run.run_folder), str(run.log_folder), 1.0, 1.0, 1)
-    second = link.start(place, "99", {}, bell)
+    second = link.start(place, "99", bell)
     run.wait(lambda: second.turn() or not second.is_open)
     bell.close()
     assert second.bury(10)

@@ -202,10 +202,10 @@ class LocalRun:
 
 
 @contextmanager
-def local_run(folder: Path) -> Iterator[LocalRun]:
-    """A run that is audited at its end, and leaves no descriptor open."""
+def local_run(folder: Path, *, is_early: bool = False) -> Iterator[LocalRun]:
+    """A run that is audited at its end, and leaves no descriptor open. is_early: its first supervisor was born before it."""
     before = descriptors()
-    found = LocalRun(folder)
+    found = LocalRun(folder, **({"newborn": link.give_birth("ab" * 16)} if is_early else {}))
     yield found
     found.audit()
     assert descriptors() == before

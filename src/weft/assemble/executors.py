@@ -38,6 +38,7 @@ class Executors:
         self._folder = folder
         self._run = run
         self._epoch = epoch
+        self._newborn = settings.newborn
         self._jobs = settings.jobs or len(os.sched_getaffinity(0))
         self.default = settings.executor or "local"
         self.by_name: dict[str, Executor] = {}
@@ -70,7 +71,8 @@ class Executors:
         base = {name: value for name, value in os.environ.items() if name not in WEFT_VARIABLES}
         run_folder = os.path.join(self._folder, "runs", self._run)
         log_folder = os.path.join(self._folder, "logs", self._run)
-        return ProcessExecutor(run_folder, log_folder, self._run, self._epoch, base)
+        newborn, self._newborn = self._newborn, None
+        return ProcessExecutor(run_folder, log_folder, self._run, self._epoch, base, newborn=newborn)
 
     def wake(self, plan: Plan, selected: Sequence[int]) -> None:
         """Start the supervisor and workers now if they will be needed for certain: they wake up on another core."""

@@ -15,6 +15,7 @@ from weft.spec.retries import Forgotten
 from weft.spec.tasks import STDIN, Task
 
 if TYPE_CHECKING:
+    from weft.executors.link import Newborn
     from weft.files.watched import Sieve
     from weft.runtime.interrupts import Interrupts
 
@@ -36,7 +37,8 @@ class RunSettings:
     amounts in integer units and `timeout` in seconds. recorded: what the run's row keeps, so that `weft resume` reads the same
     documents with the same options. sieve: which files count as being there, for `weft watch`; None: all.
     clusters: executors by other names that plans may give. scale_on: for workflow documents, which cannot say it.
-    interrupts: who counts signals to the run, for callers that want to know of late ones, too.
+    interrupts: who counts signals to the run, for callers that want to know of late ones, too. newborn: a supervisor that was
+    started while all this was still being read; the run takes its label as its id.
     """
 
     jobs: int | None = None
@@ -62,6 +64,7 @@ class RunSettings:
     clusters: Mapping[str, str] = field(default_factory=dict)
     scale_on: Literal["exhausted", "any"] | None = None
     interrupts: Interrupts | None = None
+    newborn: Newborn | None = None
 
 
 def state_folder(root: str, settings: RunSettings) -> str:

@@ -73,7 +73,7 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer], origin
 def new_run(plan: Plan, settings: RunSettings, selected: Sequence[int], recorded: bytes) -> NewRun:
     """What is recorded of a run that begins. recorded: the plan's snapshot."""
     return NewRun(
-        os.urandom(16).hex(),
+        settings.newborn.label if settings.newborn is not None else os.urandom(16).hex(),
         plan.key,
         plan.name,
         plan.root,

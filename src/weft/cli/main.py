@@ -143,7 +143,7 @@ def console() -> NoReturn:
     gc.set_threshold(COLLECTED_AFTER)
     gc.enable()
     _hold_standard_descriptors()
-    code = run(sys.argv[1:])
+    code = run(sys.argv[1:], is_alone=True)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -168,9 +168,9 @@ def _hold_standard_descriptors() -> None:
         setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
 
 
-def run(argv: Sequence[str]) -> int:
-    """Do what the words say; the exit code. Errors are printed here and nowhere else."""
-    meta: dict[str, Any] = {}
+def run(argv: Sequence[str], is_alone: bool = False) -> int:
+    """Do what the words say; the exit code. Errors are printed here and nowhere else. is_alone: this process ends with it."""
+    meta: dict[str, Any] = {"is_alone": is_alone}
     try:
         if "_WEFT_COMPLETE" in os.environ:
             return int(weft.main(list(argv), prog_name="weft"))

@@ -33,11 +33,16 @@ def command(ctx: click.Context, dry_run: bool) -> int:
         from weft.cli.plan import preview
 
         return preview(session)
+    documents = session.documents()
+    newborn = None
+    if ctx.obj["is_alone"] and session.settings["executor"] == "local":
+        from weft.assemble.early import early_supervisor
+
+        newborn = early_supervisor()
     from weft import assemble
 
     keep_what_is_made()
-    documents = session.documents()
-    settings = session.run_settings(recorded=documents.recorded())
+    settings = session.run_settings(recorded=documents.recorded(), newborn=newborn)
     origin = session.read_for_run(documents)
     plan = origin.plan
     title = plan.name or (documents.paths or documents.inputs)[0]

@@ -19,6 +19,7 @@ from weft.settings import STATE_FOLDER, Settings, read, without_credentials
 
 if TYPE_CHECKING:
     from weft.assemble import ReadPlan, RunSettings
+    from weft.executors.link import Newborn
     from weft.formats.link import Advise
     from weft.formats.load import Loaded, PythonPlan, PythonRequest
     from weft.ports import RunRow, TaskRow
@@ -246,7 +247,12 @@ class Session:
         self.warn(loaded.warnings)
         return loaded
 
-    def run_settings(self, state: str | None = None, recorded: Mapping[str, Any] | None = None) -> RunSettings:
+    def run_settings(
+        self,
+        state: str | None = None,
+        recorded: Mapping[str, Any] | None = None,
+        newborn: Newborn | None = None,
+    ) -> RunSettings:
         """How to run. state: the folder, when it was found without a plan."""
         from weft.assemble import RunSettings
 
@@ -271,6 +277,7 @@ class Session:
             clusters=settings["clusters"],
             scale_on=settings["workflow"].get("scale_on"),
             recorded=recorded or {},
+            newborn=newborn,
             **chosen,
         )
 

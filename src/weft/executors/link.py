@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import select
 import socket
 import stat
 import sys
 import time
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from weft.errors import BackendError, StoreError
@@ -157,10 +155,46 @@ def _reap_graves() -> None:
         _graves.remove(pid)
 
 
-def start(place: Place, writer: str, environment: Mapping[str, str], bell: select.epoll) -> Link:
-    """Start a supervisor and be connected to it from birth; it may still be waking up."""
+class Newborn(NamedTuple):
+    """A supervisor that wakes up, and has not been told what to do. Hanging up ends it. label: what lists of processes show."""
+
+    label: str
+    connection: socket.socket
+    pid: int
+
+    def dismiss(self) -> None:
+        """It is not needed."""
+        self.connection.close()
+        _graves.append(self.pid)
+
+
+def give_birth(label: str, log: str = os.devnull) -> Newborn:
+    """Start a supervisor. log: file for what it prints before it knows its run."""
     _reap_graves()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "WEFT_TOKEN") if name in os.environ}
+    with theirs:
+        # `posix_spawn`: no copy of the engine's memory is made, and the descriptors of other threads stay ours.
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-S", SUPERVISOR, "start", label],
+            kept,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+                (os.POSIX_SPAWN_DUP2, theirs.fileno(), FIRST_CONNECTION),
+            ],
+            setsid=True,
+        )
+    return Newborn(label, ours, pid)
+
+
+def start(place: Place, writer: str, bell: select.epoll, newborn: Newborn | None = None) -> Link:
+    """Let a supervisor begin its work, the newborn if there is one, and be connected to it; it may still be waking up."""
+    if newborn is None:
+        newborn = give_birth(place.run_folder, f"{place.run_folder}/supervisor.log")
+    link = Link(newborn.connection, bell, newborn.pid)
     settings = {
         "run": place.run,
         "run_folder": place.run_folder,
@@ -171,24 +205,8 @@ def start(place: Place, writer: str, environment: Mapping[str, str], bell: selec
         "grace": place.grace,
         "stray_wait": place.stray_wait,
     }
-    words = [sys.executable, "-I", "-S", SUPERVISOR, "start", json.dumps(settings)]
-    kept = {name: environment[name] for name in ("PATH", "LD_LIBRARY_PATH", "WEFT_TOKEN") if name in environment}
-    log = f"{place.run_folder}/supervisor.log"
-    with theirs:
-        # `posix_spawn`: no copy of the engine's memory is made, and the descriptors of other threads stay ours.
-        pid = os.posix_spawn(
-            sys.executable,
-            words,
-            kept,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-                (os.POSIX_SPAWN_DUP2, 1, 2),
-                (os.POSIX_SPAWN_DUP2, theirs.fileno(), FIRST_CONNECTION),
-            ],
-            setsid=True,
-        )
-    return Link(ours, bell, pid)
+    link.send(settings)
+    return link
 
 
 def _umask() -> int:

@@ -52,7 +52,8 @@ class ProcessExecutor:
     """Fulfils `ports.Executor` on this machine.
 
     run_folder: `runs/<run>`, its name is the run's id. log_folder: `logs/<run>`. run_token: part of every token of this run, and
-    of no other. base_environment: what every attempt gets. Nothing starts before the first order, `prepare` or `reattach`.
+    of no other. base_environment: what every attempt gets. newborn: to be the first supervisor. Nothing else starts before the
+    first order, `prepare` or `reattach`.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class ProcessExecutor:
         *,
         grace: float = GRACE_SECONDS,
         stray_wait: float = STRAY_SECONDS,
+        newborn: link.Newborn | None = None,
     ):
         run = os.path.basename(os.path.abspath(run_folder))
         self._place = link.Place(
@@ -75,7 +77,7 @@ class ProcessExecutor:
         self._bell = select.epoll()
         self._nudge = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._bell.register(self._nudge, select.EPOLLIN)
-        self._supervision = Supervision(self._place, run_token, epoch, self._base, self._bell, self._wake)
+        self._supervision = Supervision(self._place, run_token, epoch, self._base, self._bell, self._wake, newborn)
         self._say = self._supervision.say
         self._open: dict[int, OpenAttempt] = {}
         self._nonces: dict[AttemptKey, int] = {}

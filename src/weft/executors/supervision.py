@@ -42,6 +42,7 @@ class Supervision:
         environment: Mapping[str, str],
         bell: select.epoll,
         ring: Callable[[], None],
+        newborn: link.Newborn | None = None,
     ):
         self._place = place
         self._run_token = run_token
@@ -49,6 +50,7 @@ class Supervision:
         self._environment = environment
         self._bell = bell
         self._ring = ring
+        self._newborn = newborn  # serves once, as the first
         self._link: link.Link | None = None
         self._reader: ReceiptReader | None = None
         self._reader_path = ""
@@ -72,7 +74,8 @@ class Supervision:
         names = (self._place.name("supervisor", number) for number in count(1))
         name = next(name for name in names if not os.path.lexists(f"{folder}/{name}.log"))
         writer = name.removeprefix("supervisor-")
-        self._link = link.start(self._place, writer, self._environment, self._bell)
+        newborn, self._newborn = self._newborn, None
+        self._link = link.start(self._place, writer, self._bell, newborn)
         self._link.send(self._greeting())
         self._reader_path = f"{folder}/{name}.log"
         self.seen = 0
@@ -235,6 +238,9 @@ class Supervision:
 
     def close(self, is_idle: bool) -> None:
         """Let go of everything, after `part`. is_idle: it has nothing left to do, so its end is near."""
+        if self._newborn is not None:
+            self._newborn.dismiss()
+            self._newborn = None
         if self._link is not None:
             if not self._link.bury(FAREWELL_SECONDS if is_idle else 0.0):
                 self._link.leave()

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import math
 import os
 import select
 import signal
@@ -26,7 +27,7 @@ import socket
 import sys
 import time
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 from .attempts import Attempt, cause_of, is_dead, unbegun
 from .census import boot_id, own_peak
@@ -59,6 +60,13 @@ ENCODING, ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors() 
 LAUNCHER_FLOOR = 32 << 20  # bytes; what the launcher may have taken before it became the program
 
 
+class Queued(NamedTuple):
+    """An order that has not begun. environment: all of it but the scratch folder; made early, while nothing waits for it."""
+
+    order: WireOrder
+    environment: dict[bytes, bytes]
+
+
 class Supervisor:
     """See the module's text. Timers are (monotonic time, nonce) of attempts with a time limit."""
 
@@ -79,7 +87,7 @@ class Supervisor:
         self._floor_at = time.monotonic()
         self._running: dict[int, Attempt] = {}  # by pid of the main process, until it is reaped
         self._live: dict[int, Attempt] = {}  # by nonce, until its end is told
-        self._queued: dict[int, WireOrder] = {}  # by nonce, not begun
+        self._queued: dict[int, Queued] = {}  # by nonce, not begun
         self._ahead: set[int] = set()  # nonces of those that wait for an end in their lane
         self._queues = AheadQueues()
         self._held: dict[tuple[int, int], list[int]] = {}  # task -> nonces that wait for its strays to be gone
@@ -143,21 +151,24 @@ class Supervisor:
         if self._queues.freed:
             self._fill_lanes()
         while self._suspects and self._suspect is None:
-            order = self._queued.get(self._suspects.popleft())
-            if order is not None:
-                self._attempt_start(order)
+            queued = self._queued.get(self._suspects.popleft())
+            if queued is not None:
+                self._attempt_start(queued)
         self._tell()
 
     def _pause(self) -> float:
         """Seconds until something is due; -1 for never."""
-        due = [when for when in (self._memory.due, self._leftovers.due, self.watches.due) if when is not None]
-        if self._timers:
-            due.append(self._timers[0][0])
-        if self._put_off:
-            due.append(self._put_off_at)
+        due = math.inf
         if self._receipts.pending or self._rings:
-            due.append(time.monotonic() + DISK_RETRY_SECONDS if self._tell_at is None else self._tell_at)
-        return min(max(0.0, min(due) - time.monotonic()), LONGEST_PAUSE) if due else -1
+            due = self._tell_at if self._tell_at is not None else time.monotonic() + DISK_RETRY_SECONDS
+        if self._timers and self._timers[0][0] < due:
+            due = self._timers[0][0]
+        if self._put_off and self._put_off_at < due:
+            due = self._put_off_at
+        for when in (self._memory.due, self._leftovers.due, self.watches.due):
+            if when is not None and when < due:
+                due = when
+        return -1 if due == math.inf else min(max(0.0, due - time.monotonic()), LONGEST_PAUSE)
 
     def _tell(self) -> None:
         if not (self._receipts.pending or self._rings) or self._is_busy():
@@ -287,9 +298,9 @@ class Supervisor:
                     unbegun(order.nonce, "interrupted", "the supervisor was asked to end", charged=False)
                 )
                 continue
-            self._queued[order.nonce] = order
+            queued = self._queued[order.nonce] = Queued(order, self._environment(order))
             if not order.ahead or self._queues.may_start(order.lane):
-                self._begin(order)
+                self._begin(queued)
                 self._fill_lanes()
             else:
                 self._ahead.add(order.nonce)
@@ -303,14 +314,14 @@ class Supervisor:
 
     def _withdraw(self, nonces: list[int], cause: str) -> None:
         for nonce in nonces:
-            order = self._queued.pop(nonce, None)
-            if order is None:
+            queued = self._queued.pop(nonce, None)
+            if queued is None:
                 continue
             sequence = self._receipts.add(unbegun(nonce, cause, None, charged=False))
             if nonce in self._ahead:
                 self._ahead.remove(nonce)
             else:
-                self._queues.end(order.lane, sequence)
+                self._queues.end(queued.order.lane, sequence)
 
     def _start_now(self, nonces: list[int]) -> None:
         """Start ahead orders whose turn the engine saw come by an end that was not ours."""
@@ -321,13 +332,22 @@ class Supervisor:
 
     # --- begin ---------------------------------------------------------------------------------------------------------
 
-    def _begin(self, order: WireOrder) -> None:
+    def _environment(self, order: WireOrder) -> dict[bytes, bytes]:
+        environment = self._base.copy()
+        for name, text in order.environment.items():
+            environment[name.encode(ENCODING, ERRORS)] = text.encode(ENCODING, ERRORS)
+        environment[b"WEFT_TOKEN"] = self._outer_token + order.token.encode("utf-8", "surrogateescape")
+        return environment
+
+    def _begin(self, queued: Queued) -> None:
         """Start a queued order now, or note why it waits. From here on it is no longer ahead."""
+        order = queued.order
         self._ahead.discard(order.nonce)
         self._queues.begin(order.lane)
-        self._attempt_start(order)
+        self._attempt_start(queued)
 
-    def _attempt_start(self, order: WireOrder) -> None:
+    def _attempt_start(self, queued: Queued) -> None:
+        order = queued.order
         if self._leftovers.holds(order.key):
             self._held.setdefault((order.key[0], order.key[1]), []).append(order.nonce)
             return
@@ -335,7 +355,7 @@ class Supervisor:
             self._suspects.append(order.nonce)
             return
         try:
-            self._start(order)
+            self._start(order, queued.environment)
         except StartError as problem:
             del self._queued[order.nonce]
             sequence = self._receipts.add(unbegun(order.nonce, problem.cause, problem.detail, charged=True))
@@ -353,10 +373,10 @@ class Supervisor:
     def _try_again(self) -> None:
         waiting, self._put_off = self._put_off, deque()
         while waiting:
-            order = self._queued.get(waiting.popleft())
-            if order is None:
+            queued = self._queued.get(waiting.popleft())
+            if queued is None:
                 continue
-            self._attempt_start(order)
+            self._attempt_start(queued)
             if self._put_off:
                 self._put_off += waiting
                 return
@@ -365,19 +385,15 @@ class Supervisor:
     def release(self, task: tuple[int, int]) -> None:
         """The strays of `task` are gone: its next attempt may start."""
         for nonce in self._held.pop(task, ()):
-            order = self._queued.get(nonce)
-            if order is not None:
-                self._attempt_start(order)
+            queued = self._queued.get(nonce)
+            if queued is not None:
+                self._attempt_start(queued)
 
-    def _start(self, order: WireOrder) -> None:
+    def _start(self, order: WireOrder, environment: dict[bytes, bytes]) -> None:
         if order.folder != self._folder:
             self._folder = None
             enter(order.folder)
             self._folder = order.folder
-        environment = self._base.copy()
-        for name, text in order.environment.items():
-            environment[name.encode(ENCODING, ERRORS)] = text.encode(ENCODING, ERRORS)
-        environment[b"WEFT_TOKEN"] = self._outer_token + order.token.encode("utf-8", "surrogateescape")
         try:
             slot = self._slots.take()
         except OSError as problem:
@@ -385,15 +401,20 @@ class Supervisor:
                 raise NotNow(f"{self.settings.log_folder}: {problem.strerror}") from problem
             raise StartError("setup", f"a log file cannot be made: {problem.strerror}: {problem.filename}") from problem
         environment[b"WEFT_SCRATCH"] = slot.scratch_value
+        nonce = order.nonce
         request = stdin = -1
         try:
-            stdin = self._open_ends(order, slot)
-            words, request = self._launch.prepare(order, environment)
-            written = order.words[0] if request < 0 else None
+            if order.is_streamed or order.stdin is not None:
+                stdin = self._open_ends(order, slot)
+            words = order.words
+            if order.variables or order.expand:
+                environment = environment.copy()  # they are written into it, and a start may be put off and tried again
+                words, request = self._launch.prepare(order, environment)
             # Said before it is done: an attempt that kills us at once must not pass for one that never began.
             is_host = order.key[0] < 0  # no intent stands behind it
-            self._receipts.add_text(f'["starting",{order.nonce}{",true" if is_host else ""}]')
+            self._receipts.add_text(f'["starting",{nonce},true]' if is_host else f'["starting",{nonce}]')
             self._rings = self._receipts.flush() or self._rings
+            written = order.words[0] if request < 0 else None
             pid, started, ticks = self._launch.spawn(words, environment, slot.files, request, stdin, written)
         except (StartError, NotNow):
             self._slots.give_back(slot)
@@ -405,18 +426,14 @@ class Supervisor:
                 os.close(stdin)
         if order.niceness:
             os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + order.niceness))
-        attempt = Attempt(order, slot, pid, started, ticks, request)
-        self._running[pid] = attempt
-        self._live[order.nonce] = attempt
+        attempt = self._running[pid] = self._live[nonce] = Attempt(order, slot, pid, started, ticks, request)
         if order.suspect:
-            self._suspect = order.nonce
+            self._suspect = nonce
         # By hand: nothing in it needs escaping, and every attempt pays for it.
-        fact = (
-            f'["started",{order.nonce},{pid},{ticks},{time.time()!r},"{slot.own or slot.names[0]}","{slot.names[1]}"]'
-        )
-        self._receipts.add_text(fact)
+        out, err = slot.names
+        self._receipts.add_text(f'["started",{nonce},{pid},{ticks},{time.time()!r},"{slot.own or out}","{err}"]')
         if order.timeout is not None:
-            self.set_timer(started + order.timeout, order.nonce)
+            self.set_timer(started + order.timeout, nonce)
         if order.memory is not None:
             self._memory.watch(attempt, started)
 
@@ -467,31 +484,31 @@ class Supervisor:
 
     def finish(self, attempt: Attempt, left: bool) -> None:
         """Tell the end of an attempt. left: something of it lives, so nobody else may use its slot."""
-        order = attempt.order
-        assert attempt.status is not None and attempt.usage is not None
-        del self._live[order.nonce]
-        self._pauses.forget(order.nonce)
-        if order.nonce == self._suspect:
+        order, nonce, status = attempt.order, attempt.order.nonce, attempt.status
+        assert status is not None and attempt.usage is not None
+        del self._live[nonce]
+        self._pauses.forget(nonce)
+        if nonce == self._suspect:
             self._suspect = None
         if order.key[0] < 0:
-            self.watches.forget(order.nonce)
-        output = self._slots.settle(attempt.slot, order.nonce)
+            self.watches.forget(nonce)
+        output = self._slots.settle(attempt.slot, nonce)
         if left:
             self._slots.retire(attempt.slot)
         else:
             self._slots.give_back(attempt.slot)
-        is_plain = attempt.status == 0 and attempt.stop is None and attempt.failure < 0 and order.memory is None
+        is_plain = status == 0 and attempt.stop is None and attempt.failure < 0 and order.memory is None
         cause, detail = (None, None) if is_plain else self._cause(attempt)
         if cause is None and output is NO_OUTPUT:
             # By hand, like `started`: this is how most attempts end.
             wall, cpu, peak = attempt.usage
             usage = f"[{wall:.6f},{cpu:.6f},{peak},{self._floor}]"
-            text = f'["ended",{order.nonce},null,0,null,true,{usage},["",0,0],["",0,0]]'
+            text = f'["ended",{nonce},null,0,null,true,{usage},["",0,0],["",0,0]]'
             self._queues.end(order.lane, self._receipts.add_text(text))
             return
-        code = os.WEXITSTATUS(attempt.status) if os.WIFEXITED(attempt.status) else None
+        code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
         usages = [*attempt.usage, self._floor]
-        fact = ["ended", order.nonce, cause, code, detail, True, usages, output.out, output.err]
+        fact = ["ended", nonce, cause, code, detail, True, usages, output.out, output.err]
         self._queues.end(order.lane, self._receipts.add(fact))
 
     def _cause(self, attempt: Attempt) -> tuple[str | None, str | None]:

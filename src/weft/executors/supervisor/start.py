@@ -13,7 +13,7 @@ import sys
 import time
 
 from .loop import Supervisor
-from .wire import Settings
+from .wire import LENGTH, Settings
 
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 LOCK_WAIT_SECONDS = 5.0  # a predecessor that is about to exit holds the lock a moment longer
@@ -23,11 +23,18 @@ CALLERS = 64  # that may wait to be let in; more are turned away
 CHILD_BADNESS = 200  # added to the oom score of children, so that the kernel takes them first
 
 
-def main(argument: str) -> int:
-    """Supervise as the argument (JSON) says, until nothing is left to do. Status 3: somebody else does."""
-    settings = Settings(**json.loads(argument))
-    os.umask(settings.umask)
+def main(_label: str) -> int:
+    """Supervise as the engine's first message says, until nothing is left to do. Status 3: somebody else does.
+
+    _label: for whoever lists processes.
+    """
     close_inherited()
+    connection = socket.socket(fileno=CONNECTION)
+    settings = hear_settings(connection)
+    if settings is None:
+        return 0  # we were started early, and are not needed
+    os.umask(settings.umask)
+    write_to(f"{settings.run_folder}/supervisor.log")
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
         signal.signal(number, signal.SIG_IGN)
@@ -39,12 +46,30 @@ def main(argument: str) -> int:
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
     supervisor = Supervisor(settings, listen(folder), oom_score())
-    supervisor.serve(socket.socket(fileno=CONNECTION))
+    supervisor.serve(connection)
     try:
         os.unlink("supervisor.sock", dir_fd=folder)
     except FileNotFoundError:
         pass
     return 0
+
+
+def hear_settings(connection: socket.socket) -> Settings | None:
+    """What the engine says first; None when it hangs up instead. Later messages stay in the socket."""
+    head = connection.recv(LENGTH.size, socket.MSG_WAITALL)
+    if len(head) < LENGTH.size:
+        return None
+    (length,) = LENGTH.unpack(head)
+    text = connection.recv(length, socket.MSG_WAITALL)
+    return Settings(**json.loads(text)) if len(text) == length else None
+
+
+def write_to(path: str) -> None:
+    """Let what this process prints go to a file."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
 
 
 def close_inherited() -> None:
