@@ -30,6 +30,13 @@ def shown(value: object) -> str:
     return repr(cut(value)) if isinstance(value, str) and value.isprintable() else cut(repr(value))
 
 
+def one_line(text: str) -> str:
+    """A text with escapes for line ends, control characters and marks that change the direction of writing."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
 class Problem(NamedTuple):
     """One mistake (or warning) in an input; the record of dialects.md 1.2.
 
@@ -53,7 +60,8 @@ class Problem(NamedTuple):
         if self.line is not None:
             place += f":{self.line}" + (f":{self.column}" if self.column is not None else "")
         if self.location:
-            place += f" {self.location}" if place else self.location
+            location = one_line(self.location)
+            place += f" {location}" if place else location
         text = f"{place}: {self.message} [{self.code}]" if place else f"{self.message} [{self.code}]"
         return f"{text}\n    {self.hint}" if self.hint else text
 

@@ -222,3 +222,31 @@ def test_parameters_named_like_secrets_are_covered_and_draw_a_warning_in_argumen
     assert planned.object["tasks"]["a"]["reasons"][0]["part"] == "parameters:api_key" and "canary" not in planned.out
     assert weft(tmp_path, "run", "plan.json", "--output", "quiet").code == 0
     assert "canary" not in weft(tmp_path, "explain", "a").out
+
+
+def test_validate_tells_what_a_run_would_refuse_or_cut(tmp_path: Path) -> None:
+    (tmp_path / "weft.toml").write_text('[queues.short]\nmemory = "1G"\n[clusters]\nmine = "local"\n', encoding="utf-8")
+    tasks = {
+        "a": {"command": ["true"], "executor": "mars"},
+        "b": {"command": ["true"], "executor": "mine"},
+        "c": {"command": ["true"], "executor": "slurm"},
+        "d": {"command": ["true"], "queue": "short", "resources": {"memory": "2G"}},
+    }
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"weft": 1, "tasks": tasks}), encoding="utf-8")
+    refused = weft(tmp_path, "validate", "plan.json", "--output", "json")
+    assert refused.code == 2
+    told = [(error["code"], error["location"]) for error in refused.object["errors"]]
+    assert told == [("executor", "/tasks/a/executor"), ("executor", "/tasks/c/executor")]
+    assert all("[clusters]" in error["hint"] for error in refused.object["errors"])
+    assert all(error["line"] for error in refused.object["errors"])
+    assert weft(tmp_path, "run", "plan.json", "--output", "json").code == 2
+    for verb in ("validate", "run"):  # what runs nothing takes all tasks, whatever they name
+        assert weft(tmp_path, verb, "plan.json", "--executor", "noop", "--output", "json").code == 0
+    del tasks["a"], tasks["c"]
+    plan.write_text(json.dumps({"weft": 1, "tasks": tasks}), encoding="utf-8")
+    cut = weft(tmp_path, "validate", "plan.json", "--output", "json")
+    (warning,) = cut.object["warnings"]
+    assert (cut.code, warning["code"], warning["location"]) == (0, "queue", "/tasks/d/queue")
+    assert "memory 2G of 1G; it is cut to that" in warning["message"]
+    assert weft(tmp_path, "validate", "plan.json", "--strict").code == 2

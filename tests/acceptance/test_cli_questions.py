@@ -172,6 +172,16 @@ def test_explain_gives_reasons_and_history(folder: Path) -> None:
     assert "fit" in weft(folder, "explain", "draw").out
 
 
+def test_the_history_of_a_task_leaves_out_runs_that_it_took_no_part_in(tmp_path: Path) -> None:
+    write(tmp_path, "plan.json", {"weft": 1, "tasks": {name: {"shell": "true"} for name in "abcde"}})
+    for words in ((), ("--select", "b,c"), ("--select", "a,d,e")):
+        assert weft(tmp_path, "run", "plan.json", *words).code == 0
+    for task, states in (("a", 2), ("b", 2), ("c", 2), ("e", 2)):
+        run = "-2" if task in "bc" else "-1"
+        history = weft(tmp_path, "explain", "--output", "json", "--", run, task).object["history"]
+        assert [episode["state"] for episode in history] == ["ok"] * states
+
+
 def test_validate_says_ok_or_everything_that_is_wrong(tmp_path: Path) -> None:
     write(tmp_path, "plan.json", PLAN)
     assert weft(tmp_path, "validate", "plan.json").out == "ok: 4 tasks\n"

@@ -96,6 +96,14 @@ def test_a_terminal_shows_header_failures_summary_and_footer(tmp_path: Path, col
     assert "\x1b]0;" not in text, "a task may not set the terminal's title"
 
 
+def test_a_failure_that_wrote_to_stdout_alone_shows_that(tmp_path: Path) -> None:
+    write(tmp_path, "other.json", {"weft": 1, "tasks": {"fit": {"shell": "echo no convergence; exit 3"}}})
+    screen = Screen(tmp_path, ["run", "other.json"], 80, {})
+    assert screen.end() == 1
+    plain = ESCAPES.sub("", screen.text)
+    assert "| no convergence" in plain and "log:   .weft/logs/" in plain
+
+
 def test_the_live_region_is_drawn_and_taken_away(tmp_path: Path) -> None:
     text, _ = run(tmp_path)
     assert "ETA" in text and "cores" in text and "1/2" in text

@@ -74,6 +74,28 @@ def test_cancel_of_a_dead_run_ends_what_lives_and_resume_leaves_it_alone(
     assert weft.states()["one"] == ("cancelled", "cancelled")
 
 
+def test_executors_by_other_names_are_taken_up_and_given_up_like_their_own(
+    weft: Weft, door: Doorway, tmp_path: Path
+) -> None:
+    placing = tmp_path / "weft.toml"
+    placing.write_text('[clusters]\nfar = "sequential"\n', encoding="utf-8")
+    ledger = tmp_path / "ledger"
+    tasks = {name: {"shell": door.script(ledger), "executor": "far"} for name in ("one", "two")}
+    (first,) = left_alive(weft, door, tasks, "one")  # the other one waits: one at a time
+    resumed = weft.start("resume", "-j", "4")
+    door.let_on()
+    door.wait_for("two")
+    kill(resumed)
+    begun = [(task, int(pid)) for what, task, _, pid in read_ledger(ledger) if what == "begin"]
+    assert [task for task, _ in begun] == ["one", "two"] and begun[0][1] == first, "the first one was adopted"
+    placing.unlink()
+    refused = weft("resume")
+    assert refused.returncode == 2 and "no executor 'far'" in refused.stderr
+    assert weft("cancel").returncode == 0
+    assert not any(is_alive(pid) for _, pid in begun)
+    assert weft.states() == {"one": ("ok", None), "two": ("cancelled", "cancelled")}
+
+
 def test_cancel_of_an_interrupted_run_takes_it_out_of_resumes_reach(weft: Weft, door: Doorway, tmp_path: Path) -> None:
     weft.plan(
         {"one": {"shell": door.script(tmp_path / "ledger")}, "two": {"command": ["true"], "dependencies": ["one"]}}

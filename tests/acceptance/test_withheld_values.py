@@ -167,3 +167,43 @@ def test_looking_at_logs_executes_no_python_plan(weft: Weft) -> None:
     before = (weft.folder / "executed").read_text()
     assert weft("logs", "first").stdout == "*" * len(TOKEN) + "\n"
     assert (weft.folder / "executed").read_text() == before
+
+
+def test_a_secret_that_a_command_gives_is_covered_wherever_output_is_shown(weft: Weft) -> None:
+    variables = {
+        "API_TOKEN": f"`printf {TOKEN}`",
+        "URL_SECRET": "https://$API_TOKEN@host",
+        "BOTH_KEY": "`echo two words here`",
+    }
+    script = 'echo "$API_TOKEN" "$URL_SECRET" "$BOTH_KEY"; printf %s "$API_TOKEN" | base64; exit 3'
+    plan = {
+        "envs": {"e": {"variables": variables}},
+        "notes": {"diary": {"class_name": "SimpleFileLog", "path": "diary.log"}},
+        "jobs": {"one": {"env": "e", "shell": True, "command": script, "note": "diary"}},
+    }
+    write(weft, plan)
+    shown = [weft("run", "plan.json"), weft("run", "plan.json", "--output", "json", "--follow"), weft("logs", "one")]
+    texts = [done.stdout + done.stderr for done in shown] + [(weft.folder / "diary.log").read_text(encoding="utf-8")]
+    for text in texts:
+        assert "*****" in text
+        assert TOKEN not in text and "two words here" not in text
+        assert forms(TOKEN)[1].decode() not in text
+    store = b"".join(path.read_bytes() for path in (weft.folder / ".weft").glob("weft.db*"))
+    assert TOKEN.encode() not in store
+
+
+def test_products_in_events_have_their_secrets_covered_and_stay_json(weft: Weft) -> None:
+    variables = {"API_TOKEN": TOKEN, "PIN_KEY": "12345678", "S_KEY": {"shell": "echo learnt-by-the-attempt"}}
+    show = "import json, os; print(json.dumps([os.environ['API_TOKEN'], os.environ['S_KEY'], 5]))"
+    tasks = {
+        "text": {"shell": 'echo "it is $API_TOKEN"', "product": "stdout"},
+        "list": {"command": [sys.executable, "-c", show], "product": "json"},
+        "number": {"shell": "echo $PIN_KEY", "product": "json"},
+    }
+    environments = {"e": {"variables": variables}}
+    write(weft, {"weft": 1, "environments": environments, "defaults": {"environment": "e"}, "tasks": tasks})
+    ended = json.loads(weft("run", "plan.json", "--output", "json").stdout.splitlines()[-1])["tasks"]
+    assert ended["text"]["product"] == "it is " + "*" * len(TOKEN)
+    assert ended["list"]["product"] == ["*" * len(TOKEN), "*" * len("learnt-by-the-attempt"), 5]
+    assert ended["number"]["product"] == "********"
+    assert json.loads(weft("show", "number", "--product").stdout) == 12345678, "who asks for the value gets it"

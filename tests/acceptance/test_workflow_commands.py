@@ -62,6 +62,20 @@ def weft(folder: Path, *arguments: str, code: int = 0) -> str:
     return done.stdout + (done.stderr if code else "")
 
 
+def told_by(folder: Path, *arguments: str) -> str:
+    """What the installed command writes to stderr when all goes well."""
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "weft"), *arguments],
+        cwd=folder,
+        env=clean_environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=LIMIT,
+        check=True,
+    )
+    return done.stderr
+
+
 def ask(folder: Path, *arguments: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(weft(folder, *arguments, "--output", "json"))
     return found
@@ -134,6 +148,19 @@ def test_the_short_option_for_the_kind_of_output(recorded: Path) -> None:
     refused = json.loads(weft(recorded, "workflow_tasks", "-w", "9", "-o", "json", code=2))
     assert refused["event"] == "error"
     assert json.loads(weft(recorded, "task", "status", "--nonsense", "-o", "json", code=2))["event"] == "error"
+
+
+def test_tasks_have_a_verb_of_their_own(recorded: Path) -> None:
+    assert weft(recorded, "tasks", "-w", "2") == weft(recorded, "workflow", "tasks", "-w", "2")
+    found = json.loads(weft(recorded, "tasks", "-w", "2", "-o", "json"))
+    assert len(found["tasks"]) == 4
+
+
+def test_tasks_in_the_state_folder_of_others_are_left_away(recorded: Path) -> None:
+    owner = recorded.joinpath(".weft").owner()
+    every = ask(recorded, "workflow", "tasks", "-w", "2")
+    assert ask(recorded, "workflow_tasks", "-w", "2", "-u", owner, "-u", "nobody-here") == every
+    assert ask(recorded, "workflow", "tasks", "-w", "2", "-u", "nobody-here")["tasks"] == []
 
 
 def test_tasks_of_a_workflow_by_label(recorded: Path) -> None:
@@ -211,6 +238,63 @@ def test_explain_says_whether_a_shell_reads_the_command(tmp_path: Path) -> None:
     assert [ask(tmp_path, "explain", name)["shell"] for name in templates] == [False, True]
 
 
+DOCUMENT: dict[str, Any] = {
+    "tool": "survey",
+    "workflow": {"name": "yearly", "workflow_args": "d5", "max_concurrently_running": 5},
+    "templates": {
+        "fit": {
+            "command_template": "test -e needed -o {place} != south",
+            "node_args": ["place"],
+            "max_attempts": 1,
+            "max_concurrently_running": 3,
+        },
+        "total": {"command_template": "echo {data}", "task_args": ["data"]},
+    },
+    "arrays": [{"template": "fit", "args": {"place": ["north", "south"]}}],
+    "tasks": [
+        {
+            "name": "sum",
+            "template": "total",
+            "args": {"data": "x"},
+            "upstream_tasks": ["fit_place-north", "fit_place-south"],
+        }
+    ],
+}
+
+
+def test_a_workflow_that_is_a_document_is_shown_and_changed_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "flow.json").write_text(json.dumps(DOCUMENT), encoding="utf-8")
+    (tmp_path / "plain.json").write_text('{"weft": 1, "tasks": {"a": {"command": ["true"]}}}', encoding="utf-8")
+    weft(tmp_path, "run", "plain.json")
+    weft(tmp_path, "run", "flow.json", code=1)
+    (row,) = ask(tmp_path, "workflow", "status")["workflows"]
+    about = [row[key] for key in ("workflow_id", "name", "workflow_args", "tool", "status", "tasks", "done", "fatal")]
+    assert about == [2, "yearly", "d5", "survey", "F", 3, 1, 1]
+    for word in ("2", "yearly", "d5"):
+        listed = ask(tmp_path, "workflow", "tasks", "-w", word)
+        assert names(listed) == {"fit_place-north": "DONE", "fit_place-south": "FATAL", "sum": "PENDING"}
+    assert ask(tmp_path, "task", "status", "-t", "sum")["tasks"][0]["workflow_id"] == 2
+    assert ask(tmp_path, "workflow", "concurrency", "-w", "yearly", "-m", "2")["live"] is False
+    weft(tmp_path, "workflow", "concurrency", "-w", "yearly", "-m", "1", "--template", "fit")
+    (tmp_path / "needed").touch()
+    weft(tmp_path, "workflow", "resume", "-w", "d5")
+    assert ask(tmp_path, "workflow", "status")["workflows"][0]["status"] == "D"
+    logged = {row["name"]: row for row in ask(tmp_path, "workflow", "logs", "-w", "2", "-a", "total")["logs"]}
+    assert list(logged) == ["sum"]
+    assert ask(tmp_path, "workflow", "reset", "-w", "2")["reset"] == 3
+    weft(tmp_path, "workflow", "resume", "-w", "2")
+    weft(tmp_path, "run", "flow.json")  # the same document again is the same workflow
+    assert [row["workflow_id"] for row in ask(tmp_path, "workflow", "status")["workflows"]] == [3]
+
+
+def test_a_cap_that_a_document_does_not_count_says_how_it_would(tmp_path: Path) -> None:
+    document = {**DOCUMENT, "workflow": {"workflow_args": "d5"}}
+    (tmp_path / "flow.json").write_text(json.dumps(document), encoding="utf-8")
+    weft(tmp_path, "run", "flow.json", code=1)
+    told = weft(tmp_path, "workflow", "concurrency", "-w", "d5", "-m", "2", code=2)
+    assert "max_concurrently_running" in told
+
+
 def test_documents_grow_as_the_settings_say(tmp_path: Path) -> None:
     document = {
         "templates": {"nap": {"command_template": "sleep {x}", "node_args": ["x"]}},
@@ -233,7 +317,8 @@ import weft
 tool = weft.Tool("asked")
 hold = tool.get_task_template("hold", "test -e {file}", node_args=["file"])
 flow = tool.create_workflow(workflow_args="asked", name="asked")
-options = {"compute_resources_callable": lambda: {"cores": 0.5}, "resource_scales": {"memory": lambda old: old + 1}}
+asked = {"cores": 0.5, "stdout": "copies/", "project": "proj_x"}
+options = {"compute_resources_callable": lambda: asked, "resource_scales": {"memory": lambda old: old + 1}}
 flow.add_task(hold.create_task(name="hold", file="there", max_attempts=1, **options))
 print(flow.run())
 """
@@ -247,7 +332,14 @@ def test_a_resume_without_the_script_keeps_what_its_functions_gave_and_says_so(t
     (tmp_path / "there").touch()
     weft(tmp_path, "workflow", "resume", "-w", "asked")
     attempts = ask(tmp_path, "show", "hold")["attempts"]
-    assert [attempt["request"]["cores"] for attempt in attempts] == [0.5, 0.5, 0.5]
+    given = {"cores": 0.5, "stdout": "copies/", "project": "proj_x"}
+    assert [{name: attempt["request"][name] for name in given} for attempt in attempts] == [given] * 3
+    assert sorted(path.name for path in (tmp_path / "copies").iterdir()) == [f"hold.{n}.out" for n in (1, 2, 3)]
+    assert "cores=0.5 project=proj_x stdout=copies/" in weft(tmp_path, "show", "hold")
+    for verb in (("resume",), ("workflow", "resume", "-w", "asked")):
+        told = told_by(tmp_path, *verb)
+        assert told.count("\n") == 1
+        assert told.endswith("all of them ok already\n")
 
 
 def test_marking_a_task_with_all_that_it_waits_for_completes_a_workflow(folder: Path) -> None:
@@ -310,6 +402,34 @@ def test_usage_tells_what_was_asked_for_and_suggests(folder: Path) -> None:
     ] == {"slurm": {"memory": "64M", "runtime": 10}}
 
 
+def test_ids_of_templates_are_shown_and_serve_as_their_names_do(folder: Path) -> None:
+    usage = ask(folder, "usage")["templates"]
+    say, total = usage["say"]["id"], usage["total"]["id"]
+    by_name = ask(folder, "workflow", "resources", "usage", "-t", "say")
+    assert by_name["ids"] == [say] and say != total
+    assert ask(folder, "workflow", "resources", "usage", "-t", say[:8]) == by_name
+    assert f"template say ({say})" in weft(folder, "workflow", "resources", "usage", "-t", say)
+    answer = ask(folder, "workflow", "concurrency", "-w", "1", "-m", "1", "--template", say)
+    assert (answer["template"], answer["max_concurrently_running"]) == ("say", 1)
+    logged = ask(folder, "workflow", "logs", "-w", "1", "-a", total[:10])["logs"]
+    assert [entry["name"] for entry in logged] == ["total_data-d5"]
+    shown = script(folder, "-c", "import sys; sys.argv[1:] = ['c', 'true']\n" + SURVEY + "\nprint(say.id)")
+    assert shown.stdout.split()[-1] == say, shown.stderr
+
+
+def test_a_cap_of_a_later_version_of_a_template_is_that_of_its_name(tmp_path: Path) -> None:
+    again = (
+        'again = tool.get_task_template("say", "echo again {place}", node_args=["place"])\n'
+        'flow.add_task(again.create_task(place="west"))\nprint(again.id)\nprint(flow.run('
+    )
+    (tmp_path / "survey.py").write_text(SURVEY.replace("print(flow.run(", again), encoding="utf-8")
+    version = script(tmp_path, "survey.py", "a", "true").stdout.split()[0]
+    used = ask(tmp_path, "workflow", "resources", "usage", "-t", version)
+    assert (used["num_tasks"], used["ids"]) == (1, [version])
+    answer = ask(tmp_path, "workflow", "concurrency", "-w", "1", "-m", "2", "--template", version)
+    assert answer["max_concurrently_running"] == 2
+
+
 def test_usage_of_a_template_over_all_workflows(recorded: Path) -> None:
     every = ask(recorded, "workflow", "resources", "usage", "-t", "say", "--ci", "0.9")
     assert every["num_tasks"] == 5
@@ -355,5 +475,15 @@ def test_a_document_whose_cluster_is_not_here_says_how_to_place_it(tmp_path: Pat
     }
     (tmp_path / "plan.json").write_text(json.dumps(document), encoding="utf-8")
     assert '[clusters] slurm = "local"' in weft(tmp_path, "run", "plan.json", code=2)
-    (tmp_path / "weft.toml").write_text('[clusters]\nslurm = "local"\n', encoding="utf-8")
-    assert "\nhi\n" in weft(tmp_path, "run", "plan.json")
+    for place in ("local", "sequential"):
+        (tmp_path / "weft.toml").write_text(f'[clusters]\nslurm = "{place}"\n', encoding="utf-8")
+        assert "\nhi\n" in weft(tmp_path, "run", "plan.json")
+    (tmp_path / "weft.toml").write_text('[clusters]\nslurm = "dummy"\n', encoding="utf-8")
+    done = weft(tmp_path, "run", "plan.json")
+    assert "\nhi\n" not in done and "1 ok" in done
+    (tmp_path / "weft.toml").write_text('[clusters]\nslurm = "sequential"\n', encoding="utf-8")
+    weft(tmp_path, "workflow", "reset", "-w", "3")
+    weft(tmp_path, "workflow", "resume", "-w", "3")
+    assert weft(tmp_path, "logs", "say_word-hi") == "hi\n", "what is recorded names the cluster still"
+    (tmp_path / "weft.toml").write_text('[clusters]\nslurm = "mars"\n', encoding="utf-8")
+    assert "which the settings have for 'slurm'" in weft(tmp_path, "run", "plan.json", code=2)

@@ -260,6 +260,80 @@ def test_a_cap_that_was_changed_in_a_live_run_holds_for_a_resume_without_the_scr
     assert [line.split()[0].rstrip(":") for line in lines if ": fit" in line] == ["Started", "Ended"] * 2
 
 
+def asked(scripts: Scripts, *words: str) -> subprocess.CompletedProcess[str]:
+    """A verb of `weft workflow`, about the one that there is."""
+    verb, *more = words
+    return subprocess.run(
+        [sys.executable, "-m", "weft", "workflow", verb, "-w", "1", *more],
+        cwd=scripts.folder,
+        env=clean_environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+
+
+def test_a_cap_can_be_changed_after_kill_9_and_ends_nothing(scripts: Scripts, door: Doorway) -> None:
+    owner = scripts.start("info")
+    door.wait_for("a", "b")
+    owner.kill()
+    owner.communicate(timeout=LIMIT_SECONDS)
+    changed = asked(scripts, "concurrency", "-m", "1")
+    assert (changed.returncode, changed.stderr) == (0, "")
+    assert asked(scripts, "reset").returncode == 4  # what lives of it is as well known as before
+    with resuming(scripts) as resumed:
+        door.let_on(2)
+        assert resumed.wait(LIMIT_SECONDS) == 0
+    assert sorted(scripts.attempts()) == [
+        ("begin", "a", "1"),
+        ("begin", "b", "1"),
+        ("end", "a", "1"),
+        ("end", "b", "1"),
+    ]
+
+
+def test_a_reset_after_kill_9_ends_what_lives_when_it_is_told_to(scripts: Scripts, door: Doorway) -> None:
+    owner = scripts.start("info")
+    door.wait_for("a", "b")
+    pids = [int(row[3]) for row in read_ledger(scripts.ledger)]
+    owner.kill()
+    owner.communicate(timeout=LIMIT_SECONDS)
+    refused = asked(scripts, "reset")
+    assert refused.returncode == 4
+    assert "2 attempts of workflow" in refused.stderr
+    assert "-f ends them" in refused.stderr
+    assert asked(scripts, "reset", "-f").returncode == 0
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    with resuming(scripts) as resumed:
+        door.wait_for("a", "b")
+        door.let_on(2)
+        assert resumed.wait(LIMIT_SECONDS) == 0
+    assert sorted(scripts.attempts()) == sorted(
+        (what, task, attempt) for what, attempt in (("begin", "1"), ("begin", "2"), ("end", "2")) for task in "ab"
+    )
+
+
+def test_what_ended_unseen_before_a_reset_runs_again(scripts: Scripts, door: Doorway) -> None:
+    owner = scripts.start("info")
+    door.wait_for("a", "b")
+    owner.kill()
+    owner.communicate(timeout=LIMIT_SECONDS)
+    door.let_on(2)
+    (lock,) = scripts.folder.glob(".weft/runs/*/supervisor.lock")
+    wait_until_unlocked(lock)
+    assert asked(scripts, "reset", "-f").returncode == 0
+    with resuming(scripts) as resumed:
+        door.wait_for("a", "b")
+        door.let_on(2)
+        assert resumed.wait(LIMIT_SECONDS) == 0
+    assert sorted(scripts.attempts()) == sorted(
+        (what, task, attempt) for what in ("begin", "end") for attempt in "12" for task in "ab"
+    )
+
+
 def test_a_resume_of_a_workflow_whose_cap_is_nothing_says_what_it_waits_for(scripts: Scripts, door: Doorway) -> None:
     weft = [sys.executable, "-m", "weft", "workflow"]
     (scripts.folder / "broken-a").touch()

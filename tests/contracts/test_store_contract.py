@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from weft.errors import InternalError, OwnedError, StoreError
-from weft.ports import Archive, FileRow, NewRun, ResultRow, Store
+from weft.ports import Archive, BegunRow, FileRow, NewRun, ResultRow, Store
 from weft.scheduling.commands import (
     AddItems,
     BeginAttempt,
@@ -569,6 +569,73 @@ def test_digests_of_files_are_remembered_and_replaced(world: World) -> None:
     archive = world.archive()
     assert archive.files(["/data/\udcff.bin", "/none"]) == {first.path: first._replace(size=11)}
     assert sorted(archive.files()) == ["/b", "/data/\udcff.bin"]
+
+
+PARTS = {"code": "11", "inputs:\udce9": "22"}
+
+
+def begun(task: int = 0, instance: int = WHOLE, **more: Any) -> BegunRow:
+    return BegunRow(task, instance, **{"parts": PARTS, "fingerprint": "ab" * 32, **more})
+
+
+def test_what_attempts_were_begun_with_is_known_until_what_they_made_is_remembered(world: World) -> None:
+    ledger = world.store.open_run(new_run())
+    ledger.remember([], [], [begun(0), begun(1), begun(2)])
+    ledger.record([start(0), start(1), start(2)], {})
+    ledger.commit()
+    done = CloseAttempt(key(1), NONCE, Outcome(True, usage=Usage(2.5)), None)
+    ledger.record([BeginAttempt(key(1), NONCE, 1000.5, NO_OUTPUT, NO_OUTPUT), done, close(2)], {})
+    ledger.remember([result("aa", "c")], [], [begun(2, is_over=True, parts={})])
+    ledger.commit()
+    world.crash()
+    _, opened = world.again().reopen_run(RUN)
+    assert list(opened.begun) == [begun(0), begun(1, ended=1003.0)]
+
+
+def test_what_a_task_was_last_found_with_counts(world: World) -> None:
+    ledger = world.store.open_run(new_run())
+    ledger.remember([], [], [begun(0), begun(0, is_over=True, parts={}), begun(0, parts={"code": "12"})])
+    ledger.record([start(0)], {})
+    ledger.commit()
+    world.crash()
+    _, opened = world.again().reopen_run(RUN)
+    assert list(opened.begun) == [begun(0, parts={"code": "12"})]
+
+
+def test_an_attempt_that_did_not_end_well_leaves_nothing_for_the_next_one(world: World) -> None:
+    ledger = world.store.open_run(new_run())
+    ledger.remember([], [], [begun(0)])
+    ledger.record([start(0), close(0, ok=False, cause="exit:1")], {})
+    ledger.commit()
+    world.crash()
+    again, opened = world.again().reopen_run(RUN)
+    assert list(opened.begun) == []
+    again.record([start(0, attempt=2, nonce=7)], {})
+    again.commit()
+    world.crash()
+    assert list(world.again().reopen_run(RUN)[1].begun) == []
+
+
+def test_instances_are_begun_with_parts_of_their_own_and_keep_them_in_a_plan_that_has_changed(world: World) -> None:
+    ledger = world.store.open_run(new_run())
+    rows = [begun(1), begun(1, 0, parts={}, own=("item", "33")), begun(1, 4, parts={}, own=("item", "44"))]
+    ledger.remember([], [], rows)
+    ledger.record([TakeItems(1, ("x",)), start(1, instance=0)], {})
+    ledger.commit()
+    ledger.replan(b"{1}", ("b", "c"), range(2), {1: 0, 2: 1})
+    ledger.commit()
+    world.crash()
+    _, opened = world.again().reopen_run(RUN)
+    assert list(opened.begun) == [row._replace(task=0) for row in rows[:2]], "the fifth was never started"
+
+
+def test_a_run_that_is_over_keeps_nothing_of_what_its_attempts_were_begun_with(world: World) -> None:
+    ledger = world.store.open_run(new_run())
+    ledger.remember([], [], [begun(0), begun(1)])
+    ledger.record([start(0), start(1), close(0, ok=False, cause="exit:1"), close(1, ok=False, cause="exit:1")], {})
+    ledger.finish("failed", 1, 1.0)
+    ledger.close()
+    assert list(world.again().reopen_run(RUN)[1].begun) == []
 
 
 def test_a_commit_on_a_full_disk_can_be_called_again_once_there_is_room(world: World) -> None:

@@ -526,9 +526,12 @@ def test_limits_change_and_what_was_used_is_told(recorded: Any, folder: Path) ->
     number = recorded.workflow_id
     assert "0 tasks of workflow" in status_commands.concurrency_limit(number, 0)
     assert "template 'fit'" in status_commands.concurrency_limit(number, max_tasks=3, template="fit")
+    fit = recorded.arrays["fit"].task_template.id
+    assert "template 'fit'" in status_commands.concurrency_limit(number, max_tasks=3, template=fit[:8])
     with pytest.raises(ArgumentError):
         status_commands.concurrency_limit(number, -1)
     usage = status_commands.task_template_resources("fit", workflows=[number], node_args={"location_id": [0, 1]})
+    assert status_commands.task_template_resources(fit, [number], {"location_id": [0, 1]}) == usage
     assert usage["num_tasks"] == 1
     assert usage["min_mem"] > 0
     with pytest.raises(UsageError, match="no task template 'fti'"):

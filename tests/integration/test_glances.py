@@ -11,7 +11,7 @@ from typing import NoReturn
 import pytest
 
 from weft.files import glances, sheets
-from weft.files.examination import NoProducts
+from weft.files.given import NoProducts
 from weft.files.inspector import FileInspector, History
 from weft.ports import FileRow, ResultRow
 from weft.scheduling.events import Inspected

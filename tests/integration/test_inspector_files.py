@@ -510,6 +510,25 @@ def test_a_stream_gives_items_when_it_is_at_hand(world: World) -> None:
     assert ask(world.inspector(maker, user, handed=Handed({}, {0: '[1, "two"]'})), 1).items == ("1", "two")
 
 
+def test_items_that_come_while_another_is_looked_at_are_remembered_like_it(world: World) -> None:
+    maker = Task("a", Command(("say",)), policy=Policy(product=Product("json")))
+    foreach = Policy(foreach=Foreach(stream="a", bind="row"), cache="always")
+    user = Task("b", Command(("x",)), (Dependency("a"),), policy=foreach)
+    handed = Handed({}, {0: "[1]"})
+    inspector = world.inspector(maker, user, handed=handed)
+    told = []
+    for text, instance in (("[1]", 0), ("[1, 2, 3]", 1), ("[1, 2, 3]", 2)):
+        handed.texts[0] = text
+        inspector.ask(1, False, [instance])
+        answers(inspector, 1)
+        told.append([row.instance for row in inspector.begun()])
+    assert told == [[WHOLE, 0], [1, 2], []], "each is compared once"
+    for instance in range(3):
+        assert inspector.finished(1, instance) is None
+    inspector.drain(LIMIT)
+    assert len({row.instance for row in inspector.take()[0]}) == 3
+
+
 def test_what_is_bound_is_what_the_last_look_found(world: World) -> None:
     world.write("d/-b")
     world.write("d/a")

@@ -186,6 +186,22 @@ def test_a_later_schema_is_left_untouched(tmp_path: Path) -> None:
         SqliteArchive(str(tmp_path / ".weft"))
 
 
+def test_a_run_of_the_first_schema_is_taken_up(tmp_path: Path) -> None:
+    state = tmp_path / ".weft"
+    first = SqliteStore(str(state), "process")
+    first.open_run(NEW).close()
+    first.connection.execute("DROP TABLE begun; PRAGMA user_version = 1").fetchall()  # what later schemas have added
+    first.close()
+    with SqliteArchive(str(state)) as archive:
+        assert [row.run for row in archive.runs()] == [NEW.run], "whoever looks need not wait for that"
+    store = SqliteStore(str(state), "process")
+    ledger, opened = store.reopen_run(NEW.run)
+    assert (opened.row.run, list(opened.begun)) == (NEW.run, [])
+    assert store.connection.execute("PRAGMA user_version").get == database.VERSION
+    ledger.close()
+    store.close()
+
+
 def test_a_later_schema_that_only_the_wal_tells_is_left_untouched(tmp_path: Path) -> None:
     path = made(tmp_path / ".weft")
     other = apsw.Connection(str(path))

@@ -66,6 +66,46 @@ def test_whatever_leaves_a_snippet_is_a_failure_with_type_text_and_line(
     assert "runpy" not in trace
 
 
+CHILDREN = {
+    "run": "subprocess.run(['sh', '-c', 'echo out; echo err >&2'], check=True)",
+    "system": "assert os.system('echo out; echo err >&2; exit 3') == 3 << 8",
+    "streams": "subprocess.run(['sh', '-c', 'echo out; echo err >&2'], stdout=sys.stdout, stderr=sys.stderr, check=True)",
+    "threads": "t = threading.Thread(target=os.system, args=('echo out; echo err >&2',)); t.start(); t.join()",
+    "fork": "p = get_context('fork').Process(target=lambda: (print('out'), print('err', file=sys.stderr))); p.start(); p.join()",
+}
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize("way", ["run", "system", "streams", "threads", "fork"])
+def test_what_children_of_a_snippet_print_is_its_output_in_order(run: LocalRun, way: str, isolation: Any) -> None:
+    imports = "import os, subprocess, sys, threading\nfrom multiprocessing import get_context"
+    source = f"{imports}\nprint('before')\n{CHILDREN[way]}\nprint('after')"
+    (outcome,) = run.do(run.snippet(source, isolation=isolation))
+    assert outcome.ok, outcome.detail
+    assert run.read(outcome.stdout) == b"before\nout\nafter\n"
+    assert run.read(outcome.stderr) == b"err\n"
+
+
+def test_children_of_concurrent_snippets_print_apart_and_what_is_piped_stays_so(run: LocalRun) -> None:
+    source = """import subprocess
+text = subprocess.run(['echo', 'x%d'], stdout=subprocess.PIPE, check=True).stdout
+both = subprocess.run('echo e >&2', shell=True, stderr=subprocess.STDOUT, check=True)
+subprocess.run('for i in 1 2 3; do echo %d; done', shell=True, check=True)
+print(text)"""
+    outcomes = run.do(*(run.snippet(source % (number, number)) for number in range(8)))
+    for number, outcome in enumerate(outcomes):
+        assert outcome.ok, outcome.detail
+        assert run.read(outcome.stdout).decode() == f"e\n{number}\n{number}\n{number}\nb'x{number}\\n'\n"
+        assert outcome.stderr.length == 0
+
+
+def test_a_child_that_prints_nothing_leaves_no_file(run: LocalRun) -> None:
+    (outcome,) = run.do(run.snippet("import os; os.system('true')"))
+    assert outcome.ok
+    assert outcome.stdout.length == outcome.stderr.length == 0
+    assert not list(run.log_folder.glob("*.out"))
+
+
 def test_a_snippet_that_closed_its_stderr_fails_for_its_own_reason(run: LocalRun) -> None:
     (outcome,) = run.do(run.snippet("import os\nos.close(2)\n1 / 0", isolation="process"))
     assert (outcome.cause, outcome.detail) == ("exception", "ZeroDivisionError: division by zero (line 3)")
@@ -367,10 +407,10 @@ def test_a_lane_of_commands_and_snippets_keeps_its_order(run: LocalRun) -> None:
 LOG = "with open('log', 'a') as file: print(n, file=file)"
 
 
-def test_processes_of_snippets_do_not_write_into_the_output_of_others(run: LocalRun) -> None:
+def test_what_a_process_of_a_snippet_prints_or_hands_back_comes_once(run: LocalRun) -> None:
     source = "import subprocess; subprocess.run(['echo', 'stray']); print(subprocess.check_output(['echo', 'mine'], text=True))"
     (outcome,) = run.do(run.snippet(source))
-    assert run.read(outcome.stdout) == b"mine\n\n"
+    assert run.read(outcome.stdout) == b"stray\nmine\n\n"
 
 
 def test_the_bell_rings_for_snippets_too(run: LocalRun) -> None:

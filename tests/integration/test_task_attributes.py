@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import weft
+from weft import assemble
+from weft.api.workflow_views import task_entries, workflow_of
 from weft.errors import ArgumentError, UsageError
 
 TELL = """
@@ -28,12 +30,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
 
 
-def a_workflow(*places: str) -> weft.Workflow:
+def a_workflow(*places: str, name: str | None = None) -> weft.Workflow:
     tool = weft.Tool("survey")
     template = tool.get_task_template("tell", "{python} tell.py {place}", ["place"], op_args=["python"])
     workflow = tool.create_workflow("d5")
     attributes = {"place": "declared", "kept": "yes"}
-    workflow.add_tasks(template.create_tasks(place=places, python=sys.executable, task_attributes=attributes))
+    tasks = template.create_tasks(place=places, python=sys.executable, task_attributes=attributes, name=name)
+    workflow.add_tasks(tasks)
     return workflow
 
 
@@ -69,6 +72,27 @@ def test_a_task_is_given_attributes_by_its_number() -> None:
     assert second.task_attributes["late"] is None
     with pytest.raises(UsageError, match="no task"):
         weft.add_task_attributes({"checked": True}, task_id=second.task_id + 1000)
+
+
+def test_a_task_that_is_named_anew_by_a_resume_keeps_what_it_got(folder: Path) -> None:
+    (folder / "tell.py").write_text(TELL + "import os\nsys.exit(sys.argv[1] == 'south' and os.path.exists('broken'))\n")
+    (folder / "broken").touch()
+    first = a_workflow("north", "south", "west")
+    first.tasks[0].max_attempts = first.tasks[1].max_attempts = 1
+    assert first.run() == "E"
+    weft.add_task_attributes({"checked": True}, task_id=first.tasks[2].task_id)
+    (folder / "broken").unlink()
+    again = a_workflow("west", "south", "north", name="told")
+    assert again.run(resume=True) == "D"
+    assert [(task.name, task.task_attributes["place"]) for task in again.tasks] == [
+        (f"told_place-{place}", place) for place in ("west", "south", "north")
+    ]
+    assert [task.task_attributes.get("checked") for task in again.tasks] == ["True", None, None]
+    with assemble.archive(str(folder / ".weft")) as archive:
+        entries = task_entries(workflow_of(archive, "d5"))
+    assert {entry["name"]: entry["attributes"] for entry in entries} == {
+        task.name: task.task_attributes for task in again.tasks
+    }
 
 
 def test_what_is_declared_later_is_not_mixed_with_it() -> None:

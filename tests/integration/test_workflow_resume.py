@@ -359,6 +359,38 @@ def test_large_runs_leave_a_proof_that_spares_a_resume_the_replay(
     assert replayed == []
 
 
+@pytest.mark.parametrize("harm", ["none", "a table", "the seal"])
+def test_large_runs_are_sealed_while_they_go_on(bench: Bench, monkeypatch: pytest.MonkeyPatch, harm: str) -> None:
+    """As after `kill -9`: no proof was left at the end."""
+    import apsw
+
+    from weft.store import seals, verify
+
+    monkeypatch.setattr(proof, "PROVEN_FROM", 1)
+    monkeypatch.setattr(seals, "INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(seals, "SHARE", float("inf"))
+    wf = half_done(bench)
+    (at_the_end,) = bench.folder.glob(f".weft/runs/*/{proof.NAME}")
+    at_the_end.unlink()
+    (left,) = bench.folder.glob(f".weft/runs/*/{seals.NAME}")
+    if harm == "a table":  # says that what is done has failed
+        connection = apsw.Connection(".weft/weft.db")
+        connection.execute("UPDATE tasks SET state = 3 WHERE state = 2")
+        connection.close()
+    elif harm == "the seal":
+        left.write_bytes(left.read_bytes()[:-1])
+    replayed = []
+    replay = verify._replay
+    monkeypatch.setattr(verify, "_replay", lambda *given: replayed.append(given) or replay(*given))
+    if harm == "a table":
+        with pytest.warns(WeftWarning, match="made again"):
+            assert wf.run(resume=True) == "D"
+    else:
+        assert wf.run(resume=True) == "D"
+    assert bench.lines() == ["south info", "total d5"]
+    assert len(replayed) == (harm != "none")
+
+
 @pytest.mark.parametrize("harm", ["a table", "the proof", "no proof"])
 def test_without_a_proof_that_holds_the_facts_decide(bench: Bench, monkeypatch: pytest.MonkeyPatch, harm: str) -> None:
     import apsw

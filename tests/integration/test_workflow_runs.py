@@ -26,6 +26,7 @@ from weft.errors import (
     PlanError,
     UsageError,
     WeftWarning,
+    WorkflowAlreadyComplete,
     WorkflowAlreadyExists,
     WorkflowTimeoutError,
 )
@@ -434,6 +435,16 @@ def test_a_first_request_above_its_queue_is_cut_with_a_warning_or_an_error_if_st
     assert attempt.compute_resources["runtime"] == 3600
 
 
+def test_bind_tells_what_is_cut_and_validate_tells_everything_at_once(bench: Bench) -> None:
+    (bench.folder / "weft.toml").write_text('[queues.short]\nmemory = "1G"\n', encoding="utf-8")
+    options = {"compute_resources": {"queue": "short", "memory": "2G"}}
+    with pytest.warns(WeftWarning, match="queue 'short'"):
+        bench.workflow("a", **options).bind()
+    wf = bench.workflow("a", args="d6", cluster_name="mars", **options)
+    assert [problem.code for problem in wf.validate()] == ["cluster", "queue"]
+    assert [problem.code for problem in wf.validate(strict=False)] == ["cluster"]
+
+
 def test_a_queue_that_nobody_knows_has_no_limits(bench: Bench) -> None:
     wf = bench.workflow("a", compute_resources={"queue": "all.q", "memory": "100M"})
     assert wf.validate() == []
@@ -574,6 +585,19 @@ def test_ctrl_c_is_a_keyboard_interrupt_with_the_state_stored(bench: Bench, monk
     assert slow(bench).run(resume=True, executor="noop") == "D"
 
 
+@pytest.mark.filterwarnings("ignore::weft.errors.WeftWarning")  # that it was interrupted, when that is seen in time
+def test_a_workflow_of_which_nothing_is_left_is_done_though_it_was_interrupted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    when_begun(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGINT))
+    wf = bench.workflow("a")
+    with pytest.raises(KeyboardInterrupt):
+        wf.run()
+    assert (wf.status, wf.tasks[0].final_status) == ("D", "D")
+    with pytest.raises(WorkflowAlreadyComplete):
+        bench.workflow("a").run(resume=True)
+
+
 def test_a_run_that_another_thread_stops_gives_s(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     from weft import assemble
 
@@ -583,6 +607,33 @@ def test_a_run_that_another_thread_stops_gives_s(bench: Bench, monkeypatch: pyte
         result = wf.run()
     assert result == "S"
     assert wf.status == "H"
+
+
+def test_a_cap_of_zero_is_told_once_and_explained(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from weft import assemble
+    from weft.api.run import _Recorder
+    from weft.assemble import workflow_changes
+
+    told: list[str] = []
+    explained: list[str] = []
+
+    def let_on() -> None:
+        explained.extend(reason.text for reason in assemble.explain(".weft", None, "fit_place-a").reasons)
+        with SqliteArchive(".weft") as archive:
+            row = archive.find()
+        workflow_changes.set_limit(".weft", row, 1)
+
+    def hear(self: _Recorder, text: str, task: int | None) -> None:
+        told.append(text)
+        threading.Thread(target=let_on).start()
+
+    monkeypatch.setattr(_Recorder, "remarked", hear)
+    wf = bench.workflow("a", "b")
+    wf.set_max_concurrently_running(0)
+    assert {each.action for each in assemble.preview(wf.plan().spec, assemble.RunSettings()).values()} == {"blocked"}
+    assert wf.run() == "D"
+    text = "at most 0 tasks of yearly survey may be live: weft workflow concurrency lets them start"
+    assert told == explained == [text]
 
 
 def test_a_run_can_be_looked_at_while_it_goes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

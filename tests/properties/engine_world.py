@@ -133,8 +133,8 @@ class WatchedLedger:
     def record(self, facts: Sequence[Any], offsets: Mapping[str, int]) -> None:
         self.ledger.record(facts, offsets)
 
-    def remember(self, results: Sequence[Any], files: Sequence[Any]) -> None:
-        self.ledger.remember(results, files)
+    def remember(self, results: Sequence[Any], files: Sequence[Any], begun: Sequence[Any] = ()) -> None:
+        self.ledger.remember(results, files, begun)
 
     def commit(self) -> None:
         self.world.maybe_crash("before the commit")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import product
 from typing import Any
 from unittest import mock
@@ -10,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from weft.assemble.workflow_identity import hashes_of, task_hashes
 from weft.define import blocks
 from weft.define.tools import Tool
 from weft.define.workflow_tasks import WorkflowTask
 from weft.define.workflows import WorkflowDraft
 from weft.errors import ArgumentError, CyclicGraphError, DuplicateNodeArgsError, NodeDependencyNotExistError
-from weft.formats.snapshot import restore, snapshot
+from weft.formats.snapshot import outline, restore, snapshot
 
 VALUES = st.sampled_from([0, 1, "0", "1", "a", "a b", "a_b", 1.0, None])
 COLUMN = st.lists(VALUES, min_size=1, max_size=4)
@@ -100,6 +102,16 @@ def play(steps: list[tuple[Any, ...]]) -> tuple[Model, WorkflowDraft]:
     return model, draft
 
 
+def names_of(model: Model) -> list[str]:
+    """Of everything that was created; names that tasks of the workflow would share end in what their nodes are known by."""
+    plain = [name_of(identity) for identity in model.identities]
+    count = Counter(plain[position] for position in model.added)
+    for position in model.added:
+        if count[plain[position]] > 1:
+            plain[position] += f"_{model.created[position].node_hash[:16]}"
+    return plain
+
+
 def name_of(identity: tuple[str, str, str]) -> str:
     place, year, _ = (text.replace(" ", "_") for text in identity)
     return f"fit_place-{place}_year-{year}"
@@ -109,14 +121,13 @@ def add(model: Model, draft: WorkflowDraft, chunk: list[int]) -> None:
     tasks = [model.created[position] for position in chunk]
     identities = [model.identities[position] for position in (*model.added, *chunk)]
     nodes = {identity[:2] for identity in identities}
-    names = {name_of(identity) for identity in identities}
-    if len(names) == len(identities):
+    if len(nodes) == len(identities):
         draft.add_tasks(tasks)
         model.added += chunk
         return
     with pytest.raises(ArgumentError) as caught:
         draft.add_tasks(tasks)
-    if len(set(identities)) == len(identities) > len(nodes) == len(names):
+    if len(set(identities)) == len(identities):
         assert isinstance(caught.value, DuplicateNodeArgsError)
 
 
@@ -126,10 +137,10 @@ def test_columns_and_dicts_say_the_same(steps: list[tuple[Any, ...]], narrow: in
     with mock.patch.object(blocks, "NARROW", narrow):
         model, draft = play(steps)
     assert [task.digest for task in draft.tasks] == [model.created[position].digest for position in model.added]
-    for position, task in enumerate(model.created):
+    for position, (task, name) in enumerate(zip(model.created, names_of(model), strict=True)):
         place, year, data = model.identities[position]
         assert task.argv == ("fit", place, year, data)
-        assert task.name == name_of(model.identities[position])
+        assert task.name == name
         ups = {up for up, down in model.edges if down == position}
         downs = {down for up, down in model.edges if up == position}
         assert {tuple(map(str, each.values.values())) for each in map(in_order, task.upstream_tasks)} == model.of(ups)
@@ -163,11 +174,18 @@ def check_plan(model: Model, draft: WorkflowDraft) -> None:
         return
     assert not has_cycle(wanted)
     graph = plan.graph
-    assert [task.name for task in graph] == [name_of(model.identities[position]) for position in model.added]
+    names = names_of(model)
+    assert [task.name for task in graph] == [names[position] for position in model.added]
     found = [[graph.index[edge.name] for edge in task.dependencies] for task in graph]
     assert found == [sorted(each) for each in wanted]
     assert [dict(task.parameters) for task in graph] == [model.created[position].values for position in model.added]
     assert restore(snapshot(plan)).graph == graph
+    told = outline(snapshot(plan))
+    assert told.attributes == plan.attributes
+    assert list(map(dict, told.parameters)) == [dict(task.parameters) for task in graph]
+    assert told.policies == [task.policy for task in graph]
+    templates = [policy.template for policy in told.policies]
+    assert hashes_of(told.attributes, zip(templates, told.parameters, strict=True)) == task_hashes(plan)
 
 
 def has_cycle(wanted: list[set[int]]) -> bool:

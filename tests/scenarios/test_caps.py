@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from weft.scheduling.events import LimitChanged
+from weft.scheduling.commands import Mention
+from weft.scheduling.events import CapacityChanged, LimitChanged
 from weft.spec.compute import limit_name
-from weft.spec.resources import MICRO
+from weft.spec.resources import MICRO, MILLI
 from weft.spec.tasks import Task
 from weft.testing.scenario import Scenario, task
 
@@ -69,3 +70,28 @@ def test_a_capped_template_leaves_the_cores_to_others() -> None:
 def test_a_cap_that_nobody_gives_is_unsatisfiable_as_any_amount() -> None:
     run = Scenario(capped("a", FIT))
     assert run.open(cores=1) == [f"settle a skipped unsatisfiable:{FIT}"]
+
+
+def mentioned(run: Scenario) -> list[str]:
+    return [command.text for command in run.commands if isinstance(command, Mention)]
+
+
+def test_what_a_cap_of_zero_keeps_back_is_told_once_and_again_when_the_cap_is_changed() -> None:
+    run = Scenario(capped("a", FIT), capped("b", FIT, cores=2), capped("c", SUM))
+    run.open(cores=9, **{FIT: 0, SUM: 9})
+    told = "at most 0 tasks of fit may be live: weft workflow concurrency lets them start"
+    assert mentioned(run) == [told]
+    run.end("c")
+    run.send(CapacityChanged({"cores": 9 * MILLI, FIT: 0, SUM: 9 * MICRO}))
+    assert mentioned(run) == [told]
+    assert run.reason_codes("a") == ["closed"]
+    assert change(run, FIT, 1) == ["start a"]
+    assert "closed" not in run.reason_codes("b")
+    change(run, FIT, 0)
+    assert mentioned(run) == [told, told]
+
+
+def test_a_cap_of_zero_that_keeps_nothing_back_is_not_told() -> None:
+    run = Scenario(capped("a", FIT), task("b"))
+    assert run.open(cores=9, **{FIT: 9, SUM: 0}) == ["start a", "start b"]
+    assert mentioned(run) == []

@@ -116,7 +116,7 @@ def test_a_change_of_the_world_is_looked_at_for_instances_whose_next_attempt_wai
     run.inspected("m", items=["1", "2"])
     run.end("m", "exit:1", 0)
     run.inspected("m", unmet="file:/f")
-    assert run.send(WorldChanged()) == ["inspect m"]
+    assert run.send(WorldChanged()) == ["inspect m [0]"]
     assert "start m[0] #2" in run.inspected("m")
 
 
@@ -225,9 +225,9 @@ def test_an_instance_is_looked_at_again_before_its_next_attempt() -> None:
     run = Scenario(task("m", each=[1, 2, 3], needs=["f"], retries=Retries(2)))
     run.open(cores=3)
     run.inspected("m")
-    assert run.end("m", "exit:1", instance=0) == ["close m[0] exit:1 retry", "inspect m"]
+    assert run.end("m", "exit:1", instance=0) == ["close m[0] exit:1 retry", "inspect m [0]"]
     assert run.end("m", "exit:1", instance=1) == ["close m[1] exit:1 retry"]
-    assert run.inspected("m") == ["inspect m", "start m[0] #2"]
+    assert run.inspected("m") == ["inspect m [1]", "start m[0] #2"]
     assert run.inspected("m", unmet="file:f") == ["settle m[1] skipped unmet:file:f"]
     run.end("m", instance=0)
     assert run.end("m", instance=2)[-1] == "settle m skipped unmet:file:f"
@@ -239,7 +239,7 @@ def test_an_instance_waits_for_a_requirement_like_a_task() -> None:
     run.inspected("m")
     run.end("m", "exit:1", instance=0)
     assert run.inspected("m", unmet="file:f") == []
-    assert run.advance(1.0) == ["inspect m"]
+    assert run.advance(1.0) == ["inspect m [0]"]
     run.interrupt()
     assert run.inspected("m") == []
     run.end("m", instance=1)
@@ -404,9 +404,26 @@ def test_adopted_instances_run_on_and_the_others_are_offered() -> None:
         AttemptAdopted(AttemptKey(1, 9, 1), 7, request, 0.0),
         run.capacity(cores=9),
     )
-    assert lines == ["inspect n", "start m[2]"]
+    assert lines == ["inspect n [1]", "start m[2]"]
     assert run.inspected("n") == ["start n[1]"]
     assert run.scheduler.ignored == 1
+
+
+def test_instances_beside_an_adopted_one_are_looked_at_before_they_start_when_their_work_is_remembered() -> None:
+    run = Scenario(task("m", each=[1, 2], cache="always"))
+    adopted = AttemptAdopted(AttemptKey(0, 0, 1), 5, Request((("cores", 1000),)), 0.0)
+    lines = run.send(ItemsRecovered(0, ("1", "2"), frozenset()), adopted, run.capacity(cores=9))
+    assert lines == ["inspect m [1]"]
+    assert run.inspected("m", fresh=True, fresh_items={0, 1}) == ["settle m[1] ok cached"]
+    assert run.send(AttemptEnded(adopted.key, 5, Outcome(True)))[-1] == "settle m ok"
+
+
+def test_an_adopted_attempt_settles_its_task_with_the_fingerprint_it_was_begun_with() -> None:
+    run = Scenario(task("a", outputs=["o"]))
+    key, request = AttemptKey(0, WHOLE, 1), Request((("cores", 1000),))
+    run.send(AttemptAdopted(key, 5, request, 0.0, "ff"), run.capacity(cores=1))
+    commands = run.scheduler.handle([AttemptEnded(key, 5, Outcome(True))], 1.0)
+    assert [command.fingerprint for command in commands if isinstance(command, SettleTask)] == ["ff"]
 
 
 def test_ahead_orders_are_never_given_behind_adopted_attempts() -> None:

@@ -76,7 +76,7 @@ def test_a_demand_is_what_the_engine_takes():
         read_compute({"memory": "1G", "runtime": 5, "queue": "null.q", "stdout": "/x", "project": "p", "gpu": 1}), ["c"]
     )
     assert demand.resources.as_json() == {"c": 1, "cores": 1, "gpu": 1, "memory": GIBIBYTE}
-    assert (demand.timeout, demand.queue, dict(demand.copies), dict(demand.unused)) == (
+    assert (demand.timeout, demand.queue, dict(demand.copies), dict(demand.directives)) == (
         5.0,
         None,
         {"stdout": "/x"},

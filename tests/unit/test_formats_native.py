@@ -41,6 +41,32 @@ def test_a_plain_task_has_every_default(tmp_path: Path) -> None:
     assert task.policy is DEFAULT_POLICY
 
 
+def test_keys_for_people_are_free_also_where_a_text_may_stand_instead(tmp_path: Path) -> None:
+    fields = {
+        "shell": "x",
+        "dependencies": [{"name": "other", "comment": "why"}],
+        "product": {"source": "stdout", "__note": 1},
+        "requires": {"files": [{"path": "f", "description": "d"}], "title": "t"},
+    }
+    task = task_of(tmp_path, fields)
+    assert task.dependencies == (Dependency("other"),)
+    assert task.requires.files == (FileNeed("f"),)
+    problems = problems_of(tmp_path, native({"t": {**fields, "timeout": 0, "dependencies": [{"nam": "x", "__y": 1}]}}))
+    assert codes(problems) == [
+        ("shape.missing", "/tasks/t/dependencies/0"),
+        ("shape.unknown_key", "/tasks/t/dependencies/0/nam"),
+        ("unit.time", "/tasks/t/timeout"),
+    ]
+
+
+def test_an_amount_that_is_null_is_absent(tmp_path: Path) -> None:
+    fields = {"shell": "x", "resources": {"memory": None, "cores": None, "license": None, "gpu": 1}}
+    assert (
+        task_of(tmp_path, fields).policy.resources
+        == task_of(tmp_path, {"shell": "x", "resources": {"gpu": 1}}).policy.resources
+    )
+
+
 @pytest.mark.parametrize(
     ("fields", "action"),
     [

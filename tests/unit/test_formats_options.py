@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from weft.errors import PlanError, Problem
+from weft.formats.compile import compile_plan
 from weft.formats.load import load
 from weft.formats.option_values import read_value
 from weft.spec.plan import Plan
@@ -134,6 +135,13 @@ def test_an_option_without_a_value_is_told_with_what_to_do(tmp_path: Path) -> No
     problem = problem_of(tmp_path, [], options={"season": {"type": "str"}})
     assert (problem.code, problem.location) == ("option.missing", "/options/season")
     assert "-o season=VALUE" in str(problem.hint)
+
+
+def test_a_plan_that_is_only_drawn_or_written_may_lack_values(tmp_path: Path) -> None:
+    document = {"weft": 1, "options": {"k": {"type": "int"}}, "tasks": {"a": {"command": ["echo", "{k}"]}}}
+    (tmp_path / "plan.json").write_text(json.dumps(document), encoding="utf-8")
+    plan = load(["plan.json"], cwd=str(tmp_path), is_open=True).plan
+    assert json.loads(compile_plan(plan))["options"] == {"k": {"type": "int", "description": None}}
 
 
 def test_an_option_that_a_slot_needs_is_missing_though_a_task_requires_it_too(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from weft.errors import PlanError, Problem
 from weft.formats.load import Loaded, load
+from weft.spec.actions import Shell
 
 PING = '{"tasks": [{"name": "ping", "type": "exec", "arguments": "echo pong"}]}'
 
@@ -335,15 +336,22 @@ def test_mistakes_in_toml_have_lines_and_columns(tmp_path: Path) -> None:
     ]
 
 
+def test_many_dots_in_a_text_or_in_numbers_of_toml_are_no_deep_key(tmp_path: Path) -> None:
+    text = f"weft = 1\n# {'a.' * 300}\n__x = [{'1.5, ' * 300}]\n[tasks.a]\nshell = 'echo {'a.' * 300}'\n"
+    assert loaded(tmp_path, text, "plan.toml").plan.graph["a"].action == Shell("echo " + "a." * 300)
+
+
 @pytest.mark.parametrize(
     ("text", "code", "line"),
     [
         ("weft = \n", "parse.syntax", 1),
-        ("weft = 1\nweft = 2\n", "parse.duplicate_key", 2),
-        ("[tasks.a]\n[tasks.a]\n", "parse.duplicate_key", 2),
-        ("x = {a = 1, a = 2}\n", "parse.duplicate_key", 1),
-        ("x = nan\n", "parse.number", None),
+        ("weft = 1\nweft = 1\ntasks = {}\n", "parse.duplicate_key", 2),
+        ("weft = 1\n[tasks.a]\nshell = 'x'\n[tasks.a]\n", "parse.duplicate_key", 4),
+        ("weft = 1\ntasks = {}\n__x = {a = 1, a = 2}\n", "parse.duplicate_key", 3),
+        ("weft = 1\ntasks = {}\n__x = nan\n", "parse.number", 3),
         ("x = " + "[" * 5000, "parse.depth", None),
+        ("weft = 1\n" + ".".join("a" * 100_000) + " = 1\n", "parse.depth", 2),
+        ("weft = 1\n[ " + " . ".join(["'x.y'", '"z"'] * 5_000) + " ]\n", "parse.depth", 2),
         ("x = " + "9" * 5000, "parse.number", None),
     ],
 )

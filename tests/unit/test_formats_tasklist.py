@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from support.documents import codes, loaded, problems_of
-from weft.errors import Problem
+from weft.errors import PlanError, Problem
 from weft.formats.load import load
 from weft.spec.actions import Shell, Snippet
 from weft.spec.products import Product
@@ -206,11 +206,27 @@ def test_the_draft_is_the_one_that_the_schema_names(tmp_path: Path) -> None:
     assert schema_problems(tmp_path, new)[0].code == "schema.violation"
 
 
+def test_all_that_is_broken_in_a_schema_is_told_with_its_places(tmp_path: Path) -> None:
+    schema = '{"type": "objekt",\n "properties": {"tasks": {"minItems": -1, "items": {"pattern": "("}}}}'
+    (tmp_path / "schema.json").write_text(schema, encoding="utf-8")
+    (tmp_path / "plan.json").write_text('{"tasks": []}', encoding="utf-8")
+    with pytest.raises(PlanError) as caught:
+        load(["plan.json"], cwd=str(tmp_path), schema="schema.json")
+    assert {(each.code, each.location, each.line, each.column) for each in caught.value.problems()} == {
+        ("schema.invalid", "/type", 1, 10),
+        ("schema.invalid", "/properties/tasks/minItems", 2, 39),
+        ("schema.invalid", "/properties/tasks/items/pattern", 2, 64),
+    }
+
+
 @pytest.mark.parametrize(
     ("schema", "code"),
     [
         ({"type": "objekt"}, "schema.invalid"),
         ({"$schema": "https://example.org/unknown"}, "schema.invalid"),
+        ({"$schema": 5}, "schema.invalid"),
+        ({"$schema": "http://json-schema.org/draft-03/schema#", "type": "objekt"}, "schema.invalid"),
+        ({"$schema": ["x"]}, "schema.invalid"),
         ([], "schema.invalid"),
         ("{", "parse.syntax"),
         ({"$ref": "https://example.org/remote.json"}, "schema.invalid"),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from support.documents import codes, loaded, problems_of
+from weft.errors import PlanError
 from weft.formats.compile import compile_plan
 from weft.formats.load import load
 from weft.spec.plan import Plan
@@ -159,6 +160,14 @@ def test_a_task_without_a_measurement_counts_nothing_and_is_told(tmp_path: Path)
     found = loaded(tmp_path, document(task("a"), task("b"), execution=execution))
     assert [each.policy.duration for each in found.plan.graph.tasks] == [0, 0]
     assert [warning.location for warning in found.warnings] == ["/workflow/specification/tasks/1"]
+
+
+def test_a_number_beyond_all_bounds_is_told(tmp_path: Path) -> None:
+    execution = {"tasks": [{"id": "a", "runtimeInSeconds": 10**400}]}
+    with pytest.raises(PlanError) as caught:
+        loaded(tmp_path, document(task("a"), execution=execution))
+    (problem,) = caught.value.problems()
+    assert (problem.code, problem.location) == ("shape.value", "/workflow/execution/tasks/0/runtimeInSeconds")
 
 
 def test_what_was_measured_besides_is_kept_and_steers_nothing(tmp_path: Path) -> None:

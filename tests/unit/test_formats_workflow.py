@@ -239,9 +239,16 @@ def test_compiling_twice_changes_nothing(read, tmp_path):
         {
             "workflow": {"name": "w", "max_concurrently_running": 3, "workflow_attributes": {"k": 1}},
             "templates": {
-                "say": {**SAY, "compute_resources": {"memory": "auto", "stdout": "out"}, "max_concurrently_running": 1}
+                "say": {
+                    **SAY,
+                    "compute_resources": {"memory": "auto", "stdout": "out", "project": "p", "constraints": "archive"},
+                    "max_concurrently_running": 1,
+                }
             },
-            "arrays": [{"template": "say", "args": {"word": [1, "two"]}}],
+            "arrays": [
+                {"template": "say", "args": {"word": [1, "two"]}, "compute_resources": {"project": "proj_x"}},
+                {"template": "say", "args": {"word": [3]}},
+            ],
         }
     )
     compiled = compile_plan(plan)
@@ -253,6 +260,8 @@ def test_compiling_twice_changes_nothing(read, tmp_path):
     assert dict(loaded.limits) == dict(plan.limits)
     assert loaded.graph.tasks[0].policy.auto == {"memory"}
     assert dict(loaded.graph.tasks[0].policy.copies) == {"stdout": "out"}
+    told = [dict(task.policy.directives) for task in restore(snapshot(loaded)).graph.tasks]
+    assert told == [{"project": each, "constraints": "archive"} for each in ("proj_x", "proj_x", "p")]
 
 
 def test_a_recorded_plan_is_the_same_plan(read):
@@ -319,6 +328,28 @@ def test_all_mistakes_are_told_at_once_with_their_places(problems):
     hints = {problem.location: problem.hint for problem in found}
     assert hints["/arrays/0/template"] == "did you mean 'ok'?"
     assert hints["/tasks/0/args/wrod"] == "did you mean 'word'?"
+
+
+def test_what_no_engine_could_take_is_told_with_its_place(problems):
+    resources = [{"cores": 10**400}, {"cores": -(10**400)}, {"queue": " "}, {"memory": 10**400}]
+    found = problems(
+        {
+            "templates": {
+                "say": SAY,
+                **{f"t{index}": {**SAY, "compute_resources": each} for index, each in enumerate(resources)},
+            },
+            "arrays": [{"template": "say", "args": {"word": ["a", "b\0c"]}}],
+            "tasks": [{"name": "x", "template": "say", "args": {"word": "d\0"}}],
+        }
+    )
+    assert told(found) == {
+        ("shape.value", "/templates/t0/compute_resources/cores"),
+        ("shape.value", "/templates/t1/compute_resources/cores"),
+        ("shape.value", "/templates/t2/compute_resources/queue"),
+        ("unit.size", "/templates/t3/compute_resources/memory"),
+        ("shape.value", "/arrays/0/args/word"),
+        ("shape.value", "/tasks/0/args/word"),
+    }
 
 
 def test_equal_node_arguments_are_told(problems):
@@ -461,3 +492,20 @@ def test_an_upstream_task_that_is_named_twice_is_one_edge_with_a_warning(tmp_pat
     assert [edge.name for edge in loaded.plan.graph["b"].dependencies] == ["a"]
     found = [(problem.code, problem.location) for problem in loaded.warnings]
     assert found == [("name.duplicate", "/tasks/1/upstream_tasks/1")]
+
+
+def test_names_made_of_arguments_are_told_apart_as_in_python(read):
+    words = ["a b", "a/b", "c"]
+    plan = read(
+        {
+            "templates": {"say": SAY},
+            "arrays": [{"template": "say", "args": {"word": words[:1] + words[2:]}}],
+            "tasks": [{"template": "say", "args": {"word": "a/b"}}],
+        }
+    )
+    template = weft.Tool("default").get_task_template("say", SAY["command_template"], SAY["node_args"])
+    flow = template.tool.create_workflow("w")
+    flow.add_tasks(template.create_tasks(word=["a b", "c", "a/b"]))
+    assert [task.name for task in plan.graph.tasks] == [task.name for task in flow.tasks]
+    assert [task.name for task in plan.graph.tasks][1] == "say_word-c"
+    assert len({task.name for task in plan.graph.tasks}) == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -53,6 +54,23 @@ def test_the_arrays_hold_dependencies_as_declared_and_followers_in_plan_order() 
     assert list(made.dependencies) == [1, 0, 0, 1]
     assert list(made.first_follower) == [0, 2, 4, 4, 4]
     assert list(made.followers) == [2, 3, 2, 3]
+
+
+def test_other_policies_make_the_same_graph_of_tasks_that_are_treated_otherwise() -> None:
+    shared = Policy(executor="far")
+    graph = Graph([Task("a", TRUE, policy=shared), Task("b", TRUE, (Dependency("a"),), policy=shared)])
+    asked: list[Policy] = []
+
+    def here(policy: Policy) -> Policy:
+        asked.append(policy)
+        return replace(policy, executor=None)
+
+    placed = graph.with_policies(here)
+    assert asked == [shared]
+    assert [task.policy.executor for task in placed] == [None, None]
+    assert [task.policy.executor for task in graph] == ["far", "far"]
+    assert placed == Graph([replace(task, policy=replace(shared, executor=None)) for task in graph])
+    assert (placed.downstream("a"), list(placed.topological())) == (("b",), [0, 1])
 
 
 def test_an_edge_that_is_declared_twice_is_one_edge() -> None:

@@ -79,6 +79,11 @@ def test_lists_of_args_of_a_template_are_sets():
     assert template_digest("t", "x", ["a"], ["b"], []) != template_digest("t", "x", ["a"], [], ["b"])
 
 
+def test_the_tool_is_part_of_a_template():
+    one, other = (template_digest("t", "x", ["a"], [], [], tool) for tool in ("survey", "model"))
+    assert one != other
+
+
 def test_order_of_tasks_and_edges_does_not_matter():
     one, two, three = (bytes([number]) * 16 for number in (1, 2, 3))
     assert tasks_digest([one, two]) == tasks_digest([two, one]) != tasks_digest([one, three])

@@ -122,6 +122,12 @@ def test_a_workflow_has_the_letter_of_its_recorded_run(
     assert found == letter
 
 
+@pytest.mark.parametrize(("state", "exit_code"), [("interrupted", 130), ("running", None), ("cancelled", 1), ("ok", 0)])
+def test_a_workflow_of_which_all_is_done_is_done_however_its_run_ended(state: Any, exit_code: int | None) -> None:
+    assert letters.workflow_letter(state, exit_code=exit_code, is_complete=True) == "D"
+    assert letters.workflow_letter("running", is_owned=True, is_complete=True) == "R"
+
+
 def test_every_letter_of_a_task_has_a_label() -> None:
     assert {letter: letters.label(letter) for letter in "GQIAEORDF"} == {
         "G": "PENDING",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weft.assemble.queue_cuts import cuts
-from weft.assemble.run_settings import RunSettings, check_supported
+from weft.assemble.run_settings import RunSettings, check_supported, forgotten
 from weft.spec.actions import Command
 from weft.spec.graph import Graph
 from weft.spec.plan import Plan
@@ -41,5 +41,6 @@ def test_functions_that_only_the_script_has_are_told_once_each() -> None:
     scaled = Policy(retries=Retries(3, scales=(("memory", Forgotten("survey.grow")), ("timeout", 0.5))))
     own = Policy(ask=dict, retries=Retries(3, scales=(("memory", lambda old: old),)))
     plan = Plan(Graph(tasks(asked, scaled, asked, own)), "/")
-    told = check_supported(plan, RunSettings())
+    told = [*forgotten(plan, range(4))]
     assert [text.split(",")[0] for text in told] == ["survey.ask", "survey.grow"]
+    assert [*forgotten(plan, [3])] == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from weft.executors import receipts
+from weft.executors.receipts import find_facts, read_past
 from weft.executors.supervisor.receipts import HEADER, MAGIC, ReceiptReader, ReceiptWriter, frame, read_frames
 
 RUN = "cd" * 16
@@ -225,3 +228,61 @@ def test_a_second_writer_of_the_same_file_is_refused(tmp_path: Path) -> None:
     ReceiptWriter(str(tmp_path / "a.log"), {"run": RUN}).close()
     with pytest.raises(FileExistsError):
         ReceiptWriter(str(tmp_path / "a.log"), {"run": RUN})
+
+
+# --- what was counted already ---------------------------------------------------------------------------------------------
+
+
+def many(count: int, base: int = 0) -> list[list[Any]]:
+    """Facts about attempts 0, 1, ...: each begins, and the one before it ends, with text that looks like facts."""
+    found: list[list[Any]] = []
+    for number in range(base, base + count):
+        found.append(["starting", number])
+        found.append(["started", number, 100 + number, 7, 1.5, "slots/1.out", "slots/1.err"])
+        if number > base:
+            found.append(["ended", number - 1, None, 0, '["started",3,]' * (number % 5), True, None, ["", 0, 0]])
+    return found
+
+
+@pytest.mark.parametrize("base", [0, 2**63])
+@pytest.mark.parametrize("window", [500, 501, 757, 1000, 8 << 20])
+def test_facts_of_some_attempts_are_found_wherever_a_window_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: int, base: int
+) -> None:
+    monkeypatch.setattr(receipts, "WINDOW", window)
+    path = written(tmp_path / "a.log", many(60, base))
+    size = path.stat().st_size
+    for numbers in ({3}, {0, 7, 59}, {58, 1000}, {1000}, {0, 1, 10, 11}, set[int]()):
+        wanted = {base + number for number in numbers}
+        expected = [fact for fact in many(60, base) if fact[1] in wanted]
+        assert list(find_facts(str(path), size, wanted)) == expected
+
+
+@given(
+    st.integers(300, 900),
+    st.integers(1, 40),
+    st.sets(st.integers(0, 40), min_size=1),
+    st.sampled_from([0, 99_980, 10**15]),
+)
+def test_a_search_finds_what_reading_finds(window: int, count: int, numbers: set[int], base: int) -> None:
+    data = data_of(many(count, base))
+    wanted = {base + number for number in numbers}
+    expected = [fact for _, fact in read_frames(data).facts if fact[1] in wanted]
+    with tempfile.NamedTemporaryFile() as file, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(receipts, "WINDOW", window)
+        file.write(data)
+        file.flush()
+        assert list(find_facts(file.name, len(data), wanted)) == expected
+
+
+def test_a_long_counted_part_is_searched_and_tells_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path / "supervisor-1.log", many(30))
+    counted = path.read_bytes().index(b'["starting",20]') - HEADER.size
+    told = []
+    for limit in (1 << 30, 1):
+        monkeypatch.setattr(receipts, "SEARCHED_FROM", limit)
+        past = read_past(str(tmp_path), RUN, {5, 18, 19, 29}, {path.name: counted})
+        told.append((past.started, past.ended, past.starting, past.by_file, past.remarks, list(past.readers)))
+        past.close()
+    assert told[0] == told[1]
+    assert sorted(told[0][0]) == [5, 18, 19, 29]

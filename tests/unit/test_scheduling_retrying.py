@@ -71,11 +71,11 @@ def test_a_factor_is_exact_and_bytes_round_up(factor: float, old: int, new: int)
     assert grow(request(memory=old), scales=(("memory", factor),)) == request(memory=new)
 
 
-def test_whole_seconds_stay_whole_and_other_limits_and_named_amounts_are_thousandths() -> None:
-    assert grow(request(7), "timeout").timeout == 11
+def test_seconds_are_not_rounded_and_named_amounts_are_thousandths() -> None:
+    assert grow(request(7), "timeout").timeout == 10.5
     assert grow(request(10), "timeout", scales=(("timeout", 0.1),)).timeout == 11
     assert grow(request(0.3), "timeout", scales=(("timeout", 0.1),)).timeout == 0.33
-    assert grow(request(0.05), "timeout", scales=(("timeout", 0.001),)).timeout == 0.051
+    assert grow(request(0.05), "timeout", scales=(("timeout", 0.001),)).timeout == 0.05005
     assert grow(request(gpu=1_000_000), scales=(("gpu", 0.3333),)) == request(gpu=1_334_000)
 
 

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 import weft
+from weft.assemble.run_settings import RunSettings
 from weft.assemble.simulating import Simulation, SimulationSettings, chart, simulate_plan
 from weft.errors import UsageError
 from weft.formats.export import gantt
@@ -257,6 +258,12 @@ def test_limits_of_the_plan_hold_for_all_hosts_that_state_nothing_else(
     (tmp_path / "plan.json").write_text(json.dumps(document), encoding="utf-8")
     report = weft.load(str(tmp_path / "plan.json")).simulate(hosts, resources=resources)
     assert (report.makespan, len(report.skipped)) == (seconds, 0)
+
+
+def test_tasks_whose_executor_the_settings_call_sequential_go_one_by_one() -> None:
+    tasks = [sized("a", 10, executor="far"), sized("b", 10, executor="far"), sized("c", 10)]
+    assert run(*tasks, hosts="1x4c").report.makespan == 10
+    assert run(*tasks, hosts="1x4c", run=RunSettings(clusters={"far": "sequential"})).report.makespan == 20
 
 
 def test_a_chart_has_a_bar_for_each_attempt_that_none_other_covers() -> None:

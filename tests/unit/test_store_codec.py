@@ -93,6 +93,21 @@ def test_version_1_is_still_written_as_in_the_golden_file() -> None:
         assert [codec.encode(facts) for facts in VERSION_1] == source.read().splitlines()
 
 
+def test_a_request_with_texts_says_that_an_older_weft_cannot_read_it() -> None:
+    told = Request((("cores", 1000),), None, None, (("project", "p"), ("stdout", "o/")))
+    coded = codec.encode(
+        [StartAttempt(AttemptKey(0, WHOLE, 1), 5, told, 0), StartAttempt(AttemptKey(1, WHOLE, 1), 6, SMALL, 0)]
+    )
+    assert coded == (
+        '{"v":3,"n":5,"r":[[[["cores",1000]],null,null,[["project","p"],["stdout","o/"]]],[[["cores",1000]],null,null]],'
+        '"f":[["s",0,-1,1,0,0],["s",1,-1,1,1,1]]}'
+    )
+    assert [fact.request for fact in codec.decode(coded)] == [told, SMALL]  # type: ignore[union-attr]
+    assert codec.load_request(codec.dump_request(told)) == told
+    again = Retry("memory", 0.0, told, None)
+    assert codec.load_retry(codec.dump_retry(again) or "") == again
+
+
 text = st.text(st.characters(), max_size=8)
 keys = st.builds(AttemptKey, st.integers(0, 10**6), st.integers(-1, 10**6), st.integers(1, 99))
 nonces = st.integers(0, 2**64 - 1)
@@ -102,6 +117,7 @@ requests = st.builds(
     st.lists(st.tuples(text, st.integers(0, 2**60)), max_size=3).map(tuple),
     st.none() | seconds,
     st.none() | text,
+    st.lists(st.tuples(text, text), max_size=2).map(tuple),
 )
 regions = st.just(NO_OUTPUT) | st.builds(LogRegion, text.filter(bool), st.integers(0, 2**50), st.integers(-1, 2**50))
 usages = st.builds(Usage, seconds, st.none() | seconds, st.none() | st.integers(0, 2**60))
@@ -230,8 +246,8 @@ def test_a_payload_that_makes_no_sense_is_unreadable(payload: str) -> None:
 
 
 def test_a_payload_of_a_later_version_says_so() -> None:
-    with pytest.raises(codec.Unreadable, match="format 3; this weft reads formats up to 2"):
-        codec.decode('{"v":3,"f":[]}')
+    with pytest.raises(codec.Unreadable, match="format 4; this weft reads formats up to 3"):
+        codec.decode('{"v":4,"f":[]}')
 
 
 def test_a_checksum_covers_payload_number_and_epoch() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from weft import failpoints
 from weft.errors import InternalError
-from weft.store import migrations
+from weft.store import database, migrations
 from weft.store.sql import statements
 
 
@@ -59,6 +59,23 @@ def test_a_step_that_breaks_off_leaves_the_old_schema(old: apsw.Connection, step
     assert old.execute("SELECT * FROM t").fetchall() == [(7,)]
     assert old.execute("PRAGMA user_version").get == 1
     assert migrations.migrate(old, 3, steps)
+
+
+def test_the_steps_that_there_are_lead_from_the_first_schema_to_the_one_of_new_databases() -> None:
+    first, new = apsw.Connection(":memory:"), apsw.Connection(":memory:")
+    for connection in (first, new):
+        connection.execute(statements("schema")["schema"]).fetchall()
+    first.execute("DROP TABLE begun; PRAGMA user_version = 1").fetchall()  # all that later schemas have added
+    assert migrations.migrate(first, database.VERSION)
+    assert _columns(first) == _columns(new)
+
+
+def _columns(connection: apsw.Connection) -> dict[str, list[object]]:
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return {
+        str(name): list(connection.execute(f"SELECT name, type, [notnull], pk FROM pragma_table_info('{name}')"))
+        for name in sorted(map(str, tables))
+    }
 
 
 def test_a_missing_step_is_our_bug(old: apsw.Connection, tmp_path: Path) -> None:

@@ -416,3 +416,15 @@ def test_names_of_many_tasks_follow_the_naming_args_and_the_function_too() -> No
     other = task_generator(tool_name="t", name_func=lambda name, values: f"{name} of {values['a'] + 1}")(two)
     assert [task.name for task in other.create_tasks(a=[1, 2], b=["x"])] == ["two of 2", "two of 3"]
     assert [task.name for task in other.create_tasks(a=[1], b=["x"], name="own")] == ["own_a-1_b-x"]
+
+
+def visit(place: str) -> None:
+    """Nothing."""
+
+
+def test_default_names_of_generated_tasks_are_told_apart_in_a_workflow() -> None:
+    generator = generator_of(visit)
+    flow = generator.tool.create_workflow("w")
+    for place in ("a b", "a/b"):
+        flow.add_task(generator.create_task(place=place))
+    assert [task.name for task in flow.tasks] == [f"visit_place-a_b_{task.node_hash[:16]}" for task in flow.tasks]

@@ -52,24 +52,25 @@ def test_the_front_of_weft_has_the_names_of_the_workflow_api() -> None:
         (
             Tool.get_task_template,
             "template_name command_template node_args=None task_args=None op_args=None default_cluster_name='' "
-            "default_compute_resources=None default_resource_scales=None yaml_file=None max_attempts=None * shell=None",
+            "default_compute_resources=None default_resource_scales=None yaml_file=None max_attempts=None * shell=None "
+            "scale_on=None",
         ),
         (
             Tool.create_workflow,
             "workflow_args='' name='' description='' workflow_attributes=None max_concurrently_running=2147483647 "
             "chunk_size=500 default_cluster_name='' default_compute_resources_set=None default_resource_scales_set=None "
-            "default_max_attempts=None",
+            "default_max_attempts=None * scale_on=None",
         ),
         (
             TaskTemplate.create_task,
             "name='' upstream_tasks=() task_attributes={} max_attempts=None compute_resources=None "
-            "compute_resources_callable=None resource_scales=None cluster_name='' fallback_queues=None **kwargs",
+            "compute_resources_callable=None resource_scales=None cluster_name='' fallback_queues=None * scale_on=None **kwargs",
         ),
         (
             TaskTemplate.create_tasks,
             "max_attempts=None upstream_tasks=None max_concurrently_running=2147483647 compute_resources=None "
             "compute_resources_callable=None resource_scales=None cluster_name='' name=None * fallback_queues=None "
-            "task_attributes=None **kwargs",
+            "task_attributes=None scale_on=None **kwargs",
         ),
         (Tool.set_default_compute_resources_from_dict, "cluster_name compute_resources"),
         (Tool.update_default_compute_resources, "cluster_name **kw"),
@@ -225,6 +226,20 @@ def test_scales_are_set_and_merged_like_resources() -> None:
     assert tool.default_resource_scales_set == {"slurm": {"memory": 2, "runtime": 1}}
     tool.update_default_resource_scales("slurm", memory=None)
     assert tool.default_resource_scales_set == {"slurm": {"runtime": 1}}
+    tool.update_default_resource_scales("slurm", runtime=None)
+    assert tool.default_resource_scales_set == {}
+
+
+def test_scales_that_were_turned_off_stay_so_when_others_are_laid_over_them() -> None:
+    tool = Tool("t")
+    tool.set_default_resource_scales_from_dict("*", {"memory": 0.5})
+    template = a_template(tool)
+    template.set_default_resource_scales_from_dict("*", {})
+    template.update_default_resource_scales("*", runtime=1)
+    assert template.default_resource_scales_set == {"*": {"runtime": 1}}
+    assert template.create_task(word="x").resource_scales == {"runtime": 1}
+    template.update_default_resource_scales("*", runtime=None)
+    assert template.create_task(word="x").resource_scales == {}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,18 @@ def kept(name: str, value: VariableValue) -> VariableValue:
 @pytest.mark.parametrize("name", ["API_TOKEN", "HOME", "EMPTY"])
 def test_a_text_is_never_stored_whatever_the_variable_is_called(name: str) -> None:
     value = "" if name == "EMPTY" else "canary"
-    assert kept(name, value) == Withheld(digest_of(name, value))
+    found = kept(name, value)
+    assert isinstance(found, Withheld)
+    assert found.digest == digest_of(name, value)
+    assert "canary" not in repr(found)
+
+
+def test_of_a_secret_alone_it_is_kept_how_to_know_it_again() -> None:
+    found = kept("API_TOKEN", "two words")
+    assert isinstance(found, Withheld)
+    assert found.words == 2
+    assert digest_of("API_TOKEN", "two%20words") in found.forms
+    assert kept("HOME", "two words") == Withheld(digest_of("HOME", "two words"))
 
 
 @pytest.mark.parametrize("text", ["$OTHER", "${OTHER}", "$A$B", "${A}$B"])

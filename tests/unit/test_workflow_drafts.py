@@ -143,9 +143,9 @@ def test_a_repeated_value_in_one_call_is_a_duplicate(draft: WorkflowDraft, fit: 
 def test_names_are_unique_in_a_workflow(draft: WorkflowDraft, fit: TaskTemplate, total: TaskTemplate) -> None:
     draft.add_tasks(fits(fit, "a b"))
     for second in (
-        fits(fit, "a/b"),
         [total.create_task(name="fit_place-a_b", data="d")],
-        fits(fit, "x", "c d", "c/d"),
+        [total.create_task(name="fit_place-x", data="d"), *fits(fit, "x")],
+        [fit.create_task(name="same", place=place, data="d5", log="l") for place in "yz"],
     ):
         with pytest.raises(ValueError, match="names are unique"):
             draft.add_tasks(second)
@@ -404,6 +404,8 @@ def test_everything_that_is_said_stands_in_the_policy(draft: WorkflowDraft, fit:
             "stdout": "logs",
             "gpu": 1,
             "license": 2,
+            "project": "proj_x",
+            "constraints": "archive",
         },
         compute_resources_callable=ask,
         resource_scales={"memory": 0.25, "runtime": [7200, 9000], "cores": float},
@@ -418,6 +420,7 @@ def test_everything_that_is_said_stands_in_the_policy(draft: WorkflowDraft, fit:
     assert policy.timeout == 5400
     assert (policy.executor, policy.queue, policy.ask) == ("slurm", "short", ask)
     assert policy.copies == {"stdout": "logs"}
+    assert policy.directives == {"project": "proj_x", "constraints": "archive"}
     assert policy.attributes == {"stage": "1"}
     assert policy.retries.max_attempts == 3
     assert policy.retries.fallback_queues == ("long", "longer")
@@ -563,3 +566,72 @@ def test_a_workflow_shows_what_it_inherits_from_its_tool(tool: Tool) -> None:
     workflow.set_default_cluster_name("local")
     workflow.set_default_max_attempts(2)
     assert (workflow.default_cluster_name, workflow.default_max_attempts) == ("local", 2)
+
+
+def names_by_place(draft: WorkflowDraft) -> dict[str, str]:
+    return {str(task.values["place"]): task.name for task in draft.tasks}
+
+
+@pytest.mark.parametrize("order", [("a b", "a/b", "c", "a'b"), ("a'b", "c", "a/b", "a b")])
+def test_default_names_that_values_do_not_tell_apart_end_in_what_does(order: tuple[str, ...]) -> None:
+    found = []
+    for is_one_call in (True, False):
+        tool = Tool("t")
+        template = tool.get_task_template("t", "echo {place}", ["place"])
+        draft = WorkflowDraft(tool, "w")
+        if is_one_call:
+            draft.add_tasks(template.create_tasks(place=order))
+        else:
+            for place in order:
+                draft.add_task(template.create_task(place=place))
+        found.append(names_by_place(draft))
+        for task in draft.tasks:
+            is_plain = task.values["place"] == "c"
+            assert task.name == ("t_place-c" if is_plain else f"t_place-a_b_{task.node_hash[:16]}")
+        assert [*draft.plan_spec().graph.names(range(4))] == [task.name for task in draft.tasks]
+    assert found[0] == found[1]
+
+
+def test_arguments_whose_pieces_run_together_have_names_of_their_own() -> None:
+    tool = Tool("t")
+    template = tool.get_task_template("t", "echo {x} {y}", ["x", "y"])
+    draft = WorkflowDraft(tool, "w")
+    draft.add_tasks([template.create_task(x="1_y-2", y="3"), template.create_task(x="1", y="2_y-3")])
+    names = [task.name for task in draft.tasks]
+    assert len(set(names)) == 2
+    assert all(name.startswith("t_x-1_y-2_y-3_") for name in names)
+
+
+def test_a_name_that_was_given_or_is_recorded_is_never_changed() -> None:
+    tool = Tool("t")
+    template = tool.get_task_template("t", "echo {place}", ["place"])
+    draft = WorkflowDraft(tool, "w")
+    draft.add_task(template.create_task(name="t_place-a_b", place="first"))
+    with pytest.raises(ValueError, match="names are unique"):
+        draft.add_task(template.create_task(place="a b"))
+    assert [task.name for task in draft.tasks] == ["t_place-a_b"]
+    other = WorkflowDraft(tool, "v")
+    task = template.create_task(place="a b")
+    other.add_task(task)
+    draft = WorkflowDraft(tool, "u")
+    draft.add_task(task)
+    later = draft.add_task(template.create_task(place="a/b"))
+    assert (task.name, later.name) == (
+        "t_place-a_b",
+        f"t_place-a_b_{later.node_hash[:16]}",
+    )  # `other` knows it by this one
+    with pytest.raises(ValueError, match="names are unique"):
+        draft.add_task(template.create_task(name=later.name, place="z"))
+
+
+def test_scale_on_is_said_where_a_level_is_made() -> None:
+    tool = Tool("t")
+    template = tool.get_task_template("t", "echo {x}", ["x"], scale_on="any")
+    assert (template.scale_on, tool.create_workflow("w", scale_on="any").scale_on) == ("any", "any")
+    one = template.create_task(x=1, scale_on="exhausted")
+    (many,) = template.create_tasks(x=[2], scale_on="exhausted")
+    draft = WorkflowDraft(tool, "w")
+    draft.add_tasks([one, many, template.create_task(x=3)])
+    assert [task.policy.retries.scale_on for task in draft.plan_spec().graph] == ["exhausted", "exhausted", "any"]
+    with pytest.raises(ValueError, match="scale_on"):
+        template.create_task(x=4, scale_on="all")  # type: ignore[arg-type]

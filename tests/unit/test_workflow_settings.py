@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import weft
-from weft.assemble.clusters import ONE_AT_A_TIME, settle_clusters
+from weft.assemble.clusters import ONE_AT_A_TIME, place_named, settle_clusters
 from weft.assemble.workflows import raised
 from weft.errors import ArgumentError, PlanError
 from weft.scheduling.outcomes import Request
@@ -17,6 +17,7 @@ from weft.spec.actions import Command
 from weft.spec.graph import Graph
 from weft.spec.plan import Plan
 from weft.spec.resources import MICRO, Resources
+from weft.spec.retries import Forgotten
 from weft.spec.tasks import Policy, Task
 
 
@@ -128,6 +129,19 @@ def test_every_cluster_that_cannot_be_is_told_at_once() -> None:
     assert 'slurm = "local"' in (problems[2].hint or "")
 
 
+def test_documents_have_other_names_placed_where_workflows_have_clusters() -> None:
+    clusters = {"a": "sequential", "b": "dummy", "c": "multiprocess", "d": "noop", "e": "mars", "local": "noop"}
+    names = (*"abcdef", None, "local", "simulated")
+    plan = place_named(plan_of(*names), clusters)
+    assert executors_of(plan) == [None, "simulated", None, "noop", "e", "f", None, "local", "simulated"]
+    assert [task.policy.resources.units(ONE_AT_A_TIME) for task in plan.graph] == [MICRO, *[0] * 8]
+    assert dict(plan.limits) == {ONE_AT_A_TIME: MICRO}
+    alike = settle_clusters(plan_of(*"abcd"), clusters)
+    assert executors_of(alike) == executors_of(plan)[:4] and alike.limits == plan.limits
+    for same in (plan_of("e", "f", None, "local"), plan_of(None)):
+        assert place_named(same, clusters) is same
+
+
 def test_an_executor_that_runs_nothing_takes_all_clusters() -> None:
     assert executors_of(settle_clusters(plan_of("slurm", "mars"), {}, "noop")) == [None, None]
 
@@ -171,4 +185,9 @@ def test_what_a_function_gave_is_not_asked_for_again() -> None:
     assert raised(asked, request(2), asked) == request(2)
     assert raised(asked, request(8), asked) == request(8)
     assert raised(policy(8), request(2), asked) == request(2)
+    told = request(8)._replace(besides=(("project", "p"), ("stdout", "o/")))
+    before = policy(4, ask=Forgotten("survey.ask"))
+    assert raised(before, told, policy(8, ask=dict)) == told
+    assert raised(before, told, policy(8)) is None
+    assert raised(policy(8), request(8), asked) is None  # nobody was asked then
     assert raised(policy(), request(5), policy(auto=frozenset({"memory"}))) == request(5)

@@ -279,7 +279,14 @@ def test_scales_merge_and_an_empty_level_turns_them_off() -> None:
     off = a_task(template=template, resource_scales={})
     assert off.resource_scales == {}
     off.update_resource_scales(runtime=0.5)
-    assert off.resource_scales == {"memory": 1, "cores": 2, "runtime": 0.5}
+    assert off.resource_scales == {"runtime": 0.5}
+    off.update_resource_scales(runtime=None)
+    assert off.resource_scales == {}
+    off.update_resource_scales()
+    assert off.resource_scales == {}
+    own = a_task(template=template, resource_scales={"memory": 3})
+    own.update_resource_scales(memory=None)
+    assert own.resource_scales == {"memory": 1, "cores": 2}
 
 
 def test_an_iterator_of_amounts_gives_every_task_the_same_ones() -> None:

@@ -94,9 +94,19 @@ def run_letter(state: RunState, *, is_owned: bool, has_started: bool = True) -> 
 
 
 def workflow_letter(
-    state: RunState, *, is_owned: bool = False, has_started: bool = True, exit_code: int | None = None
+    state: RunState,
+    *,
+    is_owned: bool = False,
+    has_started: bool = True,
+    exit_code: int | None = None,
+    is_complete: bool = False,
 ) -> str:
-    """Of a workflow, by its recorded run. exit_code: of that run; None when nobody ever ran it, or its engine was lost."""
+    """Of a workflow, by its recorded run. exit_code: of that run; None when nobody ever ran it, or its engine was lost.
+
+    is_complete: all tasks are done, as they may be though the run was interrupted, or its engine lost.
+    """
+    if is_complete and not is_owned:
+        return "D"
     if state == "running":
         if is_owned:
             return "R" if has_started else "Q"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import fmean, median
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from weft.errors import ArgumentError, cut, hint_nearest
 from weft.spec.identity import text_of_value
@@ -160,16 +160,28 @@ def _tasks(
 # --- from what is recorded alone -----------------------------------------------------------------------------------------
 
 
+class RecordedUsage(NamedTuple):
+    """ids: of the versions that were counted, those of the newest workflow first. figures: as of `usage_of_template`."""
+
+    template: str
+    ids: Sequence[str]
+    figures: dict[str, Any]
+
+
 def usage_of_recorded(
-    views: Iterable[WorkflowView], template: str, node_args: Mapping[str, Any] | None = None, ci: float | None = None
-) -> dict[str, Any]:
-    """As `usage_of_template`, of a template that is known by its name in these workflows. Raises ArgumentError."""
+    views: Sequence[WorkflowView], word: str, node_args: Mapping[str, Any] | None = None, ci: float | None = None
+) -> RecordedUsage:
+    """Of a template that is known by this name or id in these workflows, newest first. Raises UsageError, ArgumentError."""
+    from weft.api.workflow_views import template_of
+
+    meant = template_of(views, word)
+    named = [(view, name, view.template_ids[name]) for view in views for name in meant.among(view.template_ids)]
     wanted: dict[str, set[str]] = {}
     for name, values in (node_args or {}).items():
         members = [values] if isinstance(values, str) or not isinstance(values, Iterable) else values
         wanted[name] = {text_of_value(value) for value in members}
     counted: list[TaskRow] = []
-    for view in views:
+    for view, template, _ in named:
         known = view.about["templates"][template][0]
         for name in wanted:
             if name not in known:
@@ -182,7 +194,8 @@ def usage_of_recorded(
             is_meant = task.policy.template == template and row.state == "ok"
             if is_meant and all(text_of_value(task.parameters[name]) in texts for name, texts in wanted.items()):
                 counted.append(row)
-    return _summary(counted, is_known=True, confidence=_confidence(ci))
+    figures = _summary(counted, is_known=True, confidence=_confidence(ci))
+    return RecordedUsage(named[0][1], list(dict.fromkeys(id for _, _, id in named)), figures)
 
 
 def measured_resources(

@@ -7,10 +7,10 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from weft.api.letters import workflow_letter
 from weft.api.plan import Plan
 from weft.api.workflow_settings import USUAL_TIMEOUT, Chosen, Told, choose
 from weft.define.counts import read_count
+from weft.define.telling import tell
 from weft.define.workflows import WorkflowDraft
 from weft.errors import EmptyWorkflowError, PlanError, Problem, WeftError
 
@@ -48,7 +48,7 @@ class Workflow(WorkflowDraft):
 
         try:
             chosen = choose(Told())
-            problems = problems_of(self._spec(chosen), chosen.settings, strict=strict)
+            problems = problems_of(self._unplaced(chosen), chosen, strict=strict)
         except WeftError as error:
             if raise_on_error:
                 raise
@@ -68,7 +68,7 @@ class Workflow(WorkflowDraft):
             return
         chosen = choose(Told(), self)
         present = write(self._spec(chosen))
-        row, is_new = bind(present, chosen.settings)
+        row, is_new = bind(present, chosen.settings, tell)
         if is_new:
             self._own_run = row.run
         records = self._attach(self._folder(present, chosen), row.run, present)
@@ -188,10 +188,7 @@ class Workflow(WorkflowDraft):
     @property
     def status(self) -> str:
         """The letter of the workflow (workflows.md 7); `G` before it is recorded."""
-        if self._records is None:
-            return "G"
-        row, is_owned, has_started = self._records.standing()
-        return workflow_letter(row.state, is_owned=is_owned, has_started=has_started, exit_code=row.exit_code)
+        return "G" if self._records is None else self._records.letter()
 
     def get_errors(self, limit: int | None = 1000) -> dict[int, dict[str, Any]]:
         """Of the latest `limit` failed tasks (None: all), by their numbers: `task.get_errors()`. Read anew each time.
@@ -222,13 +219,17 @@ class Workflow(WorkflowDraft):
         """Raises EmptyWorkflowError, CyclicGraphError, NodeDependencyNotExistError, PlanError."""
         from weft.assemble.clusters import settle_clusters
 
+        return settle_clusters(self._unplaced(chosen), chosen.clusters, chosen.settings.executor)
+
+    def _unplaced(self, chosen: Chosen) -> spec_plan.Plan:
+        """The same with the names of clusters as they were given."""
         if not self.members:
             raise EmptyWorkflowError(f"workflow {self.shown_name!r} has no tasks")
         plan = self.plan_spec(chosen.scale_on or "exhausted")
         if self._promises_jobmon:
             about = MappingProxyType({**plan.attributes["workflow"], "jobmon": True})
             plan = replace(plan, attributes=MappingProxyType({**plan.attributes, "workflow": about}))
-        return settle_clusters(plan, chosen.clusters, chosen.settings.executor)
+        return plan
 
     def _folder(self, present: Written, chosen: Chosen) -> str:
         from weft.assemble import state_folder

@@ -7,21 +7,24 @@ from typing import TYPE_CHECKING
 from weft.errors import Problem, WeftError
 
 if TYPE_CHECKING:
-    from weft.assemble import RunSettings
+    from weft.api.workflow_settings import Chosen
     from weft.spec.plan import Plan
 
 
-def problems_of(plan: Plan, settings: RunSettings, *, strict: bool) -> list[Problem]:
+def problems_of(plan: Plan, chosen: Chosen, *, strict: bool) -> list[Problem]:
     """strict: a first request above the limits of its queue is a mistake; else it is cut, which a run tells."""
+    from weft.assemble.clusters import settle_clusters
     from weft.assemble.questions import unsatisfiable
     from weft.assemble.queue_cuts import cuts
     from weft.assemble.run_settings import check_supported
 
+    settings, tasks = chosen.settings, plan.graph.tasks
+    found = [Problem("queue", text) for text in cuts(tasks, settings.queues)] if strict else []
     try:
+        plan = settle_clusters(plan, chosen.clusters, settings.executor)
         check_supported(plan, settings)
     except WeftError as error:
-        return list(error.problems())
-    found = [Problem("queue", text) for text in cuts(plan.graph.tasks, settings.queues)] if strict else []
+        return [*error.problems(), *found]
     tasks = plan.graph.tasks
     everything = range(len(tasks))
     found += [

@@ -16,7 +16,7 @@ from weft.store.database import path_of
 
 if TYPE_CHECKING:
     from weft.define.workflow_tasks import WorkflowTask
-    from weft.ports import AttemptRow, RunRow, TaskRow
+    from weft.ports import AttemptRow, TaskRow
     from weft.store.archive import SqliteArchive
 
 TAIL_LINES: Final = 50
@@ -61,7 +61,7 @@ class Records:
         self._number = 0
         self._initial = initial
         self._ended: Sequence[TaskRow] | None = None
-        self._added: tuple[object, Mapping[str, Mapping[str, str | None]]] | None = None
+        self._added: tuple[object, Mapping[int, Mapping[str, str | None]]] | None = None
 
     @property
     def _hashes(self) -> Sequence[bytes]:
@@ -135,13 +135,17 @@ class Records:
 
     def added_attributes(self, task: WorkflowTask) -> Mapping[str, str | None]:
         """See `Binding`."""
+        place = self.find(task)
+        if place is None:
+            return {}
         state = _state_of_files(self.state_folder)
         if self._added is None or self._added[0] != state:
             from weft.api.task_attributes import added_attributes
+            from weft.formats.snapshot import restore
 
             with self.archive() as archive:
-                self._added = (state, added_attributes(archive, self.run))
-        return self._added[1].get(task.name, {})
+                self._added = (state, added_attributes(archive, self.run, lambda: restore(archive.snapshot(self.run))))
+        return self._added[1].get(place, {})
 
     def resource_usage(self, task: WorkflowTask) -> dict[str, Any]:
         """See `Binding`."""
@@ -201,11 +205,12 @@ class Records:
         with self.archive() as archive:
             return archive.find(self.run).epoch
 
-    def standing(self) -> tuple[RunRow, bool, bool]:
-        """(its row, whether an engine carries it, whether any attempt was ever started)."""
+    def letter(self) -> str:
+        """Of the workflow, as the store shows it now."""
+        from weft.api.workflow_views import WorkflowView
+
         with self.archive() as archive:
-            row = archive.find(self.run)
-            return row, archive.is_owned(row), archive.has_started(self.run)
+            return WorkflowView(archive, archive.find(self.run)).letter()
 
     def row(self, task: WorkflowTask) -> TaskRow:
         """As the store shows it now."""
@@ -263,7 +268,7 @@ def record_of(row: AttemptRow) -> AttemptRecord:
         row.started,
         row.usage.seconds,
         row.usage.memory,
-        compute_of(Resources(request.amounts), request.timeout, request.queue),
+        {**compute_of(Resources(request.amounts), request.timeout, request.queue), **dict(request.besides)},
     )
 
 

@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from weft.api.letters import LABELS, WORKFLOW_LETTERS, label, task_letter, workflow_letter
-from weft.assemble.workflow_identity import TASKS_PER_WORKFLOW, task_hashes
+from weft.assemble.workflow_identity import TASKS_PER_WORKFLOW, is_complete, task_hashes, template_ids
 from weft.errors import UsageError, cut, hint_nearest
+from weft.spec.template_ids import Meant, find_template
 
 if TYPE_CHECKING:
     from weft.ports import AttemptRow, RunRow, TaskRow
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from weft.store.archive import SqliteArchive
 
 PREFIX: Final = "workflow:"
-"""Of the plan keys of workflows."""
+"""Of the plan keys of workflows that were made in Python; those of documents say in their settings what they are."""
 
 WORKFLOW: Final = "workflow"
 LABEL_ORDER: Final = tuple(dict.fromkeys(LABELS.values()))
@@ -52,6 +53,11 @@ class WorkflowView:
         """Its name, else its workflow_args."""
         return str(self.about.get("name") or self.about.get("workflow_args") or self.row.run[:12])
 
+    @property
+    def template_ids(self) -> Mapping[str, str]:
+        """By the names that task templates have in the plan."""
+        return template_ids(self.plan)
+
     @cached_property
     def tasks(self) -> Sequence[TaskRow]:
         """In plan order."""
@@ -72,6 +78,16 @@ class WorkflowView:
             ranks[place] = rank
         return ranks
 
+    def attributes_of(self, task: int) -> dict[str, Any]:
+        """What the workflow says of a task, by its place in the plan, and what that got while it ran."""
+        return {**self.plan.graph.tasks[task].policy.attributes, **self._added_attributes.get(task, {})}
+
+    @cached_property
+    def _added_attributes(self) -> Mapping[int, Mapping[str, str | None]]:
+        from weft.api.task_attributes import added_attributes
+
+        return added_attributes(self.archive, self.row.run, lambda: self.plan)
+
     def task_id(self, task: int) -> int:
         """The number of a task, by its place in the plan."""
         return self.number * TASKS_PER_WORKFLOW + self.ranks[task]
@@ -84,6 +100,7 @@ class WorkflowView:
             is_owned=self.is_owned,
             has_started=archive.has_started(row.run),
             exit_code=row.exit_code,
+            is_complete=row.state not in ("ok", "failed") and is_complete(archive, row),
         )
 
     def task_letter(self, task: TaskRow) -> str:
@@ -125,9 +142,13 @@ class WorkflowView:
 
 def workflows(archive: SqliteArchive, limit: int | None = None) -> list[WorkflowView]:
     """The recorded ones, newest first; each identity once."""
-    found: dict[str, RunRow] = {row.plan_key: row for row in archive.runs() if row.plan_key.startswith(PREFIX)}
+    found: dict[str, RunRow] = {row.plan_key: row for row in archive.runs() if _is_workflow(row)}
     newest = sorted(found.values(), key=lambda row: row.started, reverse=True)
     return [WorkflowView(archive, row) for row in newest[:limit]]
+
+
+def _is_workflow(row: RunRow) -> bool:
+    return row.plan_key.startswith(PREFIX) or WORKFLOW in row.settings
 
 
 def workflow_of(archive: SqliteArchive, word: str | int) -> WorkflowView:
@@ -163,6 +184,17 @@ def owner_of(folder: str) -> str:
 def _checked(view: WorkflowView) -> WorkflowView:
     assert view.about is not None  # raises for the run of another plan
     return view
+
+
+def template_of(views: Iterable[WorkflowView], word: str) -> Meant:
+    """What a name or an id of a task template means in these workflows. Raises UsageError, ArgumentError."""
+    known = dict.fromkeys(each for view in views for each in view.template_ids.items())
+    found = find_template(word, known)
+    if found is None:
+        names = sorted({name for name, _ in known})
+        hint = hint_nearest(word, names) or (f"templates are {', '.join(names)}" if names else None)
+        raise UsageError(f"no task template {cut(word)!r} is recorded", hint)
+    return found
 
 
 def task_of(archive: SqliteArchive, word: str | int, workflow: str | int | None = None) -> tuple[WorkflowView, int]:
@@ -221,6 +253,7 @@ def task_entry(view: WorkflowView, task: TaskRow) -> dict[str, Any]:
         "state": task.state,
         "cause": task.cause,
         "retries": max(0, task.attempts - 1),
+        "attributes": view.attributes_of(task.task),
         "workflow_id": view.number,
     }
 
@@ -274,16 +307,14 @@ def dependency_entries(view: WorkflowView, place: int) -> dict[str, Any]:
 def log_entries(
     view: WorkflowView, array: str | None = None, name: str | None = None, limit: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Where the output of the latest attempt of each task lies. array: template. name: part of a task's name."""
+    """Where the output of the latest attempt of each task lies. array: template, or its id. name: part of a task's name."""
     folder = os.path.join(view.archive.folder, "logs", view.row.run)
     tasks = view.plan.graph.tasks
-    if array is not None and array not in view.about.get("templates", {}):
-        hint = hint_nearest(array, view.about.get("templates", {}))
-        raise UsageError(f"workflow {view.name!r} has no task template {cut(array)!r}", hint)
+    arrays = None if array is None else template_of([view], array).among(view.template_ids)
     told = 0
     for place, row in view.last_attempts.items():
         template = tasks[place].policy.template
-        if (array is not None and template != array) or (name is not None and name not in tasks[place].name):
+        if (arrays is not None and template not in arrays) or (name is not None and name not in tasks[place].name):
             continue
         if limit is not None and told >= limit:
             return

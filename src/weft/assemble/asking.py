@@ -11,7 +11,7 @@ from weft.ports import Inspector
 from weft.runtime.asking import Asked, AskingInspector, Unusable
 from weft.scheduling.events import Event, RequestRecovered
 from weft.scheduling.outcomes import Request
-from weft.spec.compute import LIMIT_PREFIX, compute_of, demand_of, merge, read_compute
+from weft.spec.compute import COPIES, LIMIT_PREFIX, compute_of, demand_of, merge, read_compute
 from weft.spec.plan import Plan
 from weft.spec.resources import Resources
 from weft.spec.tasks import Policy
@@ -28,7 +28,7 @@ def with_asking(
     """The inspector, and before it what asks tasks. recovered: a request that an earlier engine was told is used again.
 
     learnt: first requests that history gives, over which the answers are laid. copies: takes the places for copies of the
-    streams by task, which a request does not hold; a resume, which does not ask again, copies to those of the task itself.
+    streams by task, for who copies them.
     """
     tasks = plan.graph.tasks
     wishes = {event.task: event.request for event in learnt if isinstance(event, RequestRecovered)}
@@ -63,4 +63,10 @@ def request_of(
     if demand.copies:
         copied(demand.copies)
     limits = [(name, units) for name, units in policy.resources if name.startswith(LIMIT_PREFIX)]
-    return Request(tuple(sorted([*demand.resources, *limits])), demand.timeout, demand.queue)
+    besides = tuple(sorted({**demand.copies, **demand.directives}.items()))
+    return Request(tuple(sorted([*demand.resources, *limits])), demand.timeout, demand.queue, besides)
+
+
+def copies_of(request: Request) -> dict[str, str]:
+    """Places for copies of the streams that the function gave."""
+    return {name: place for name, place in request.besides if name in COPIES}

@@ -9,10 +9,9 @@ from typing import Final
 
 from weft.assemble.run_settings import DRY, EXECUTORS, SIMULATED
 from weft.errors import PlanError, Problem, cut, hint_nearest
-from weft.spec.graph import Graph
 from weft.spec.plan import Plan
 from weft.spec.resources import MICRO, Resources
-from weft.spec.tasks import Policy, Task
+from weft.spec.tasks import Policy
 
 LOCAL: Final = ("", "local", "multiprocess")
 SEQUENTIAL: Final = "sequential"
@@ -50,16 +49,40 @@ def settle_clusters(plan: Plan, clusters: Mapping[str, str], executor: str | Non
     return _placed(plan, found, one_by_one)
 
 
+def place_named(plan: Plan, clusters: Mapping[str, str], executor: str | None = None) -> Plan:
+    """The same for the plan of documents, where executors mean themselves; names that cannot be placed stay as they are."""
+    if executor in DRY:
+        return plan
+    named = {task.policy.executor for task in plan.graph.tasks}
+    known = {
+        name: wanted
+        for name, wanted in clusters.items()
+        if name in named and name not in EXECUTORS and _standing_for(wanted) is not None
+    }
+    if not known:
+        return plan
+    found: dict[str | None, str | None] = {name: name for name in named}
+    for name, wanted in known.items():
+        found[name] = None if wanted in LOCAL or wanted == SEQUENTIAL else _standing_for(wanted)
+    return _placed(plan, found, {name for name, wanted in known.items() if wanted == SEQUENTIAL})
+
+
 def executor_of(cluster: str, clusters: Mapping[str, str]) -> str:
     """The executor that stands for a cluster, for a whole run. Raises PlanError."""
     wanted = clusters.get(cluster, cluster)
+    found = _standing_for(wanted)
+    if found is None:
+        raise PlanError([_problem(cluster, wanted)])
+    return found
+
+
+def _standing_for(wanted: str) -> str | None:
+    """The executor for what the settings say of a cluster; None for what is not known."""
     if wanted in LOCAL or wanted == SEQUENTIAL:
         return "local"
-    if wanted in (DUMMY, SIMULATED):
+    if wanted == DUMMY:
         return SIMULATED
-    if wanted in EXECUTORS:
-        return wanted
-    raise PlanError([_problem(cluster, wanted)])
+    return wanted if wanted in EXECUTORS else None
 
 
 def _problem(name: str, wanted: str) -> Problem:
@@ -73,19 +96,14 @@ def _problem(name: str, wanted: str) -> Problem:
 
 
 def _placed(plan: Plan, found: Mapping[str | None, str | None], one_by_one: set[str]) -> Plan:
-    made: dict[int, Policy] = {}
-    tasks = []
-    for task in plan.graph.tasks:
-        policy = task.policy
-        placed = made.get(id(policy))
-        if placed is None:
-            placed = replace(policy, executor=found[policy.executor]) if policy.executor is not None else policy
-            if policy.executor in one_by_one:
-                amounts = {**dict(policy.resources.amounts), ONE_AT_A_TIME: MICRO}
-                placed = replace(placed, resources=Resources(tuple(sorted(amounts.items()))))
-            made[id(policy)] = placed
-        if placed is not policy:
-            task = Task(task.name, task.action, task.dependencies, task.parameters, task.requires, task.outputs, placed)
-        tasks.append(task)
+    def place(policy: Policy) -> Policy:
+        if policy.executor is None:
+            return policy
+        placed = replace(policy, executor=found[policy.executor])
+        if policy.executor not in one_by_one:
+            return placed
+        amounts = {**dict(policy.resources.amounts), ONE_AT_A_TIME: MICRO}
+        return replace(placed, resources=Resources(tuple(sorted(amounts.items()))))
+
     limits = {**plan.limits, ONE_AT_A_TIME: MICRO} if one_by_one else plan.limits
-    return replace(plan, graph=Graph(tasks), limits=MappingProxyType(dict(limits)))
+    return replace(plan, graph=plan.graph.with_policies(place), limits=MappingProxyType(dict(limits)))

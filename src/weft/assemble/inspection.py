@@ -9,9 +9,12 @@ from weft.assemble.products import StoredProducts
 from weft.assemble.run_settings import RunSettings
 from weft.assemble.streaming import RunStreams
 from weft.files.inspector import FileInspector, History
-from weft.ports import FileRow, OpenRun, ResultRow
+from weft.ports import BegunRow, FileRow, Finished, OpenRun, ResultRow
 from weft.runtime.bindings import Binder
 from weft.runtime.products import Products
+from weft.runtime.recovered import Recovered
+from weft.scheduling.events import AttemptAdopted
+from weft.scheduling.keys import WHOLE
 from weft.spec.plan import Plan
 
 
@@ -73,6 +76,17 @@ class Inspection:
         self.products.restore(opened)
         if self.streams is not None:
             self.streams.restore(opened)
+        self.inspector.recover_fingerprints({row.task: row.fingerprint for row in opened.tasks if row.fingerprint})
+        self.inspector.recover_begun(_still_due(opened))
+
+    def recover(self, recovered: Recovered) -> None:
+        """Resume: when attempts ended of which only now is heard."""
+        started = {event.key: event.started for event in recovered.facts if isinstance(event, AttemptAdopted)}
+
+        for report in recovered.reports.reports:
+            if isinstance(report, Finished) and report.outcome.ok:
+                ended = started.get(report.key, 0.0) + report.outcome.usage.seconds
+                self.inspector.ended_earlier(report.key.task, report.key.instance, ended)
 
     def close(self) -> None:
         """Stop looking, let go of files."""
@@ -98,6 +112,17 @@ def _mapped_makers_outside(plan: Plan, selected: Sequence[int]) -> list[int]:
     bound = [index[edge.name] for task in selected for edge in tasks[task].dependencies if edge.bind is not None]
     makers = [maker for maker in dict.fromkeys(bound) if maker not in inside]
     return [maker for maker in makers if tasks[maker].policy.foreach is not None]
+
+
+def _still_due(opened: OpenRun) -> list[BegunRow]:
+    """What is recorded of beginnings, but for work that was done and is to be done anew; that is over."""
+    ok = {(row.task, WHOLE) for row in opened.tasks if row.state == "ok"}
+    for task, items in opened.items.items():
+        ok.update((task, instance) for instance, (_, state, _) in enumerate(items) if state == "ok")
+    return [
+        row._replace(is_over=True) if row.ended is not None and (row.task, row.instance) not in ok else row
+        for row in opened.begun
+    ]
 
 
 def _history(folder: str, plan: Plan, settings: RunSettings) -> History:

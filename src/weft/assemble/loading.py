@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from weft import __version__
 from weft.errors import Problem, StoreError
 from weft.formats.snapshot import restore
+from weft.ports import RunRow
 from weft.spec.actions import Call
 from weft.spec.plan import RESOURCES, Plan, Source
 from weft.store.archive import SqliteArchive
@@ -21,6 +22,20 @@ from weft.store.database import path_of
 
 KEY_BYTES: Final = 16
 PYTHON: Final = ".py"
+READING: Final = (
+    "paths",
+    "inputs",
+    "format",
+    "root",
+    "schema",
+    "options",
+    "strict",
+    "shell_eval",
+    "replacements",
+    "folder",
+    "selection",
+)
+"""What a run keeps of how its documents were read: the key covers these."""
 LARGEST_BYTES: Final = 1 << 30  # a plan may not be larger (dialects.md 1.2)
 
 
@@ -53,10 +68,22 @@ def read_plan(paths: Sequence[str], state: str, how: Mapping[str, Any], load: Ca
     return ReadPlan(loaded.plan, loaded.warnings, key)
 
 
-def _key(paths: Sequence[str], how: Mapping[str, Any]) -> str | None:
-    """None for what is no regular file: its content cannot be read twice."""
+def has_changed(archive: SqliteArchive, row: RunRow, recorded: Plan) -> bool:
+    """Whether the documents of a run may give another plan than the one it shows. False: they are what they were."""
+    told = row.settings
+    if not told.keys() >= {*READING}:
+        return True
+    schema = (told["schema"],) if told["schema"] else ()
+    files = (*told["paths"], *told["inputs"], *schema, *(path for _, path in told["replacements"]))
+    key = _key(files, {name: told[name] for name in READING}, told["folder"])
+    return key is None or not archive.is_kept(row.run, key) or _depends_on_more(recorded)
+
+
+def _key(paths: Sequence[str], how: Mapping[str, Any], folder: str | None = None) -> str | None:
+    """None for what is no regular file: its content cannot be read twice. folder: of the command, the present one."""
     digest = blake2b(digest_size=KEY_BYTES)
-    digest.update(repr((__version__, os.getcwd(), sorted(how.items()))).encode("utf-8", "surrogateescape"))
+    where = (__version__, os.getcwd() if folder is None else folder, sorted(how.items()))
+    digest.update(repr(where).encode("utf-8", "surrogateescape"))
     for path in paths:
         if path.endswith(PYTHON):
             return None  # what a module defines depends on all that it imports
@@ -81,6 +108,18 @@ def _has_changed(root: str, source: Source) -> bool:
         return True
 
 
+def _depends_on_more(plan: Plan) -> bool:
+    """Whether what it was read from besides its documents may be another by now."""
+    from weft.formats.function_sources import changed_sources  # late: first runs know no plan yet
+
+    if next(changed_sources(plan.root, plan.graph.tasks), None) is not None:
+        return True  # what functions take was read from there
+    if any(_has_changed(plan.root, source) for source in plan.sources if source.dialect == RESOURCES):
+        return True
+    # Compiled from a registry, whose code has to be looked at.
+    return any(isinstance(task.action, Call) and task.action.code for task in plan.graph.tasks)
+
+
 def _recorded(state: str, key: str) -> ReadPlan | None:
     if not os.path.exists(path_of(state)):
         return None
@@ -92,14 +131,8 @@ def _recorded(state: str, key: str) -> ReadPlan | None:
         snapshot, warnings = found
         told = tuple(Problem(**record) for record in json.loads(warnings))
         plan = restore(snapshot)
-        from weft.formats.function_sources import changed_sources  # late: first runs know no plan yet
-
-        if next(changed_sources(plan.root, plan.graph.tasks), None) is not None:
-            return None  # what functions take was read from there
-        if any(_has_changed(plan.root, source) for source in plan.sources if source.dialect == RESOURCES):
+        if _depends_on_more(plan):
             return None
-        if any(isinstance(task.action, Call) and task.action.code for task in plan.graph.tasks):
-            return None  # compiled from a registry, whose code has to be looked at
         return ReadPlan(plan, told, key, snapshot)
     except (StoreError, ValueError):
         return (

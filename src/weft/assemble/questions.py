@@ -7,15 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from weft.assemble.run_settings import SIMULATED, RunSettings, check_supported, state_folder, with_limits
+from weft.assemble.remembered import Past, corrected, last_past, of_instances, pasts_of
+from weft.assemble.run_settings import (
+    SIMULATED,
+    RunSettings,
+    check_supported,
+    state_folder,
+    with_executors,
+    with_limits,
+)
 from weft.assemble.selecting import check_left_out, select_tasks
 from weft.assemble.waiting import as_begun, waiting
 from weft.errors import UsageError, hint_nearest
 from weft.formats.snapshot import restore
 from weft.ports import RunRow, TaskRow
-from weft.scheduling.freshness import CACHED, why_not_cached
+from weft.scheduling.freshness import CACHED, NEVER_RAN, why_not_cached
 from weft.scheduling.outcomes import INTERRUPTED
-from weft.scheduling.reasons import Reason
+from weft.scheduling.reasons import Reason, closed_by
 from weft.spec.actions import Command, Shell
 from weft.spec.plan import Plan
 from weft.spec.tasks import Task
@@ -79,6 +87,7 @@ def preview(plan: Plan, settings: RunSettings) -> Mapping[str, PlannedTask]:
     """What a run would do now, by task name in plan order; starts nothing and writes nothing. Raises what a run would."""
     from weft.assemble.inspection import planning_inspector
 
+    plan = with_executors(plan, settings)
     selected = select_tasks(plan, settings)
     check_supported(plan, settings, selected, is_preview=True)
     folder = state_folder(plan.root, settings)
@@ -89,10 +98,25 @@ def preview(plan: Plan, settings: RunSettings) -> Mapping[str, PlannedTask]:
     finally:
         inspector.close()
     names = [task.name for task in plan.graph.tasks]
-    planned = {names[task]: PlannedTask(forecast.action, forecast.reasons) for task, forecast in forecasts.items()}
+    pasts: Mapping[str, Past] = {}
+    if os.path.exists(path_of(folder)) and any(NEVER_RAN in forecast.reasons for forecast in forecasts.values()):
+        with SqliteArchive(folder) as archive:
+            pasts = pasts_of(archive, plan.key)
+    planned = {
+        names[task]: PlannedTask(
+            forecast.action, corrected(forecast.reasons, plan.graph.tasks[task], pasts.get(names[task]))
+        )
+        for task, forecast in forecasts.items()
+    }
     lacking: dict[int, tuple[Reason, ...]] = {}
     for task, name, text in unsatisfiable(plan, selected, settings):
         lacking[task] = (*lacking.get(task, ()), Reason(f"unsatisfiable:{name}", text, name))
+    limits = with_limits(plan, settings).resources
+    closed = {name for name in plan.limits if not limits[name]}
+    for task in selected if closed else ():
+        held = tuple([closed_by(name) for name, _ in plan.graph.tasks[task].policy.resources if name in closed])
+        if held:
+            lacking.setdefault(task, held)
     planned.update((names[task], PlannedTask("blocked", reasons)) for task, reasons in lacking.items())
     _block_followers(plan, planned)
     return planned
@@ -161,9 +185,11 @@ def explain(state: str, run: str | None, task: str) -> Explanation:
         )
         reasons = list(archive.reasons(row.run, found.task))
         plan = restore(archive.snapshot(row.run))
+        if NEVER_RAN in reasons:
+            reasons = _corrected(archive, row, found, reasons, plan, history)
         states = {other.name: other for other in archive.tasks(row.run)}
         if found.state == "pending":
-            reasons += waiting(archive, row, plan.graph[found.name], states)
+            reasons += waiting(archive, row, plan, plan.graph[found.name], states)
     reasons += _end_reasons(found, states)
     if not reasons and found.state in ("ok", "running"):
         reasons.append(_usual_reason(found, plan))
@@ -173,6 +199,26 @@ def explain(state: str, run: str | None, task: str) -> Explanation:
     )
     shell = _uses_shell(plan.graph[found.name])
     return Explanation(row.run, task, action, found.state, found.cause, found.detail, tuple(reasons), history, shell)
+
+
+def _corrected(
+    archive: SqliteArchive,
+    row: RunRow,
+    found: TaskRow,
+    reasons: Sequence[Reason],
+    plan: Plan,
+    history: Sequence[Episode],
+) -> list[Reason]:
+    """An engine that finds nothing remembered takes a task for new; the history knows better."""
+    past = last_past(archive, row, history)
+    if past is None:
+        return list(reasons)
+    task = plan.graph[found.name]
+    return (
+        of_instances(archive, reasons, row, found, past)
+        if task.policy.foreach is not None
+        else [*corrected(reasons, task, past)]
+    )
 
 
 def _uses_shell(task: Task) -> bool | None:

@@ -13,14 +13,20 @@ Queues = Mapping[str, Mapping[str, float]]
 
 def cuts(tasks: Iterable[Task], queues: Queues) -> Iterator[str]:
     """One text for tasks that are treated alike."""
+    for _, text in placed_cuts(tasks, queues):
+        yield text
+
+
+def placed_cuts(tasks: Iterable[Task], queues: Queues) -> Iterator[tuple[int, str]]:
+    """The same, with the place of the first of them among `tasks`."""
     seen: set[int] = set()
-    for task in tasks if queues else ():
+    for place, task in enumerate(tasks) if queues else ():
         policy = task.policy
         if id(policy) not in seen:
             seen.add(id(policy))
             parts = list(_above(policy, queues))
             if parts:
-                yield f"task {task.name!r} asks for more than queue {policy.queue!r} allows: {', '.join(parts)}"
+                yield place, f"task {task.name!r} asks for more than queue {policy.queue!r} allows: {', '.join(parts)}"
 
 
 def _above(policy: Policy, queues: Queues) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -23,7 +23,6 @@ SIMULATED: Final = "simulated"  # of what records the work of another system: it
 EXECUTORS: Final = ("local", "noop", SIMULATED)
 LATER_EXECUTORS: Final = ("slurm", "dask")
 PLACED: Final = 'weft.toml may place it here: [clusters] {} = "local"'
-LOCAL_CLUSTERS: Final = ("local", "multiprocess")
 DRY: Final = ("noop", SIMULATED)
 """Executors that run nothing: amounts are never short, and all tasks go to them, whatever they name."""
 
@@ -83,36 +82,43 @@ def check_supported(
     tasks = plan.graph.tasks if selected is None else [plan.graph.tasks[index] for index in selected]
     if not is_preview:
         _refuse_recorded_work(tasks, settings)
+    check_settings(plan, settings)
+    problems = [problem for _, _, problem in refusals(plan, settings, tasks)]
+    if problems:
+        raise PlanError(problems)
+    cut = [f"{text}; it is cut to that" for text in cuts(tasks, settings.queues)]
+    return [*_simulation_remarks(tasks, settings), *cut]
+
+
+def check_settings(plan: Plan, settings: RunSettings) -> None:
+    """Raises UsageError, PlanError for what would keep any plan from running here."""
     if settings.executor is not None:
         text = _executor_problem(settings.executor)
         if text is not None:
             raise UsageError(text, _executor_hint(settings.executor), code="executor")
-    problems: list[Problem] = []
     if settings.reserve and settings.executor not in DRY:
         from weft.assemble.capacity import Resources  # late: few reserve anything
 
         Resources(settings, plan.root, ())
-    for task in tasks:
-        policy = task.policy
-        named = policy.executor
-        if named in (None, SIMULATED) or settings.clusters.get(named or "") in LOCAL_CLUSTERS:
-            pass  # what the settings place here goes to the default executor, as all that names none
-        elif (text := _executor_problem(named)) is not None:
-            hint = PLACED.format(named) if named in LATER_EXECUTORS else _executor_hint(named or "")
-            problems.append(Problem("executor", f"task {task.name!r}: {text}", hint=hint))
+
+
+def refusals(plan: Plan, settings: RunSettings, tasks: Sequence[Task]) -> Iterator[tuple[int, str, Problem]]:
+    """What no run would do: (place among `tasks`, key of the normal form, what is wrong). plan: as `with_executors` gives it."""
+    for place, task in enumerate(tasks):
+        named = task.policy.executor
+        if named is not None and named not in EXECUTORS and settings.executor not in DRY:  # a dry one takes all
+            yield place, "executor", _unplaced(task.name, named, settings.clusters.get(named, named))
         if task.dependencies and (text := _input_problem(plan, task)) is not None:
-            problems.append(Problem("stream", text, hint="hand the whole product on by `as`, or a file by `outputs`"))
-    if problems:
-        raise PlanError(problems)
-    cut = [f"{text}; it is cut to that" for text in cuts(tasks, settings.queues)]
-    return [*_simulation_remarks(tasks, settings), *cut, *_forgotten(tasks)]
+            hint = "hand the whole product on by `as`, or a file by `outputs`"
+            yield place, "dependencies", Problem("stream", text, hint=hint)
 
 
-def _forgotten(tasks: Sequence[Task]) -> Iterator[str]:
-    """What only the script could say that made the plan."""
+def forgotten(plan: Plan, selected: Iterable[int]) -> Iterator[str]:
+    """What only the script could say that made the plan, of tasks that are to run; as remarks."""
     found: dict[str, str] = {}
     seen: set[int] = set()
-    for task in tasks:
+    for index in selected:
+        task = plan.graph.tasks[index]
         policy = task.policy
         if id(policy) in seen:
             continue
@@ -146,6 +152,24 @@ def choose_executor(plan: Plan, settings: RunSettings, selected: Sequence[int]) 
 def with_limits(plan: Plan, settings: RunSettings) -> RunSettings:
     """The settings with the capacities that the plan itself gives; what the settings say of a name goes before."""
     return replace(settings, resources={**plan.limits, **settings.resources}) if plan.limits else settings
+
+
+def _unplaced(task: str, named: str, wanted: str) -> Problem:
+    """wanted: what the settings say of the name that the task gives."""
+    text = _executor_problem(wanted) or f"there is no executor {named!r}"
+    told = text if wanted == named else f"{text}, which the settings have for {named!r}"
+    placed = PLACED.format(named)
+    hint = placed if wanted in LATER_EXECUTORS else f"{_executor_hint(wanted)}; {placed}"
+    return Problem("executor", f"task {task!r}: {told}", hint=hint)
+
+
+def with_executors(plan: Plan, settings: RunSettings) -> Plan:
+    """The plan with executors in the place of other names that the settings give them; what is recorded keeps the names."""
+    if not settings.clusters:
+        return plan
+    from weft.assemble.clusters import place_named  # late: few settings name any
+
+    return place_named(plan, settings.clusters, settings.executor)
 
 
 def _simulation_remarks(tasks: Sequence[Task], settings: RunSettings) -> list[str]:

@@ -10,10 +10,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from weft.assemble.executors import Executors, executor_name
-from weft.assemble.loading import ReadPlan
-from weft.assemble.run_settings import RunSettings, check_supported, choose_executor, state_folder
+from weft.assemble.loading import ReadPlan, has_changed
+from weft.assemble.run_settings import (
+    RunSettings,
+    check_supported,
+    choose_executor,
+    forgotten,
+    state_folder,
+    with_executors,
+)
 from weft.assemble.selecting import check_left_out, select_tasks
-from weft.errors import OwnedError, UsageError, hint_nearest
+from weft.assemble.workflow_identity import told_of
+from weft.errors import OwnedError, StoreError, UsageError, hint_nearest
 from weft.executors.receipts import begun_after
 from weft.failpoints import arm_from, declare, hit
 from weft.formats.snapshot import restore, snapshot
@@ -45,7 +53,8 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer], origin
     arm_from(os.environ)
     folder = state_folder(plan.root, settings)
     selected = select_tasks(plan, settings)
-    remarks = check_supported(plan, settings, selected)
+    recorded, plan = plan, with_executors(plan, settings)
+    remarks = [*check_supported(plan, settings, selected), *forgotten(plan, selected)]
     settings = choose_executor(plan, settings, selected)
     check_left_out(plan, selected, folder)
     notes = ready_notes(plan, selected, settings)
@@ -55,8 +64,10 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer], origin
         refuse_strangers(store)
         for left in store.left_open(plan.key):
             refuse_lost_records(store, left, settings)
+        for left in store.unremembered(plan.key):
+            _record_ends(store, left, settings, observers)
         known = origin.snapshot if origin is not None else None
-        new = new_run(plan, settings, selected, known if known is not None else snapshot(plan))
+        new = new_run(plan, settings, selected, known if known is not None else snapshot(recorded))
         ledger = store.open_run(new)
         if (
             origin is not None
@@ -70,6 +81,20 @@ def run(plan: Plan, settings: RunSettings, observers: Sequence[Observer], origin
         store.close()
 
 
+def _record_ends(store: SqliteStore, run: str, settings: RunSettings, observers: Sequence[Observer]) -> None:
+    """What the attempts of a run that was left open came to; one that is damaged does not keep others from running."""
+    from weft.assemble.aftermath import record_ends  # late: most runs follow others that ended well
+
+    try:
+        record_ends(store, run, settings)
+    except StoreError as error:
+        if error.is_passing:
+            raise
+        remark(
+            observers, f"what was done in run {run[:12]} after its engine died is not known and may run again: {error}"
+        )
+
+
 def new_run(plan: Plan, settings: RunSettings, selected: Sequence[int], recorded: bytes) -> NewRun:
     """What is recorded of a run that begins. recorded: the plan's snapshot."""
     return NewRun(
@@ -79,6 +104,7 @@ def new_run(plan: Plan, settings: RunSettings, selected: Sequence[int], recorded
         plan.root,
         time.time(),
         {
+            **told_of(plan),
             **settings.recorded,
             "executor": settings.executor or "local",
             **({"opportunistic": True} if settings.opportunistic else {}),
@@ -119,7 +145,7 @@ def resume(run: str | None, plan: Plan | None, settings: RunSettings, observers:
     """Take up a recorded run (None: the last one) with the present plan (None: its own documents, read anew)."""
     from weft.runtime.recovery import unfinished  # late, as below: new runs have nothing to recover
 
-    return _take_up(run, plan, settings, observers, lambda rows, _: unfinished(rows))
+    return _take_up(run, plan, settings, observers, lambda rows, _: unfinished(rows), only_left=True)
 
 
 def retry(
@@ -182,20 +208,25 @@ def _take_up(
     observers: Sequence[Observer],
     choose_again: Chooser,
     requests: Sequence[Event] = (),
+    *,
+    only_left: bool = False,
 ) -> RunEnding:
-    """Recovery, steps 1 to 9 of reliability.md section 3."""
+    """Recovery, steps 1 to 9 of reliability.md section 3. only_left: no task that is ok is chosen."""
     from weft.assemble.products import lost_makers
     from weft.assemble.session import Session
+    from weft.runtime.plain import is_plain
     from weft.runtime.recovery import compare, recover
 
     arm_from(os.environ)
     folder = state_folder(plan.root if plan is not None else os.getcwd(), settings)
-    row, recorded, names = _recorded(folder, run)
-    present = plan if plan is not None else reload(row, recorded)
+    row, recorded, names, is_unchanged = _recorded(folder, run)
+    present = plan if plan is not None else recorded if is_unchanged else reload(row, recorded)
     if present.environments and not requests:
         present = _with_values(present, folder, row, choose_again)
-    settings = _as_begun(settings, row)
-    remarks = check_supported(present, settings, None if names is None else _indexes(present, names))
+    settings = as_begun(settings, row)
+    placed = with_executors(present, settings)
+    # Giving up is never refused: what the settings say may be another thing by now.
+    remarks = [] if requests else check_supported(placed, settings, None if names is None else _indexes(present, names))
     # Of all that take part: which of them are taken up is known only once the run is owned.
     taking_part = range(len(present.graph)) if names is None else _indexes(present, names)
     notes = ready_notes(present, taking_part, settings, is_lenient=bool(requests))  # giving up must not fail for notes
@@ -203,7 +234,8 @@ def _take_up(
     try:
         refuse_live_attempts(store, row.plan_key, but=row.run)
         refuse_lost_records(store, row.run, settings)
-        ledger, opened = store.reopen_run(row.run)
+        only_left = only_left and is_plain(present)  # else products of what is done may be needed
+        ledger, opened = store.reopen_run(row.run, only_left=only_left)
         hit(REOPENED)
         for text in (*remarks, *store.warnings):
             remark(observers, text)
@@ -211,37 +243,45 @@ def _take_up(
         selected = _selected_now(opened, recorded, present)
         with ExitStack() as held:
             held.callback(ledger.close)
-            executors = held.enter_context(Executors(present, settings, store.folder, row.run, ledger.epoch))
-            session = held.enter_context(Session(store, ledger, present, selected, settings, row.run, executors))
+            executors = held.enter_context(Executors(placed, settings, store.folder, row.run, ledger.epoch))
+            session = held.enter_context(Session(store, ledger, placed, selected, settings, row.run, executors))
             for line in change.lines():
                 remark(observers, f"the plan has changed since this run was recorded: {line}")
             stale = {*change.removed, *change.changed}
-            end_stale(executors, ledger, opened, recorded, lambda task: task.name in stale)
+            has_ended_some = end_stale(executors, ledger, opened, recorded, lambda task: task.name in stale)
             if change:
                 replan(ledger, recorded, present, selected)
-            opened = ledger.opened()
+            if change or has_ended_some:
+                opened = ledger.opened(only_left=only_left)
             hit(REPLANNED)
             again = choose_again(opened.tasks, present) & set(selected)
-            for task in sorted(lost := lost_makers(store.folder, present, opened, again) & set(selected)):
+            lost = set() if only_left else lost_makers(store.folder, present, opened, again) & set(selected)
+            for task in sorted(lost):
                 name = present.graph.tasks[task].name
                 remark(observers, f"{name} runs again: its product is gone, and is needed once more")
             again |= lost
-            opened = _reopen(ledger, opened, again)
+            for text in forgotten(present, sorted(again)):
+                remark(observers, text)
+            opened = _reopen(ledger, opened, again, only_left)
             rescaled = {present.graph.index[name] for name in change.changed}
             by_name, default = executors.by_name, executors.default
-            recovered = recover(opened, by_name, default, plan=present, redo=again, rescaled=rescaled)
+            recovered = recover(opened, by_name, default, plan=placed, redo=again, rescaled=rescaled)
             session.restore(opened)
-            return session.run(with_notes(present, notes, observers, session, held), recovered, requests)
+            return session.run(with_notes(placed, notes, observers, session, held), recovered, requests)
     finally:
         store.close()
 
 
-def _recorded(folder: str, run: str | None) -> tuple[RunRow, Plan, list[str] | None]:
-    """A run, its plan as it was recorded, and the names of its tasks unless these are all of the plan's."""
+def _recorded(folder: str, run: str | None) -> tuple[RunRow, Plan, list[str] | None, bool]:
+    """A run, its plan as it was recorded, the names of its tasks unless these are all of the plan's.
+
+    Last, whether its documents are known to give that plan still.
+    """
     with SqliteArchive(folder) as archive:
         row = archive.find(run or "last")
         plan = restore(archive.snapshot(row.run))
-        return row, plan, [task.name for task in archive.tasks(row.run)] if row.tasks < len(plan.graph) else None
+        names = [task.name for task in archive.tasks(row.run)] if row.tasks < len(plan.graph) else None
+        return row, plan, names, not has_changed(archive, row, plan)
 
 
 def _with_values(present: Plan, folder: str, row: RunRow, choose_again: Chooser) -> Plan:
@@ -254,7 +294,7 @@ def _with_values(present: Plan, folder: str, row: RunRow, choose_again: Chooser)
     return present
 
 
-def _reopen(ledger: SqliteLedger, opened: OpenRun, again: set[int]) -> OpenRun:
+def _reopen(ledger: SqliteLedger, opened: OpenRun, again: set[int], only_left: bool) -> OpenRun:
     """Put these tasks back to the start, durably; what is recorded then."""
     from weft.runtime.recovery import reopen
 
@@ -262,7 +302,7 @@ def _reopen(ledger: SqliteLedger, opened: OpenRun, again: set[int]) -> OpenRun:
     ledger.record(reopened, {})
     ledger.commit()
     hit(REOPENED_TASKS)
-    return ledger.opened() if any(fact.anew for fact in reopened) else opened
+    return ledger.opened(only_left=only_left) if any(fact.anew for fact in reopened) else opened
 
 
 def reload(row: RunRow, recorded: Plan) -> Plan:
@@ -294,7 +334,7 @@ def reload(row: RunRow, recorded: Plan) -> Plan:
     ).plan
 
 
-def _as_begun(settings: RunSettings, row: RunRow) -> RunSettings:
+def as_begun(settings: RunSettings, row: RunRow) -> RunSettings:
     """With what the run was told that changes what has to be done, so that it ends as if nothing had happened to it."""
     return replace(
         settings,
@@ -319,8 +359,8 @@ def _indexes(plan: Plan, names: Iterable[str]) -> tuple[int, ...]:
 
 def end_stale(
     executors: Executors, ledger: SqliteLedger, opened: OpenRun, recorded: Plan, is_stale: Callable[[Task], bool]
-) -> None:
-    """End live attempts of what is stale (it has changed, left), or belongs to another executor now."""
+) -> bool:
+    """End live attempts of what is stale (it has changed, left), or belongs to another executor now; whether there were any."""
     from weft.runtime.clock import SystemClock, SystemWaiter
     from weft.runtime.recovery import OPEN_STATES, end_changed
 
@@ -338,6 +378,7 @@ def end_stale(
         finally:
             executor.close()
     ledger.commit()
+    return bool(rows_by_executor)
 
 
 def replan(ledger: SqliteLedger, recorded: Plan, present: Plan, selected: Sequence[int]) -> None:

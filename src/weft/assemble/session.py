@@ -130,6 +130,8 @@ class Session:
             told = Reports((*recovered.reports.reports, *map(Remark, remarks)), recovered.reports.offsets)
             recovered = recovered._replace(reports=told)
         found = self._inspection
+        if found is not None:
+            found.recover(recovered)
         orders = OrderWriter(
             self._plan,
             self._run,
@@ -222,9 +224,16 @@ class Session:
         return self._interrupts.level
 
     def restore(self, opened: OpenRun) -> None:
-        """Resume: items that were taken and products that were made."""
+        """Resume: items that were taken, products that were made, and what functions of tasks told of copies."""
         if self._inspection is not None:
             self._inspection.restore(opened)
+        told = [
+            (row.key.task, request) for row in opened.attempts if (request := row.next_request or row.request).besides
+        ]
+        if told:
+            from weft.assemble.asking import copies_of
+
+            self._asked_copies.update((task, copies_of(request)) for task, request in told)
 
     def _may_queue_ahead(self) -> bool:
         """Starts that wait for an environment are held back here, so the order in a lane would not be the executor's."""

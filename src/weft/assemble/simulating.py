@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from weft.assemble.run_settings import DRY, RunSettings, state_folder
+from weft.assemble.run_settings import DRY, RunSettings, state_folder, with_executors
 from weft.assemble.selecting import select_tasks
 from weft.errors import cut
 from weft.runtime.clock import SystemClock
@@ -65,6 +65,7 @@ def simulate_plan(plan: Plan, settings: SimulationSettings, warn: Callable[[str]
     warn: hears, before the start, what is assumed and what will be skipped. Raises UsageError, PlanError for hosts and
     selections that cannot be.
     """
+    plan = with_executors(plan, settings.run)
     hosts = choose_hosts(plan, settings)
     stated = {name for host in hosts for name in host.amounts}
     limits = {name: units for name, units in plan.limits.items() if name not in stated}

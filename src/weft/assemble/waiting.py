@@ -10,12 +10,16 @@ from typing import Final
 from weft.files.requirements import Surroundings, check
 from weft.files.search import Place
 from weft.ports import RunRow, TaskRow
-from weft.scheduling.reasons import Reason
+from weft.scheduling.reasons import Reason, closed_by
+from weft.spec.plan import Plan
 from weft.spec.tasks import Task
 from weft.store.archive import SqliteArchive
 from weft.units import show_amount, show_seconds
 
 SHOWN_HOLDERS: Final = 20  # tasks that run, whose amounts are added up
+LIMIT: Final = "limit"
+"""The kind of requests that change how many tasks may be live."""
+
 LOOKED_AT: Final = 1_000  # tasks under way whose attempts are asked for, one query each; among more nobody counts
 
 
@@ -34,7 +38,14 @@ def _as_begun(archive: SqliteArchive, run: RunRow, row: TaskRow) -> TaskRow:
     return row._replace(state="pending", attempts=row.attempts - len(live))
 
 
-def waiting(archive: SqliteArchive, run: RunRow, task: Task, rows: Mapping[str, TaskRow]) -> list[Reason]:
+def limits_now(archive: SqliteArchive, run: RunRow, plan: Plan) -> Mapping[str, int]:
+    """Capacities that the plan gives, with those that were changed while the run's last owner had it."""
+    owner = archive.owner(run.plan_key)
+    asked = archive.asked(run.run, LIMIT, since=owner[2]) if owner is not None and plan.limits else ()
+    return {**plan.limits, **{each["name"]: each["units"] for each in asked if each["name"] in plan.limits}}
+
+
+def waiting(archive: SqliteArchive, run: RunRow, plan: Plan, task: Task, rows: Mapping[str, TaskRow]) -> list[Reason]:
     """What keeps a pending task; at least one reason. rows: the run's tasks by name."""
     dead = (
         [] if archive.is_owned(run) else [Reason("no_engine", "no engine is at work on this run; weft resume goes on")]
@@ -46,7 +57,9 @@ def waiting(archive: SqliteArchive, run: RunRow, task: Task, rows: Mapping[str, 
     ]
     if open_ones:
         return [*dead, *open_ones]
-    own = [*_retry(archive, run, rows[task.name].task, task), *_requirement(archive, run, task)]
+    limits = limits_now(archive, run, plan)
+    closed = [closed_by(name) for name, _ in task.policy.resources if limits.get(name) == 0]
+    own = [*_retry(archive, run, rows[task.name].task, task), *_requirement(archive, run, task), *closed]
     if dead or own:
         return [*dead, *own]
     return [_turn(archive, run, task, list(rows.values()))]

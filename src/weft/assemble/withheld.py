@@ -67,10 +67,10 @@ def refuse_withheld(
 
 
 class Covering(NamedTuple):
-    """What is known of secrets. unknown: (variable, digest of its value) of those that neither store nor document holds."""
+    """What is known of secrets. unknown: the variables whose values neither store nor document holds, and what is left."""
 
     environments: Sequence[Environment]
-    unknown: Sequence[tuple[str, str]] = ()
+    unknown: Sequence[tuple[str, Withheld]] = ()
 
 
 def covering(row: RunRow, recorded: Plan) -> Covering:
@@ -89,7 +89,7 @@ def covering(row: RunRow, recorded: Plan) -> Covering:
     present = _present(row, recorded) or filled(recorded)
     found = present.environments
     unknown = [
-        (name, value.digest)
+        (name, value)
         for environment, name, value in hidden
         if environment not in found or digest_of(name, dict(found[environment].variables).get(name, "")) != value.digest
     ]

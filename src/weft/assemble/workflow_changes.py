@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from weft.assemble import runs
 from weft.assemble.executors import Executors
-from weft.assemble.run_settings import RunSettings
+from weft.assemble.run_settings import RunSettings, with_executors
 from weft.assemble.takeover import Claim, claim
-from weft.assemble.workflows import Wish, carry, end_live, is_complete, label, write
+from weft.assemble.waiting import LIMIT, limits_now
+from weft.assemble.workflow_identity import is_complete
+from weft.assemble.workflows import Wish, carry, end_live, label, write
 from weft.errors import OwnedError, UsageError
 from weft.formats.snapshot import restore
 from weft.ports import Observer, OpenRun, RunEnding, RunRow
-from weft.scheduling.commands import ReopenTask, SettleTask
-from weft.spec.compute import LIMIT_PREFIX, limit_name
+from weft.runtime.recovery import OPEN_STATES
+from weft.scheduling.commands import CloseAttempt, ReopenTask, SettleTask
+from weft.scheduling.outcomes import CANCELLED, Outcome
+from weft.spec.compute import limit_name
 from weft.spec.plan import Plan
 from weft.spec.resources import MICRO
 from weft.store.archive import SqliteArchive
@@ -31,9 +35,6 @@ PATIENCE: Final = 30.0
 """Seconds that a live owner has to end what runs when it is asked to."""
 
 MARKED: Final = "marked as done"
-
-LIMIT: Final = "limit"
-"""The kind of requests that change how many tasks may be live."""
 
 
 class Held(NamedTuple):
@@ -51,8 +52,8 @@ def resume(state: str, row: RunRow, settings: RunSettings, wish: Wish, observers
     """
     with SqliteArchive(state) as archive:
         plan = _with_live_changes(archive, row, restore(archive.snapshot(row.run)))
-    _tell_of_pause(plan, observers)
-    return carry(write(plan), replace(settings, state=state), wish, observers)
+    written = write(plan)
+    return carry(written._replace(plan=with_executors(plan, settings)), replace(settings, state=state), wish, observers)
 
 
 def resume_or_tell(
@@ -69,17 +70,8 @@ def resume_or_tell(
 
 def _with_live_changes(archive: SqliteArchive, row: RunRow, plan: Plan) -> Plan:
     """With the limits that were changed while its last owner ran it."""
-    owner = archive.owner(row.plan_key)
-    asked = archive.asked(row.run, LIMIT, since=owner[2]) if owner is not None else ()
-    changed = {each["name"]: each["units"] for each in asked if each["name"] in plan.limits}
-    return replace(plan, limits=MappingProxyType({**plan.limits, **changed})) if changed else plan
-
-
-def _tell_of_pause(plan: Plan, observers: Sequence[Observer]) -> None:
-    paused = [name for name, units in plan.limits.items() if not units]
-    if paused:
-        which = ", ".join(name.removeprefix(LIMIT_PREFIX) for name in paused)
-        runs.remark(observers, f"at most 0 tasks of {which} may be live: weft workflow concurrency lets them start")
+    limits = limits_now(archive, row, plan)
+    return plan if limits == plan.limits else replace(plan, limits=MappingProxyType(dict(limits)))
 
 
 def reset(state: str, row: RunRow, tasks: Collection[int] | None, *, by_force: bool = False) -> int:
@@ -104,6 +96,11 @@ def _reopen(state: str, row: RunRow, chosen: Callable[[OpenRun], set[int]], *, b
     with _held(state, row, by_force=by_force) as held:
         again = chosen(held.opened)
         ended = [task for task in held.opened.tasks if task.task in again and task.state not in ("pending", "running")]
+        left = [row for row in held.opened.attempts if row.state in OPEN_STATES and row.key.task in again]
+        given_up = Outcome(
+            False, CANCELLED, detail="its task begins anew", charged=False
+        )  # they ended, and nobody saw how
+        held.ledger.record([CloseAttempt(row.key, row.nonce, given_up, None) for row in left], {})
         held.ledger.record([ReopenTask(task.task, anew=task.state == "ok") for task in ended], {})
         is_done = not ended and all(task.state == "ok" for task in held.opened.tasks)
         held.ledger.finish("ok" if is_done else "interrupted", 0 if is_done else None, row.started)
@@ -133,24 +130,38 @@ def set_limit(state: str, row: RunRow, count: int, template: str | None = None) 
     with SqliteArchive(state) as archive:
         plan = _with_live_changes(archive, row, restore(archive.snapshot(row.run)))
         is_live = archive.is_owned(row)
-    name = limit_name(template) if template is not None else _whole(plan)
+    name = _of_template(plan, template) if template is not None else _whole(plan)
     if name not in plan.limits:
         what = f"template {template!r}" if template is not None else "the workflow"
-        raise UsageError(f"tasks of {what} are not counted: nothing limits them", "weft workflow status tells more")
+        raise UsageError(
+            f"tasks of {what} are not counted: nothing limits them",
+            "max_concurrently_running, said in the document of the workflow or template, makes them count",
+        )
     if is_live:
         with Mailbox(state) as mailbox:
             mailbox.post(row.run, LIMIT, {"name": name, "units": count * MICRO})
         return True
-    with _held(state, row) as held:
+    with _held(state, row, leaves_live=True) as held:
         limits = MappingProxyType({**plan.limits, name: count * MICRO})
         changed = write(replace(held.plan, limits=limits))
         everything = range(len(held.plan.graph))
         same = {place: place for place in everything}
         held.ledger.replan(changed.snapshot, changed.names, everything, same)
-        held.ledger.finish(
-            row.state if row.state != "running" else "interrupted", row.exit_code, row.ended or row.started
-        )
+        if not any(
+            attempt.state in OPEN_STATES for attempt in held.opened.attempts
+        ):  # else it stays as its engine left it
+            held.ledger.finish(
+                row.state if row.state != "running" else "interrupted", row.exit_code, row.ended or row.started
+            )
     return False
+
+
+def _of_template(plan: Plan, template: str) -> str:
+    """Versions of one template (`fit#2`) share its limit."""
+    name = template
+    while limit_name(name) not in plan.limits and "#" in name:
+        name = name.rpartition("#")[0]
+    return limit_name(name)
 
 
 def _whole(plan: Plan) -> str:
@@ -160,18 +171,22 @@ def _whole(plan: Plan) -> str:
 
 
 @contextmanager
-def _held(state: str, row: RunRow, *, by_force: bool = False) -> Iterator[Held]:
-    """The workflow with nobody else at it and nothing of it alive. Raises OwnedError, WorkflowNotResumable."""
+def _held(state: str, row: RunRow, *, by_force: bool = False, leaves_live: bool = False) -> Iterator[Held]:
+    """The workflow with nobody else at it and, but with `leaves_live`, nothing of it alive.
+
+    Raises OwnedError, WorkflowNotResumable.
+    """
     store = SqliteStore(state)
     try:
         with SqliteArchive(state) as archive:
             plan = restore(archive.snapshot(row.run))
-        _own(store, row, plan, by_force=by_force)
+        _own(store, row, plan, by_force=by_force, leaves_live=leaves_live)
         ledger, opened = store.reopen_run(row.run)
         try:
             settings = RunSettings(state=state, executor=row.settings.get("executor"))
             with Executors(plan, settings, store.folder, row.run, ledger.epoch) as executors:
-                if end_live(executors, ledger, opened, plan):
+                policies = [task.policy for task in plan.graph.tasks]
+                if not leaves_live and end_live(executors, ledger, opened, policies):
                     opened = ledger.opened()
             yield Held(ledger, opened, plan)
             ledger.commit()
@@ -181,7 +196,7 @@ def _held(state: str, row: RunRow, *, by_force: bool = False) -> Iterator[Held]:
         store.close()
 
 
-def _own(store: SqliteStore, row: RunRow, plan: Plan, *, by_force: bool) -> None:
+def _own(store: SqliteStore, row: RunRow, plan: Plan, *, by_force: bool, leaves_live: bool) -> None:
     def allow(_archive: SqliteArchive, _row: RunRow, _is_live: bool) -> None:
         """By force everything may be taken."""
 
@@ -192,10 +207,10 @@ def _own(store: SqliteStore, row: RunRow, plan: Plan, *, by_force: bool) -> None
         left = sum(len(attempts) for _, attempts in store.open_attempts(row.plan_key))
     except OwnedError as owned:
         raise OwnedError(
-            f"{label(plan)} is being run: {owned}", "wait for it, or end it: weft cancel, or weft task update -f"
+            f"{label(plan)} is being run: {owned}", "wait for it, or end it: weft cancel, or -f"
         ) from owned
-    if left:
+    if left and not leaves_live:
         raise OwnedError(
             f"{left} attempts of {label(plan)} may still live, though nothing carries it any more",
-            "weft workflow resume adopts them; weft task update -f ends them",
+            "weft workflow resume adopts them; -f ends them first",
         )

@@ -12,10 +12,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 from operator import eq
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from weft.assemble.executors import Executors
-from weft.assemble.run_settings import RunSettings, check_supported, choose_executor, state_folder
+from weft.assemble.run_settings import DRY, RunSettings, check_supported, choose_executor, forgotten, state_folder
 from weft.assemble.runs import (
     REOPENED,
     REOPENED_TASKS,
@@ -29,10 +29,10 @@ from weft.assemble.runs import (
     with_notes,
 )
 from weft.assemble.takeover import Claim, claim
-from weft.assemble.workflow_identity import WORKFLOW, task_hashes
+from weft.assemble.workflow_identity import WORKFLOW, hashes_of, is_complete, task_hashes
 from weft.errors import OwnedError, WorkflowAlreadyComplete, WorkflowAlreadyExists, cut
 from weft.failpoints import arm_from, hit
-from weft.formats.snapshot import restore, snapshot
+from weft.formats.snapshot import Outline, outline, restore, snapshot
 from weft.ports import AttemptRow, Observer, OpenRun, RunEnding, RunRow
 from weft.runtime.plain import is_plain
 from weft.scheduling.outcomes import Request
@@ -101,21 +101,20 @@ def latest(archive: SqliteArchive, key: str) -> RunRow | None:
     return found[-1] if found else None
 
 
-def is_complete(archive: SqliteArchive, row: RunRow) -> bool:
-    """Whether all tasks are done."""
-    return archive.ended_counts(row.run).get("ok", 0) == row.tasks
+def check_same(archive: SqliteArchive, row: RunRow, present: Written) -> Outline | None:
+    """What the recorded plan says; None: what the present one does.
 
-
-def check_same(archive: SqliteArchive, row: RunRow, present: Written) -> Plan:
-    """The recorded plan. Raises WorkflowAlreadyExists, saying what differs, when that has other tasks or edges."""
+    Raises WorkflowAlreadyExists, saying what differs, when that has other tasks or edges.
+    """
     if archive.plan_digest(row.run) == present.digest:
-        return present.plan
-    recorded = restore(archive.snapshot(row.run))
+        return None
+    data = archive.snapshot(row.run)
+    recorded = outline(data)
     was, now = recorded.attributes.get(WORKFLOW, {}), present.plan.attributes[WORKFLOW]
-    if was.get("tasks") == now["tasks"] and was.get("edges") == now["edges"]:
+    if was.get("tasks") == now.get("tasks") and was.get("edges") == now.get("edges"):
         return recorded
     raise WorkflowAlreadyExists(
-        f"{label(present.plan)} is recorded with another graph: {_difference(recorded, present.plan)}. "
+        f"{label(present.plan)} is recorded with another graph: {_difference(restore(data), present.plan)}. "
         "`weft resume` with the present plan changes a graph; other workflow_args make another workflow"
     )
 
@@ -173,14 +172,15 @@ def recorded_hashes(state: str, run: str, present: Written) -> list[bytes] | Non
 # --- bind and run ------------------------------------------------------------------------------------------------------
 
 
-def bind(present: Written, settings: RunSettings) -> tuple[RunRow, bool]:
-    """The recorded run, and whether it was recorded just now: a new one waits for somebody to run it.
+def bind(present: Written, settings: RunSettings, tell: Callable[[str], object]) -> tuple[RunRow, bool]:
+    """The recorded run, and whether it was recorded just now: a new one waits for somebody to run it. tell: of what is cut.
 
     Raises WorkflowAlreadyExists when tasks or edges differ, and whatever would keep the plan from running.
     """
     plan = present.plan
     everything = range(len(plan.graph))
-    check_supported(plan, settings)
+    for text in check_supported(plan, settings):
+        tell(text)
     settings = choose_executor(plan, settings, everything)
     folder = state_folder(plan.root, settings)
     found = find(folder, plan.key)
@@ -241,7 +241,7 @@ def carry(
     notes = ready_notes(plan, everything, settings)
     store = SqliteStore(folder, settings.durability, told=lambda text: remark(observers, text))
     try:
-        claimed: list[Plan] = []
+        claimed: list[Outline | None] = []
         row = claim(store, _claim_of(present, wish, claimed))
         if row is None:
             refuse_strangers(store)
@@ -255,8 +255,8 @@ def carry(
         store.close()
 
 
-def _claim_of(present: Written, wish: Wish, claimed: list[Plan]) -> Claim:
-    """claimed: gets the recorded plan, last the one that holds."""
+def _claim_of(present: Written, wish: Wish, claimed: list[Outline | None]) -> Claim:
+    """claimed: gets what the recorded plan says, last the one that holds."""
 
     def check(archive: SqliteArchive, row: RunRow, is_live: bool) -> None:
         claimed.append(check_same(archive, row, present))
@@ -286,7 +286,7 @@ def _claim_of(present: Written, wish: Wish, claimed: list[Plan]) -> Claim:
 def _carry_on(
     store: SqliteStore,
     row: RunRow,
-    recorded: Plan,
+    recorded: Outline | None,
     present: Written,
     settings: RunSettings,
     wish: Wish,
@@ -295,7 +295,10 @@ def _carry_on(
     notes: Mapping[str, ReadyNote],
     taken_up: Callable[[OpenRun], None] | None,
 ) -> RunEnding:
-    """Recovery, steps 1 to 9 of reliability.md section 3, with tasks known by their identity."""
+    """Recovery, steps 1 to 9 of reliability.md section 3, with tasks known by their identity.
+
+    recorded: what the recorded plan says, None: what the present one does.
+    """
     from weft.assemble.products import lost_makers
     from weft.assemble.session import Session, queue_limits
     from weft.runtime.recovery import recover, reopen
@@ -309,20 +312,23 @@ def _carry_on(
         before: Sequence[Policy] | None = None
         moved: dict[int, int] | None = None
         is_as_before = True
-        if recorded is not present.plan:
+        were = recorded.policies if recorded is not None else [task.policy for task in present.plan.graph.tasks]
+        if recorded is not None:
             moved, before = _moved(recorded, present.plan)
-            present = keep_attributes(present, recorded, before)
+            present = keep_attributes(present, recorded.attributes, before)
             is_as_before = all(map(eq, moved, moved.values())) and [row.name for row in opened.tasks] == present.names
         plan = present.plan
         executors = held.enter_context(Executors(plan, settings, store.folder, row.run, ledger.epoch))
         session = held.enter_context(Session(store, ledger, plan, everything, settings, row.run, executors))
         for text in (*remarks, *store.warnings):
             remark(observers, text)
-        has_ended_some = wish.ends_live and end_live(executors, ledger, opened, recorded)
+        has_ended_some = wish.ends_live and end_live(executors, ledger, opened, were)
         if moved is not None and ledger.plan_digest() != present.digest:
             ledger.replan(present.snapshot, present.names, everything, moved)
-        if has_ended_some or not is_as_before:
+        if not is_as_before:
             opened = ledger.opened(only_left=only_left)
+        elif has_ended_some:
+            opened = ledger.reread_attempts(opened, only_left=only_left)
         else:
             ledger.commit()
         hit(REPLANNED)
@@ -331,6 +337,8 @@ def _carry_on(
         again = {task.task for task in opened.tasks if task.state != "ok"}
         if not only_left:
             again |= lost_makers(store.folder, plan, opened, again)
+        for text in forgotten(plan, sorted(again)):
+            remark(observers, text)
         ledger.record(reopen(opened, again), {})
         ledger.commit()
         hit(REOPENED_TASKS)
@@ -340,9 +348,8 @@ def _carry_on(
         return session.run(with_notes(plan, notes, observers, session, held), recovered)
 
 
-def end_live(executors: Executors, ledger: SqliteLedger, opened: OpenRun, recorded: Plan) -> bool:
-    """End what runs of it, with whole process groups; whether anything was there to end."""
-    from weft.assemble.executors import executor_name
+def end_live(executors: Executors, ledger: SqliteLedger, opened: OpenRun, policies: Sequence[Policy]) -> bool:
+    """End what runs of it, with whole process groups; whether anything was there to end. policies: of the recorded tasks."""
     from weft.runtime.clock import SystemClock, SystemWaiter
     from weft.runtime.recovery import OPEN_STATES, end_living
 
@@ -350,7 +357,8 @@ def end_live(executors: Executors, ledger: SqliteLedger, opened: OpenRun, record
     by_executor: dict[str, list[AttemptRow]] = {}
     for row in opened.attempts:
         if row.state in OPEN_STATES:
-            by_executor.setdefault(executor_name(recorded.graph.tasks[row.key.task], was), []).append(row)
+            name = was if was in DRY else policies[row.key.task].executor or was
+            by_executor.setdefault(name, []).append(row)
     for name, rows in by_executor.items():
         executor = executors.make(name)
         try:
@@ -361,19 +369,21 @@ def end_live(executors: Executors, ledger: SqliteLedger, opened: OpenRun, record
     return bool(by_executor)
 
 
-def _moved(recorded: Plan, present: Plan) -> tuple[dict[int, int], Sequence[Policy]]:
+def _moved(recorded: Outline, present: Plan) -> tuple[dict[int, int], Sequence[Policy]]:
     """New index of each recorded task, and the recorded policy of each present one."""
     if _has_same_places(recorded, present):
-        return {place: place for place in range(len(recorded.graph))}, [task.policy for task in recorded.graph.tasks]
+        return {place: place for place in range(len(recorded.policies))}, recorded.policies
     index = {task: number for number, task in enumerate(task_hashes(present))}
-    moved = {number: index[task] for number, task in enumerate(task_hashes(recorded)) if task in index}
+    templates = (policy.template for policy in recorded.policies)
+    hashes = hashes_of(recorded.attributes, zip(templates, recorded.parameters, strict=True))
+    moved = {number: index[task] for number, task in enumerate(hashes) if task in index}
     before: list[Policy] = [task.policy for task in present.graph.tasks]
     for old, new in moved.items():
-        before[new] = recorded.graph.tasks[old].policy
+        before[new] = recorded.policies[old]
     return moved, before
 
 
-def _has_same_places(recorded: Plan, present: Plan) -> bool:
+def _has_same_places(recorded: Outline, present: Plan) -> bool:
     """Whether task by task has plainly the identity of before, as long as a script says what it said: much cheaper to see."""
     was, now = recorded.attributes[WORKFLOW]["templates"], present.attributes[WORKFLOW]["templates"]
     known: dict[str | None, tuple[str, ...]] = {}
@@ -381,13 +391,14 @@ def _has_same_places(recorded: Plan, present: Plan) -> bool:
         if name not in was or was[name][3] != digest:
             return False
         known[name] = (*node_args, *task_args)
-    if len(recorded.graph) != len(present.graph):
+    tasks = present.graph.tasks
+    if len(recorded.policies) != len(tasks):
         return False
-    for before, task in zip(recorded.graph.tasks, present.graph.tasks, strict=True):
+    for policy, old, task in zip(recorded.policies, recorded.parameters, tasks, strict=True):
         template = task.policy.template
-        if before.policy.template != template:
+        if policy.template != template:
             return False
-        old, new = before.parameters, task.parameters
+        new = task.parameters
         for name in known[template]:
             one, other = old[name], new[name]
             if one.__class__ is not other.__class__ or one != other or one.__class__ is float:
@@ -395,11 +406,14 @@ def _has_same_places(recorded: Plan, present: Plan) -> bool:
     return True
 
 
-def keep_attributes(present: Written, recorded: Plan, before: Sequence[Policy]) -> Written:
-    """With the attributes that only the recorded plan has: old keys stay, new and changed ones win."""
+def keep_attributes(present: Written, recorded: Mapping[str, Any], before: Sequence[Policy]) -> Written:
+    """With what only the recorded plan has among its own attributes and its tasks': old keys stay, new and changed ones win.
+
+    recorded: all that the recorded plan says of itself.
+    """
     plan = present.plan
     about = plan.attributes[WORKFLOW]
-    old, new = recorded.attributes.get(WORKFLOW, {}).get("attributes", {}), about["attributes"]
+    old, new = recorded.get(WORKFLOW, {}).get("attributes", {}), about["attributes"]
     merged: dict[tuple[int, int], Policy] = {}
     tasks = list(plan.graph.tasks)
     for place, was in enumerate(before):
@@ -462,7 +476,7 @@ def raised(was: Policy, last: Request, now: Policy) -> Request | None:
     elif is_given and last.timeout != was.timeout:
         timeout = last.timeout
     is_kept = tuple(sorted(amounts.items())) != now.resources.amounts or timeout != now.timeout
-    if not is_kept and (now.ask is None or was is not now):
+    if not is_kept and (now.ask is None or was.ask is None):
         return None
     queue = last.queue if now.queue == was.queue else now.queue
-    return Request(tuple(sorted(amounts.items())), timeout, queue)
+    return Request(tuple(sorted(amounts.items())), timeout, queue, last.besides if now.ask is not None else ())

@@ -26,7 +26,7 @@ def command(ctx: click.Context, out: str | None, relocatable: bool, serialize: b
     from weft.formats.function_sources import with_digests
 
     session = Session(ctx)
-    plan = with_digests(session.load().plan)
+    plan = with_digests(session.load(is_open=True).plan)
     if serialize:
         from weft.assemble.python_plans import with_functions
 

@@ -25,7 +25,7 @@ def command(ctx: click.Context, kind: str | None, run: str | None) -> int:
     kind = kind or ("json" if session.wants_json else "text")
     if kind not in KINDS:
         raise UsageError(f"--as {kind!r} is not known", hint_nearest(kind, KINDS) or f"one of {', '.join(KINDS)}")
-    plan = session.load(is_preview=True).plan
+    plan = session.load(is_preview=True, is_open=True).plan
     states = _states(session, plan.root, run) if run is not None else None
     if kind == "json":
         from weft.formats.export import as_json

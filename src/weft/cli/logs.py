@@ -11,10 +11,11 @@ import click
 
 from weft.cli import options
 from weft.cli.session import Session
-from weft.errors import StoreError, UsageError
-from weft.ports import AttemptRow
+from weft.errors import StoreError, UsageError, cut
+from weft.ports import AttemptRow, TaskRow
 
 LOOK_SECONDS = 0.2
+SHOWN_DETAIL = 1000  # characters
 
 
 @click.command("logs", cls=options.RunCommand)
@@ -59,7 +60,7 @@ def command(ctx: click.Context, words: tuple[str, ...], follow: bool, only: str 
         time.sleep(LOOK_SECONDS)  # no bell reaches a reader of the store: other processes write it
         row = look()
     if row is None:
-        raise _no_attempt(name, attempt, session.task_state(archive, run, task))
+        raise _no_attempt(name, attempt, next(found for found in archive.tasks(run.run) if found.task == task))
     while follow and row.state in ("queued", "running"):
         printer.catch_up(row, streams)
         time.sleep(LOOK_SECONDS)
@@ -73,6 +74,8 @@ def command(ctx: click.Context, words: tuple[str, ...], follow: bool, only: str 
         hint = "it was removed or changed after the task wrote it; weft show tells how the task ended"
         raise StoreError(f"the output of task {name!r} cannot be read: {error}", hint=hint) from error
     sys.stdout.flush()
+    if _never_began(row):
+        session.note(_why_nothing(name, row))
     return 0
 
 
@@ -91,8 +94,19 @@ def _has_ended(state: str) -> bool:
     return state not in ("pending", "running")
 
 
-def _no_attempt(name: str, attempt: int | None, state: str) -> UsageError:
+def _no_attempt(name: str, attempt: int | None, row: TaskRow) -> UsageError:
     if attempt is not None:
         return UsageError(f"task {name!r} has no attempt {attempt}", "weft show lists its attempts", "ref.attempt")
-    hint = "weft logs -f waits for it" if not _has_ended(state) else "weft explain says why"
-    return UsageError(f"task {name!r} was not started: it is {state}", hint, "ref.attempt")
+    hint = "weft logs -f waits for it" if not _has_ended(row.state) else "weft explain says why"
+    because = "".join((f" ({row.cause})" if row.cause else "", f": {cut(row.detail)}" if row.detail else ""))
+    return UsageError(f"task {name!r} was not started: it is {row.state}{because}", hint, "ref.attempt")
+
+
+def _never_began(row: AttemptRow) -> bool:
+    """Whether the attempt ended before there was a process, or a call, that could have written anything."""
+    return row.started is None and row.state not in ("queued", "running") and not (row.stdout.file or row.stderr.file)
+
+
+def _why_nothing(name: str, row: AttemptRow) -> str:
+    because = "".join(f": {cut(text, SHOWN_DETAIL)}" for text in (row.cause, row.detail) if text)
+    return f"attempt {row.key.attempt} of task {name!r} never began, so it wrote nothing{because}"

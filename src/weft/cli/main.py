@@ -55,6 +55,8 @@ OLD_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Commands by the names that the original system has for them (workflows.md 9)."""
 
+OTHER_NAMES: Final[Mapping[str, tuple[str, ...]]] = {**OLD_NAMES, "tasks": ("workflow", "tasks")}
+
 COLLECTED_AFTER: Final = 50_000
 """New objects between two collections: loading code makes many, as runs do, and hardly ever a cycle of them."""
 
@@ -79,7 +81,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        args = [*OLD_NAMES.get(args[0], args[:1]), *args[1:]]
+        args = [*OTHER_NAMES.get(args[0], args[:1]), *args[1:]]
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
             hint = "it comes in a later version" if name in LATER else hint_nearest(name, COMMANDS)
@@ -267,7 +269,7 @@ def _wants_json(meta: Mapping[str, Any], argv: Sequence[str]) -> bool:
     """What the command found out, else, when it did not come so far, what the words and the environment say."""
     if "output" in meta:
         return bool(meta["output"] == "json")
-    has_short = any(word in ("workflow", "task") or word in OLD_NAMES for word in argv)  # else -o is --option
+    has_short = any(word in ("workflow", "task") or word in OTHER_NAMES for word in argv)  # else -o is --option
     for place, word in enumerate(argv):
         if (word == "--output" or (word == "-o" and has_short)) and place + 1 < len(argv):
             return argv[place + 1] == "json"

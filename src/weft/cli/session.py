@@ -219,10 +219,12 @@ class Session:
         *,
         is_preview: bool = False,
         is_current: bool = False,
+        is_open: bool = False,
     ) -> Loaded:
         """Read the plans and tell their warnings. Raises PlanError.
 
         advise: finds more of them. is_preview: only to be looked at. is_current: with the code that functions have now.
+        is_open: options of the plan may stay without values.
         """
         from weft.formats.load import load
 
@@ -243,6 +245,7 @@ class Session:
             advise=advise,
             is_preview=is_preview,
             present=_present_code if is_current else None,
+            is_open=is_open,
         )
         self.warn(loaded.warnings)
         return loaded

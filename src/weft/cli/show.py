@@ -32,6 +32,7 @@ def command(ctx: click.Context, words: tuple[str, ...], product: bool) -> int:
 
     TASK[ITEM] shows those of one instance of a mapped task.
     """
+    from weft.api.task_attributes import added_attributes
     from weft.cli.output.records import COVERED, show
     from weft.cli.output.texts import show_text
     from weft.formats.snapshot import restore
@@ -51,7 +52,9 @@ def command(ctx: click.Context, words: tuple[str, ...], product: bool) -> int:
     if product:
         _write_product(session, run.run, plan, row, instance, attempts)
         return 0
-    record = show(run, row, task, attempts, session.items_of(archive, run, row.task) if row.instances else ())
+    items = session.items_of(archive, run, row.task) if row.instances else ()
+    added = added_attributes(archive, run.run, lambda: plan).get(row.task, {})
+    record = show(run, row, task, attempts, items, added)
     if session.wants_json:
         session.give(record)
     else:

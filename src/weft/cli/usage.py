@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 def command(ctx: click.Context, run: str | None, suggest: str | None, safety: float) -> int:
     """Show what the tasks of RUN took (default: the last run): wall time, CPU time, peak memory, and what they were given."""
     from weft.assemble.consumption import consumptions
+    from weft.assemble.workflow_identity import template_ids
     from weft.cli.output.progress import kind_of_task
     from weft.cli.output.records import usage
     from weft.cli.output.texts import usage_text
@@ -58,7 +59,7 @@ def command(ctx: click.Context, run: str | None, suggest: str | None, safety: fl
         session.note(f"written to {suggest}")
         if not session.wants_json:
             return 0
-    record = usage(row, rows, attempts, found, safety)
+    record = usage(row, rows, attempts, found, safety, template_ids(plan))
     if session.wants_json:
         session.give(record)
     else:

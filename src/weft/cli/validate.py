@@ -43,16 +43,25 @@ def command(ctx: click.Context) -> int:
 
 
 def _advice(session: Session, plan: Plan) -> Iterator[Advice]:
-    """What the run would find missing if it started now."""
+    """What a run would refuse, cut, or find missing if it started now."""
     from weft import assemble
     from weft.assemble.questions import unsatisfiable
+    from weft.assemble.queue_cuts import placed_cuts
+    from weft.assemble.run_settings import check_settings, refusals, with_executors
     from weft.files.outlook import outlook
     from weft.formats.link import Advice
 
     settings = session.run_settings()
+    plan = with_executors(plan, settings)
+    check_settings(plan, settings)
+    tasks = plan.graph.tasks
+    for index, key, refused in refusals(plan, settings, tasks):
+        yield Advice(index, (key,), refused.code, refused.message, refused.hint, is_error=True)
+    for index, text in placed_cuts(tasks, settings.queues):
+        hint = "ask for less, name another queue, or see [queues] of weft.toml"
+        yield Advice(index, ("queue",), "queue", f"{text}; it is cut to that", hint)
     if settings.executor in ("noop", "simulated"):
         return
-    tasks = plan.graph.tasks
     for lack in outlook(plan, assemble.state_folder(plan.root, settings)):
         message = f"task {cut(tasks[lack.task].name)!r}: {lack.text}"
         yield Advice(lack.task, lack.path, lack.code, message, lack.hint)

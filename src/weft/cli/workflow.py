@@ -20,6 +20,9 @@ WORKFLOW = click.option("-w", "--workflow", metavar="ID|NAME", help="The workflo
 WORKFLOWS = click.option("-w", "--workflow", "chosen", metavar="ID|NAME", multiple=True, help="Only these workflows.")
 LIMIT = click.option("-l", "--limit", metavar="N", type=click.IntRange(min=0), help="At most N rows.")
 STRATEGY: Any = {"type": click.Choice(["max", "avg", "median", "min"]), "default": "max", "show_default": True}
+USER = click.option(
+    "-u", "--user", metavar="USER", multiple=True, help="Only what lies in a state folder of these users."
+)
 STATUS = click.option("-s", "--status", metavar="STATUS", multiple=True, help="Only these: PENDING, DONE, FATAL, ...")
 
 
@@ -30,7 +33,7 @@ def command() -> None:
 
 @command.command("status", short_help="Show how workflows stand: tasks by label, and retries.")
 @WORKFLOWS
-@click.option("-u", "--user", metavar="USER", multiple=True, help="Only those in a state folder of these users.")
+@USER
 @LIMIT
 @click.option("-s", "--status", metavar="LETTER", multiple=True, help="Only workflows with one of these letters.")
 @options.root
@@ -56,19 +59,21 @@ def status(
 
 @command.command("tasks", short_help="List tasks of a workflow, by label.")
 @WORKFLOW
+@USER
 @STATUS
 @LIMIT
 @options.root
 @options.view
 @click.pass_context
-def tasks(ctx: click.Context, workflow: str, status: Sequence[str], limit: int | None) -> int:
+def tasks(ctx: click.Context, workflow: str, user: Sequence[str], status: Sequence[str], limit: int | None) -> int:
     """List tasks of a workflow: number, name, label, retries."""
-    from weft.api.workflow_views import task_entries, workflow_of
+    from weft.api.workflow_views import owner_of, task_entries, workflow_of
     from weft.cli.output.workflow_texts import tasks_text
 
     session = Session(ctx)
     view = workflow_of(session.archive(), workflow)
-    entries = task_entries(view, status, limit)
+    is_theirs = not user or owner_of(view.archive.folder) in user
+    entries = task_entries(view, status, limit if is_theirs else 0)
     return session.answer({"workflow_id": view.number, "tasks": entries}, tasks_text(entries, session.out))
 
 
@@ -137,10 +142,11 @@ def resume(
 @command.command("reset", short_help="Let all tasks run again.")
 @WORKFLOW
 @click.option("-p", "--partial", is_flag=True, help="Tasks that are done stay done.")
+@click.option("-f", "--force", is_flag=True, help="End what runs of the workflow first.")
 @options.root
 @options.view
 @click.pass_context
-def reset(ctx: click.Context, workflow: str, partial: bool) -> int:
+def reset(ctx: click.Context, workflow: str, partial: bool, force: bool) -> int:
     """Put all tasks of a workflow back to the start; `weft workflow resume`, or its script, runs them."""
     from weft.api.workflow_views import workflow_of
     from weft.assemble import workflow_changes
@@ -148,9 +154,9 @@ def reset(ctx: click.Context, workflow: str, partial: bool) -> int:
     session = Session(ctx)
     view = workflow_of(session.archive(), workflow)
     if partial:
-        count = workflow_changes.reset_unfinished(session.state(), view.row)
+        count = workflow_changes.reset_unfinished(session.state(), view.row, by_force=force)
     else:
-        count = workflow_changes.reset(session.state(), view.row, None)
+        count = workflow_changes.reset(session.state(), view.row, None, by_force=force)
     text = f"workflow {view.number}: {counted(count)} to run again\n"
     return session.answer({"workflow_id": view.number, "reset": count}, text)
 
@@ -166,19 +172,19 @@ def reset(ctx: click.Context, workflow: str, partial: bool) -> int:
     required=True,
     help="So many at a time; 0 pauses.",
 )
-@click.option("--template", metavar="NAME", help="Of this task template only.")
+@click.option("--template", metavar="NAME|ID", help="Of this task template only.")
 @options.root
 @options.view
 @click.pass_context
 def concurrency(ctx: click.Context, workflow: str, count: int, template: str | None) -> int:
     """Change how many tasks of a workflow, or of one of its templates, may be live; also while it runs. Nothing is ended."""
-    from weft.api.workflow_views import workflow_of
+    from weft.api.workflow_views import template_of, workflow_of
     from weft.assemble import workflow_changes
 
     session = Session(ctx)
     view = workflow_of(session.archive(), workflow)
     if template is not None:
-        _check_template(view, template)
+        template = template_of([view], template).among(view.template_ids)[0]
     is_live = workflow_changes.set_limit(session.state(), view.row, count, template)
     whose = f"template {template!r} of workflow {view.number}" if template is not None else f"workflow {view.number}"
     text = f"at most {counted(count)} of {whose} may be live" + (", from now on\n" if is_live else "\n")
@@ -188,7 +194,7 @@ def concurrency(ctx: click.Context, workflow: str, count: int, template: str | N
 
 @command.command("logs", short_help="Say where the output of tasks lies.")
 @WORKFLOW
-@click.option("-a", "--array", metavar="NAME", help="Only tasks of this template.")
+@click.option("-a", "--array", metavar="NAME|ID", help="Only tasks of this template.")
 @click.option("-j", "--job", metavar="TEXT", help="Only tasks with this in their name.")
 @LIMIT
 @options.root
@@ -214,7 +220,7 @@ def resources() -> None:
 
 
 @resources.command("usage", short_help="Show what tasks of a template used.")
-@click.option("-t", "--template", metavar="NAME", required=True, help="The task template.")
+@click.option("-t", "--template", metavar="NAME|ID", required=True, help="The task template.")
 @WORKFLOWS
 @click.option("-a", "--node-args", metavar="JSON", help='Only tasks with these node arguments: {"place": ["north"]}.')
 @click.option(
@@ -232,12 +238,9 @@ def usage(ctx: click.Context, template: str, chosen: Sequence[str], node_args: s
     from weft.cli.output.workflow_texts import usage_text
 
     session = Session(ctx)
-    views = [view for view in _views(session.archive(), chosen) if template in view.about.get("templates", {})]
-    if not views:
-        known = {name for view in _views(session.archive(), chosen) for name in view.about.get("templates", {})}
-        raise _unknown_template(template, sorted(known))
-    found = usage_of_recorded(views, template, _node_args(node_args), ci)
-    return session.answer({"template": template, **found}, usage_text(found, session.out))
+    found = usage_of_recorded(_views(session.archive(), chosen), template, _node_args(node_args), ci)
+    record = {"template": found.template, "ids": found.ids, **found.figures}
+    return session.answer(record, usage_text(record, session.out))
 
 
 @resources.command("yaml", short_help="Write requests that fit what was used.")
@@ -331,16 +334,3 @@ def _node_args(text: str | None) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         raise UsageError("--node-args is an object of lists", 'as {"place": ["north", "south"]}')
     return found
-
-
-def _check_template(view: WorkflowView, template: str) -> None:
-    known = list(view.about.get("templates", {}))
-    if template not in known:
-        raise _unknown_template(template, known)
-
-
-def _unknown_template(template: str, known: Sequence[str]) -> UsageError:
-    from weft.errors import hint_nearest
-
-    hint = hint_nearest(template, known) or (f"templates are {', '.join(known)}" if known else None)
-    return UsageError(f"no task template {template!r} is recorded", hint)

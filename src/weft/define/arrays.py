@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from weft.define.mistakes import show
+from weft.errors import UnknownTemplateError, hint_nearest
 from weft.spec.compute import NO_LIMIT, merge
+from weft.spec.template_ids import find_template
 
 if TYPE_CHECKING:
     from weft.define.blocks import Block
@@ -76,3 +79,32 @@ class Array:
     def set_limit(self, limit: int) -> None:
         """Whatever was said before."""
         self._limit = limit
+
+
+class Arrays(dict[str, Array]):
+    """Of a workflow, by the names of their templates; what is looked up may be an id as well."""
+
+    def find(self, word: object) -> tuple[Array, list[Block]] | None:
+        """The array that a name or an id means, and the calls that are of that version. Raises ArgumentError."""
+        if isinstance(word, str) and word in self:
+            return self[word], list(self[word].blocks)
+        ids = [(block.template.name, block.template.id) for array in self.values() for block in array.blocks]
+        meant = find_template(word, dict.fromkeys(ids))
+        if meant is None:
+            return None
+        for array in self.values():
+            blocks = [each for each in array.blocks if meant.among({array.name: each.template.id})]
+            if blocks:
+                return array, blocks
+        return None
+
+    def lacks(self, word: object) -> str:
+        """The sentence about a word that means none of them."""
+        hint = hint_nearest(str(word), self)
+        return f"the workflow has no task of template {show(word)}" + (f"; {hint}" if hint else "")
+
+    def __missing__(self, word: object) -> Array:
+        found = self.find(word)
+        if found is None:
+            raise UnknownTemplateError(self.lacks(word))
+        return found[0]

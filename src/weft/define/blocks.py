@@ -210,6 +210,11 @@ class Block:
             names = [prefix + "".join([row[place] for place in places]) for row in product(*columns)]
         return [name if len(name) <= NAME_LIMIT else shorten_name(name) for name in names]
 
+    def has_default_name(self, row: int) -> bool:
+        """Whether nobody has given the task its name."""
+        own = self.own.get(row)
+        return self.name is None and (own is None or own.name is None)
+
     def name_of(self, row: int) -> str:
         own = self.own.get(row)
         return self.default_names()[row] if own is None or own.name is None else own.name

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from weft.define.counts import USUAL_ATTEMPTS, read_attempts
-from weft.define.growth import Shared, take_scales
+from weft.define.growth import Shared, lay_over, merge_scales, take_scales
 from weft.define.mistakes import show
 from weft.define.resource_files import ResourceFile
 from weft.errors import ArgumentError, hint_nearest
@@ -90,7 +90,7 @@ class Defaulted:
     @property
     def default_resource_scales_set(self) -> dict[str, dict[str, Any]]:
         """Cluster -> scales. A copy."""
-        return {cluster: dict(scales) for cluster, scales in self._scales.items()}
+        return {cluster: merge_scales(scales) or {} for cluster, scales in self._scales.items()}
 
     def compute_levels(self, cluster: str) -> Iterator[Mapping[str, Any]]:
         """Resources for a cluster, the lower level first."""
@@ -140,7 +140,10 @@ class Defaulted:
         """Over those of the cluster, key by key; an empty dict turns scaling off."""
         cluster = _cluster(cluster_name)
         taken = self._taken(without_none(given))
-        self._scales[cluster] = updated(self._scales.get(cluster), taken, given) if given else {}
+        found = lay_over(self._scales.get(cluster), taken, given) if given else {}
+        self._scales.pop(cluster, None)
+        if found is not None:
+            self._scales[cluster] = found
 
     def _taken(self, scales: Any) -> dict[str, Any]:
         return take_scales(scales, self._max_attempts or USUAL_ATTEMPTS, self._shared) or {}

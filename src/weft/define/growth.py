@@ -12,6 +12,9 @@ from weft.spec.compute import read_scales
 from weft.spec.retries import Scale
 
 Value = TypeVar("Value")
+OFF: Final = ""  # no resource is called that
+"""A key of scales that were turned off before others were laid over them: what is below stays away."""
+
 SHARED_VALUES: Final = 4096  # so that a tool that makes tasks for ever does not remember for ever
 Scales = Mapping[str, Any]
 """By the names that people use (`runtime`): what `read_scales` takes, with Remembered for an iterator."""
@@ -97,8 +100,23 @@ def merge_scales(*levels: Scales | None) -> dict[str, Any] | None:
     merged: dict[str, Any] | None = None
     for level in levels:
         if level is not None:
-            merged = {**(merged or {}), **level} if level else {}
+            merged = {**({} if merged is None or is_off(level) else merged), **level}
+            merged.pop(OFF, None)
     return merged
+
+
+def is_off(level: Scales | None) -> bool:
+    """Whether a level takes away what is below it: it is empty, or was when something was laid over it."""
+    return level is not None and (not level or OFF in level)
+
+
+def lay_over(before: Scales | None, taken: Scales, given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """`taken` over what a level said; what was given as None is taken away. None: the level says nothing any more."""
+    kept = {key: entry for key, entry in (before or {}).items() if key not in given}
+    after = {**kept, **taken}
+    if is_off(before):
+        return {**after, OFF: True}
+    return after or None
 
 
 def engine_scales(scales: Scales | None, max_attempts: int) -> tuple[tuple[str, Scale], ...] | None:

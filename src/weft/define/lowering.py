@@ -279,7 +279,7 @@ class _Policies:
         attempts = max_attempts_of(*levels)
         demand = demand_of(compute_of(*levels), self._names.limits_of(template))
         cluster = said_cluster_of(*levels)
-        self._warn_of_unused(cluster, demand.unused)
+        self._warn_of_unused(cluster, demand.directives)
         retries = Retries(
             max_attempts=attempts,
             scales=engine_scales(scales_of(*levels), attempts),
@@ -296,6 +296,7 @@ class _Policies:
             queue=demand.queue,
             attributes=MappingProxyType(dict(treatment.attributes)) if treatment.attributes else NOTHING,
             copies=demand.copies if demand.copies else NOTHING,
+            directives=demand.directives if demand.directives else NOTHING,
             auto=demand.auto,
             ask=treatment.ask,
         )

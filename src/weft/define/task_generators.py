@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from weft.define.argument_types import Codec, Serializers, codec_of, optional
+from weft.define.defaults import ScaleOn
 from weft.define.mistakes import show
 from weft.define.tools import Tool
 from weft.define.workflow_tasks import WorkflowTask
@@ -93,6 +94,8 @@ class TaskGenerator:
         resource_scales: Mapping[str, Any] | None = None,
         cluster_name: str = "",
         fallback_queues: Iterable[str] | None = None,
+        *,
+        scale_on: ScaleOn | None = None,
         **kwargs: Any,
     ) -> WorkflowTask:
         """One task. kwargs: the function's arguments; its own defaults hold for the others.
@@ -102,7 +105,7 @@ class TaskGenerator:
         given = self._with_defaults(kwargs)
         texts = {arg: self._text(arg, value) for arg, value in given.items()}
         return self.task_template.create_task(
-            name or self._name(given, texts),
+            name or (self._name(given, texts) if self._names_by_itself else ""),
             upstream_tasks,
             task_attributes,
             max_attempts,
@@ -111,6 +114,7 @@ class TaskGenerator:
             resource_scales,
             cluster_name,
             fallback_queues,
+            scale_on=scale_on,
             **texts,
             **self._place(),
         )
@@ -129,6 +133,7 @@ class TaskGenerator:
         *,
         fallback_queues: Iterable[str] | None = None,
         task_attributes: dict[Any, Any] | list[Any] | None = None,
+        scale_on: ScaleOn | None = None,
         **kwargs: Any,
     ) -> list[WorkflowTask]:
         """One task for each member of the cross product of the arguments, each an iterable; the last one varies fastest."""
@@ -145,15 +150,21 @@ class TaskGenerator:
             name,
             fallback_queues=fallback_queues,
             task_attributes=task_attributes,
+            scale_on=scale_on,
             **{arg: [self._text(arg, value) for value in values] for arg, values in given.items()},
             **self._place(),
         )
-        if name is None and (self._name_func is not None or self._naming_args != tuple(self._codecs)):
+        if name is None and self._names_by_itself:
             names = [self._own_name(task) for task in tasks]
             if len(set(names)) == len(names):  # else they do not tell these tasks apart, and their arguments do
                 for task, own in zip(tasks, names, strict=True):
                     task.name = own
         return tasks
+
+    @property
+    def _names_by_itself(self) -> bool:
+        """Whether tasks are called otherwise than after all of their arguments, as those of any template are."""
+        return self._name_func is not None or self._naming_args != tuple(self._codecs)
 
     def _own_name(self, task: WorkflowTask) -> str:
         texts = {arg: task.values[arg] for arg in self._codecs}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from weft.define.blocks import Block, Layout, layout_of
 from weft.define.counts import USUAL_ATTEMPTS, read_attempts, read_limit
-from weft.define.defaults import Defaulted
+from weft.define.defaults import Defaulted, ScaleOn
 from weft.define.mistakes import show
 from weft.define.resource_files import ResourceFile
 from weft.define.telling import tell
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 OWN_WORDS: Final = frozenset(
     "name upstream_tasks task_attributes max_attempts max_concurrently_running compute_resources compute_resources_callable "
-    "resource_scales cluster_name fallback_queues".split()
+    "resource_scales cluster_name fallback_queues scale_on".split()
 )
 """What `create_task` and `create_tasks` take for themselves."""
 
@@ -54,13 +54,18 @@ class TaskTemplate(Defaulted):
         return self.command.name
 
     @property
+    def id(self) -> str:
+        """Of this version, in hexadecimal digits; it serves wherever the name does, as does its beginning from 8 digits on."""
+        return self.command.digest.hex()
+
+    @property
     def template_name(self) -> str:
-        """The same; the older word."""
+        """The same as `name`; the older word."""
         return self.command.name
 
     @property
     def task_template_name(self) -> str:
-        """The same; the oldest word."""
+        """The same as `name`; the oldest word."""
         return self.command.name
 
     @property
@@ -102,6 +107,8 @@ class TaskTemplate(Defaulted):
         resource_scales: Mapping[str, Any] | None = None,
         cluster_name: str = "",
         fallback_queues: Iterable[str] | None = None,
+        *,
+        scale_on: ScaleOn | None = None,
         **kwargs: Any,
     ) -> WorkflowTask:
         """One task. kwargs: exactly the template's arguments. Raises ArgumentError with every missing and unexpected one."""
@@ -114,6 +121,7 @@ class TaskTemplate(Defaulted):
             cluster_name,
             fallback_queues,
             task_attributes,
+            scale_on,
             self._usual_attempts,
             self.tool.shared,
         )
@@ -144,6 +152,7 @@ class TaskTemplate(Defaulted):
         *,
         fallback_queues: Iterable[str] | None = None,
         task_attributes: dict[Any, Any] | list[Any] | None = None,
+        scale_on: ScaleOn | None = None,
         **kwargs: Any,
     ) -> list[WorkflowTask]:
         """One task for each member of the cross product of the node arguments, the last one named varying fastest.
@@ -161,6 +170,7 @@ class TaskTemplate(Defaulted):
             cluster_name,
             fallback_queues,
             task_attributes,
+            scale_on,
             self._usual_attempts,
             self.tool.shared,
         )

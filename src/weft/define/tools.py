@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from weft.define.defaults import Defaulted, read_cluster_name, take_compute, take_scales_of
+from weft.define.defaults import Defaulted, ScaleOn, read_cluster_name, take_compute, take_scales_of
 from weft.define.growth import Shared
 from weft.define.mistakes import show
 from weft.define.resource_files import ResourceFile
@@ -136,12 +136,13 @@ class Tool(Defaulted):
         max_attempts: int | None = None,
         *,
         shell: bool | None = None,
+        scale_on: ScaleOn | None = None,
     ) -> TaskTemplate:
         """The template of this definition: the same object for the same one, a new version, made active, for a changed one.
 
         Defaults that are given lie over those of the file. Raises TemplateError (a ValueError) with every mistake.
         """
-        command = read_command(template_name, command_template, node_args, task_args, op_args, shell)
+        command = read_command(template_name, command_template, node_args, task_args, op_args, shell, self.name)
         key = (self._active, template_name, command.digest, command.uses_shell)
         template = self._known.get(key)
         made = template or self.template_class(self, command)
@@ -156,6 +157,8 @@ class Tool(Defaulted):
             made.default_cluster_name = cluster
         if max_attempts is not None:
             made.default_max_attempts = max_attempts
+        if scale_on is not None:
+            made.scale_on = scale_on
         self._known[key] = made
         self._templates.setdefault(self._active, {})[template_name] = made
         return made
@@ -174,12 +177,14 @@ class Tool(Defaulted):
         default_compute_resources_set: Mapping[str, Mapping[str, Any]] | None = None,
         default_resource_scales_set: Mapping[str, Mapping[str, Any]] | None = None,
         default_max_attempts: int | None = None,
+        *,
+        scale_on: ScaleOn | None = None,
     ) -> Workflow:
         """A workflow of the active version, with the tool's defaults below its own. chunk_size is accepted and ignored."""
         from weft.define.launch import new_workflow
 
         self._follow_latest()
-        return new_workflow(
+        made = new_workflow(
             self,
             workflow_args,
             name,
@@ -192,6 +197,8 @@ class Tool(Defaulted):
             default_resource_scales_set,
             default_max_attempts,
         )
+        made.scale_on = scale_on
+        return made
 
     # --- defaults --------------------------------------------------------------------------------------------------------
 

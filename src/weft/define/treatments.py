@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from weft.define.attributes import read_attributes
 from weft.define.counts import read_attempts
-from weft.define.defaults import ScaleOn, read_cluster_name
+from weft.define.defaults import ScaleOn, read_cluster_name, read_scale_on
 from weft.define.growth import Shared, take_scales
 from weft.define.mistakes import show
 from weft.errors import ArgumentError
@@ -43,6 +43,7 @@ def read_treatment(
     cluster_name: Any,
     fallback_queues: Any,
     task_attributes: Any,
+    scale_on: Any,
     usual_attempts: int,
     shared: Shared,
 ) -> Treatment:
@@ -62,6 +63,7 @@ def read_treatment(
         read_cluster_name(cluster_name),
         read_queues(fallback_queues),
         tuple(read_attributes(task_attributes, "task_attributes").items()),
+        read_scale_on(scale_on),
     )
     return shared.same(made)
 

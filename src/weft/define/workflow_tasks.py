@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weft.define.attributes import read_attribute
 from weft.define.counts import read_attempts
 from weft.define.defaults import ScaleOn, read_cluster_name, read_scale_on, updated, without_none
-from weft.define.growth import shown_scales, take_scales
+from weft.define.growth import lay_over, shown_scales, take_scales
 from weft.define.levels import cluster_of, compute_of, max_attempts_of, scales_of
 from weft.define.mistakes import show
 from weft.define.resource_files import ResourceFile
@@ -248,9 +248,12 @@ class WorkflowTask:
 
     def update_resource_scales(self, **kw: Any) -> None:
         """Merges key by key; None takes away what the task itself said. Raises ArgumentError."""
+        if not kw:
+            return
         taken = take_scales(without_none(kw), self.max_attempts, self._block.template.tool.shared) or {}
-        before = dict(self._treatment.scales or ())
-        self._treat(scales=items_of(updated(before, taken, kw)))
+        said = self._treatment.scales
+        after = lay_over(None if said is None else dict(said), taken, kw)
+        self._treat(scales=None if after is None else items_of(after))
 
     def set_compute_resources_from_yaml(self, cluster_name: str, yaml_file: Any) -> None:
         """What a file says for its template on that cluster, over what the task says. Raises ArgumentError, KeyError, OSError."""

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from typing import TYPE_CHECKING, Any
 
-from weft.define.arrays import Array
+from weft.define.arrays import Array, Arrays
 from weft.define.attributes import Attributes, read_attributes
 from weft.define.blocks import NOT_HERE, Block, rows_of
 from weft.define.counts import read_attempts, read_limit
@@ -14,9 +14,10 @@ from weft.define.defaults import Defaulted, read_cluster_name, read_scale_on, ta
 from weft.define.mistakes import show
 from weft.define.nodes import Nodes
 from weft.define.resource_files import ResourceFile
+from weft.define.shared_names import SharedNames
 from weft.define.telling import tell
 from weft.define.workflow_tasks import WorkflowTask, read_tasks
-from weft.errors import ArgumentError, DuplicateNodeArgsError, UnknownTemplateError, hint_nearest
+from weft.errors import ArgumentError, DuplicateNodeArgsError, hint_nearest
 from weft.spec.compute import NO_LIMIT
 from weft.spec.identity import text_of_value, workflow_key
 from weft.spec.tasks import name_problem
@@ -68,8 +69,9 @@ class WorkflowDraft(Defaulted):
         self._places: dict[Block, MutableSequence[int]] = {}
         self._as_home = (self,)
         self._names: set[str] = set()
+        self._shared_names: SharedNames | None = None  # till tasks come that would have one
         self._nodes = Nodes()
-        self._arrays: dict[str, Array] = {}
+        self._arrays = Arrays()
         self.told: set[tuple[str, str]] = set()
 
     def __repr__(self) -> str:
@@ -116,7 +118,7 @@ class WorkflowDraft(Defaulted):
                 runs.append((block, rows))
                 names += block.names_of(rows)
                 place += len(rows)
-            self._take_names(names)
+            self._take_names(added, names)
         except ArgumentError:
             for block, rows in runs:
                 self._nodes.forget(block, rows)
@@ -130,21 +132,18 @@ class WorkflowDraft(Defaulted):
             if text is not None:
                 tell(text)
 
-    def _take_names(self, names: list[str]) -> None:
+    def _take_names(self, added: Sequence[WorkflowTask], names: list[str]) -> None:
         before = len(self._names)
-        if self._names.isdisjoint(names):
+        if self._names.isdisjoint(names) and (self._shared_names is None or self._shared_names.knows_none_of(names)):
             self._names.update(names)
             if len(self._names) == before + len(names):
+                if self._shared_names is not None:
+                    self._shared_names.note(added, names)
                 return
             self._names.difference_update(names)
-        seen: set[str] = set()
-        for name in names:
-            if name in self._names or name in seen:
-                text = (
-                    f"two tasks of the workflow are named {show(name)}: names are unique, give one of them another name"
-                )
-                raise ArgumentError(text)
-            seen.add(name)
+        if self._shared_names is None:
+            self._shared_names = SharedNames(self)
+        self._shared_names.take(added, names, self._names)
 
     def _place(self, block: Block, rows: Sequence[int], start: int) -> str | None:
         places = self._places.get(block)
@@ -170,9 +169,9 @@ class WorkflowDraft(Defaulted):
         return self._tasks
 
     @property
-    def arrays(self) -> dict[str, Array]:
-        """By the name of their template. A copy."""
-        return dict(self._arrays)
+    def arrays(self) -> Arrays:
+        """By the name of their template; its id does as well. A copy."""
+        return Arrays(self._arrays)
 
     def holds(self, task: WorkflowTask) -> bool:
         """Whether this very task was added."""
@@ -198,13 +197,15 @@ class WorkflowDraft(Defaulted):
         return 0 if places is None else len(places) - places.count(NOT_HERE)
 
     def get_tasks_by_node_args(self, task_template_name: str, **kw: Any) -> list[WorkflowTask]:
-        """Tasks of a template in plan order. kw: a list is one of several values, a text is one value. Raises ArgumentError."""
-        found = self._arrays.get(task_template_name)
+        """Tasks of a template in plan order; an id means one version. kw: a list is one of several values, a text is one value.
+
+        Raises ArgumentError.
+        """
+        found = self._arrays.find(task_template_name)
         if found is None:
-            hint = hint_nearest(str(task_template_name), self._arrays)
-            text = f"the workflow has no task of template {show(task_template_name)}" + (f"; {hint}" if hint else "")
-            raise ArgumentError(text)
-        known = dict.fromkeys(arg for block in found.blocks for arg in block.template.node_args)
+            raise ArgumentError(self._arrays.lacks(task_template_name))
+        _, blocks = found
+        known = dict.fromkeys(arg for block in blocks for arg in block.template.node_args)
         for arg in kw:
             if arg not in known:
                 hint = hint_nearest(arg, known)
@@ -212,7 +213,7 @@ class WorkflowDraft(Defaulted):
                 raise ArgumentError(f"{arg!r} is no node argument of template {task_template_name!r}{near}")
         wanted = {arg: set(map(text_of_value, _choices(value))) for arg, value in kw.items()}
         places: list[int] = []
-        for block in found.blocks:
+        for block in blocks:
             if set(wanted).issubset(block.template.node_args):
                 own = self._places[block]
                 places += [own[row] for row in block.rows_where(wanted) if own[row] != NOT_HERE]
@@ -235,12 +236,7 @@ class WorkflowDraft(Defaulted):
 
     def set_task_template_max_concurrency_limit(self, task_template_name: str, limit: int) -> None:
         """How many tasks of a template may be live at a time; 0 pauses. Raises KeyError, ArgumentError."""
-        found = self._arrays.get(task_template_name)
-        if found is None:
-            hint = hint_nearest(str(task_template_name), self._arrays)
-            text = f"the workflow has no task of template {show(task_template_name)}" + (f"; {hint}" if hint else "")
-            raise UnknownTemplateError(text)
-        found.set_limit(read_limit(limit))
+        self._arrays[task_template_name].set_limit(read_limit(limit))
 
     # --- attributes and defaults -----------------------------------------------------------------------------------------
 

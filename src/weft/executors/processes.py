@@ -472,5 +472,7 @@ class ProcessExecutor:
             )
             self._nonces[key] = nonce
             if key not in living:
+                if started is not None:
+                    self._news.append(began(key, started))
                 self._tell(ended or lost_fact(nonce, attempt.has_begun))
         return living

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, Final
 
-from weft.executors.supervisor.receipts import ReceiptReader
+from weft.executors.supervisor.receipts import CHECKSUM, HEADER, MAGIC, ReceiptReader, read_frames
 from weft.executors.worker.outputs import EMPTY
 from weft.ports import Began, Finished, Remark, Report, StreamReport, Taken, Yielded
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import LOST, NO_OUTPUT, NO_USAGE, LogRegion, Outcome, Usage
 
 PRODUCT_LIMIT = 64 << 10  # bytes of a product that travel with the outcome; a larger one is read from the log
+
+SEARCHED_FROM: Final = 1 << 20
+"""Bytes that were counted already, from which they are searched for what is wanted, instead of being read."""
+WINDOW: Final = 8 << 20
+_ABOUT: Final = re.compile(rb'\["(?:starting|started|ended|done)", ?$')
+_ANY_NONCE: Final = re.compile(rb'(?<=[a-z]",)\d+|(?<=[a-z]", )\d+')
+_LONGEST: Final = 64  # bytes from the beginning of a frame to the end of its nonce, and more
+_ALIKE: Final = 4  # digits that all nonces begin with
 
 
 def began(key: AttemptKey, fact: list[Any]) -> Began:
@@ -175,7 +184,7 @@ def begun_after(folder: str, run: str, offsets: Mapping[str, int], boot: str | N
 def read_past(folder: str, run: str, wanted: Collection[int], offsets: Mapping[str, int]) -> Past:
     """All receipts of a run, as far as they concern the attempts `wanted`. offsets: what was counted already.
 
-    Where nothing is wanted, what was counted is not read again: of 100,000 tasks that takes a second.
+    Of what was counted, only what is wanted is read again: to read that of 100,000 tasks takes a second.
     """
     past = Past()
     opened: list[tuple[str, ReceiptReader]] = []
@@ -184,8 +193,9 @@ def read_past(folder: str, run: str, wanted: Collection[int], offsets: Mapping[s
         if not name.endswith(".log"):
             continue
         path = f"{folder}/{name}"
-        counted = 0 if wanted else offsets.get(name, 0)
-        reader = ReceiptReader(path, run, counted if counted <= os.lstat(path).st_size else 0)
+        counted = offsets.get(name, 0)
+        is_skipped = (not wanted or counted >= SEARCHED_FROM) and counted <= os.lstat(path).st_size
+        reader = ReceiptReader(path, run, counted if is_skipped else 0)
         if reader.refusal is not None:
             past.remarks.append(Remark(f"receipts file {folder}/{name} is left aside: {reader.refusal}"))
             reader.close()
@@ -193,13 +203,15 @@ def read_past(folder: str, run: str, wanted: Collection[int], offsets: Mapping[s
         opened.append((name, reader))
         if "worker" in reader.header:
             past.workers[reader.header["worker"]] = {}
+    known = {*wanted, *past.workers}
     for name, reader in opened:
+        before = find_facts(reader.path, reader.offset, known) if wanted and reader.offset else ()
         facts, damages = reader.read()
         past.remarks += [Remark(f"receipts file {folder}/{name}: {text}") for text in damages]
         if offsets.get(name, 0) > reader.offset:
             text = f"has {reader.offset} bytes, but {offsets[name]} were counted already"
             past.remarks.append(Remark(f"receipts file {folder}/{name} {text}"))
-        for _, fact in facts:
+        for fact in (*before, *(fact for _, fact in facts)):
             if fact[0] not in ("starting", "started", "ended", "done"):
                 continue
             if fact[1] in wanted:
@@ -210,3 +222,43 @@ def read_past(folder: str, run: str, wanted: Collection[int], offsets: Mapping[s
     for name in sorted(offsets.keys() - set(names)):
         past.remarks.append(Remark(f"receipts file {folder}/{name} is gone, {offsets[name]} bytes of it were counted"))
     return past
+
+
+def find_facts(path: str, end: int, nonces: Collection[int]) -> Iterator[list[Any]]:
+    """What the first `end` bytes of a receipts file say of `nonces`, in order; nothing else of them is parsed."""
+    if not nonces:
+        return
+    texts = sorted(b"%d" % nonce for nonce in nonces)
+    # Those of a run begin alike, so that looking for all of them is looking for one text.
+    is_alike = len(texts[0]) >= _ALIKE and texts[0][:_ALIKE] == texts[-1][:_ALIKE]
+    wanted = re.compile(b"|".join(texts)) if is_alike else _ANY_NONCE
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        at = 0
+        while at < end:
+            data = os.pread(file, min(WINDOW, end - at), at)
+            is_last = at + len(data) >= end or not data
+            following = len(data) if is_last else max(1, len(data) - _LONGEST)
+            for first in _frames_about(data, wanted, None if is_alike else {*texts}):
+                if first >= following:
+                    break  # the next window has all of it
+                length = HEADER.unpack_from(data, first)[3]
+                whole = data[first : first + HEADER.size + length + CHECKSUM.size]
+                if len(whole) < HEADER.size + length + CHECKSUM.size and not is_last:
+                    following = max(1, first)
+                    break
+                yield from (fact for _, fact in read_frames(whole).facts if fact[1] in nonces)
+            at = end if is_last else at + following
+    finally:
+        os.close(file)
+
+
+def _frames_about(data: bytes, wanted: re.Pattern[bytes], texts: Collection[bytes] | None) -> Iterator[int]:
+    """Where frames begin whose fact is about a nonce that `wanted` finds, and that is among `texts` (None: whatever it finds)."""
+    for found in wanted.finditer(data):
+        if texts is not None and found[0] not in texts:
+            continue
+        begin = data.rfind(b'["', max(0, found.start() - _LONGEST), found.start())
+        first = begin - HEADER.size
+        if first >= 0 and data[first : first + len(MAGIC)] == MAGIC and _ABOUT.match(data, begin, found.start()):
+            yield first

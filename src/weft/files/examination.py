@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from threading import Lock
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from weft.files.beginnings import Beginning, Beginnings, changed_since
 from weft.files.contents import Contents, UnreadableError
 from weft.files.fingerprints import Fingerprints, outputs_of
+from weft.files.given import History, Products
 from weft.files.glances import Glances
 from weft.files.instances import Instances
 from weft.files.remains import Remains
@@ -33,7 +35,7 @@ from weft.files.requirements import (
 )
 from weft.files.search import Place
 from weft.files.watched import Sieve
-from weft.ports import FileRow, ResultRow
+from weft.ports import BegunRow, ResultRow
 from weft.scheduling.events import Inspected
 from weft.scheduling.freshness import UP_TO_DATE, Decision, decide
 from weft.scheduling.keys import WHOLE
@@ -51,53 +53,6 @@ SHOWN_OUTPUTS: Final = 5  # paths that a detail names
 SHOWN_REASONS: Final = 10
 PRODUCTS: Final = "products"
 """Folder in the state folder of files that `weft.values` writes."""
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """What earlier runs left. Each is called at most once, in the inspector's thread.
-
-    results: the latest by (task name, item). files: by absolute path. older: all of them by (task name, item, fingerprint),
-    asked for when something has changed, because it may have changed back. token: what changes with the results; None when
-    nothing tells. It is asked twice.
-    """
-
-    results: Callable[[], Mapping[tuple[str, str], ResultRow]]
-    files: Callable[[], Mapping[str, FileRow]]
-    older: Callable[[], Mapping[tuple[str, str, str], ResultRow]] = dict
-    token: Callable[[], str] | None = None
-
-
-class Products(Protocol):
-    """What tasks have handed on in this run; called in the inspector's thread, for a task after its `finished`."""
-
-    def digest(self, task: int, instance: int = WHOLE) -> str | None:
-        """Hex, None when nothing is known. WHOLE of a mapped task: over all its instances."""
-
-    def text(self, task: int) -> str | None:
-        """The product itself as JSON text, None when it is not at hand."""
-
-    def items(self, maker: int) -> Sequence[Item] | None:
-        """The items of a task's product, as many as there are by now; None when they are not at hand."""
-
-    def held(self, task: int, instance: int, is_by_content: bool) -> str | None:
-        """The product to be kept with a result, None when the run's own record will do."""
-
-
-class NoProducts:
-    """Tasks that hand on nothing."""
-
-    def digest(self, task: int, instance: int = WHOLE) -> str | None:  # noqa: ARG002
-        return None
-
-    def text(self, task: int) -> str | None:  # noqa: ARG002
-        return None
-
-    def items(self, maker: int) -> Sequence[Item] | None:  # noqa: ARG002
-        return None
-
-    def held(self, task: int, instance: int, is_by_content: bool) -> str | None:  # noqa: ARG002
-        return None
 
 
 class Examiner:
@@ -155,9 +110,7 @@ class Examiner:
         self._findings: dict[int, Findings] = {}
         self._binders: dict[int, Callable[[str], str | None]] = {}
         self._items: dict[int, tuple[str, ...]] = {}
-        # What the attempts that are under way were begun with: shared parts, and per instance the part of its own.
-        self._begun: dict[int, Mapping[str, str]] = {}
-        self._begun_items: dict[tuple[int, int], tuple[str, str]] = {}
+        self.beginnings = Beginnings()
         self._kept: set[int] = set()
         self._instances: dict[int, Instances] = {}
 
@@ -290,7 +243,9 @@ class Examiner:
     def _binder(self, task: int) -> Callable[[str], str | None]:
         binder = self._binders.get(task)
         if binder is None:
-            findings = self._findings.get(task, NOTHING_REQUIRED)
+            findings = self._findings.get(task)
+            if findings is None:  # an earlier engine has looked
+                findings = self._findings[task] = self.check(task)
             binder = self._binders[task] = item_binder(self.tasks[task].requires, findings)
         return binder
 
@@ -313,8 +268,20 @@ class Examiner:
         if self._glances is not None:
             self._glances.keep()
 
-    def look(self, task: int, is_forced: bool) -> Inspected:
-        """What the world is like for a task that would start now."""
+    def recover_begun(self, rows: Sequence[BegunRow]) -> Sequence[tuple[int, int]]:
+        """Resume: what attempts were begun with. (task, instance) of those that `keep` is due for."""
+        if not self.is_caching:  # what is begun from now on is not looked at
+            self.beginnings.news.extend(row._replace(is_over=True) for row in rows)
+            return ()
+        self.recover_fingerprints({row.task: row.fingerprint for row in rows if row.fingerprint is not None})
+        return self.beginnings.recover(rows)
+
+    def recover_fingerprints(self, found: Mapping[int, str]) -> None:
+        """Resume: of tasks that are ok or under way."""
+        self._made_from.update(found)
+
+    def look(self, task: int, is_forced: bool, only: Collection[int] | None = None) -> Inspected:
+        """What the world is like for a task that would start now. only: instances that would; None: all."""
         given = self.tasks[task]
         findings = self.check(task)
         if findings.unmet is not None:
@@ -330,8 +297,11 @@ class Examiner:
         if not (self.is_caching and given.is_cacheable):
             return Inspected(task, items=items)
         try:
-            return self._compare(task, given, findings, items, is_forced)
+            if items is None:
+                return self._compare(task, given, findings, is_forced)
+            return self._compare_items(task, given, findings, items, is_forced, only)
         except UnreadableError as error:
+            self.beginnings.forget(task, range(len(items or ())) if only is None else only)
             return Inspected(task, items=items, reasons=(Reason("input_unreadable", str(error)),))
 
     def _take_items(self, task: int, given: Task, findings: Findings) -> tuple[str, ...]:
@@ -350,32 +320,38 @@ class Examiner:
             self._items[task] = known
         return known
 
-    def _compare(
-        self, task: int, given: Task, findings: Findings, items: tuple[str, ...] | None, is_forced: bool
-    ) -> Inspected:
+    def _compare(self, task: int, given: Task, findings: Findings, is_forced: bool) -> Inspected:
         parts = self._fingerprints.parts(task, findings)
-        if items is None:
-            row = self._row_for(given, "", parts)
-            decision = self._judge(given, parts, row, outputs_of(self.plan, given), is_forced)
-            if not decision.fresh:
-                self._begun[task] = parts
-            elif row is not None:
-                row = self._confirm(row)
-            fingerprint = row.fingerprint if row is not None and row.parts == parts else combine(parts)
-            self._made_from[task] = fingerprint
-            return Inspected(task, None, None, None, decision.fresh, fingerprint, frozenset(), decision.reasons)
-        return self._compare_items(task, given, parts, items, is_forced)
+        row = self._row_for(given, "", parts)
+        decision = self._judge(given, parts, row, outputs_of(self.plan, given), is_forced)
+        if decision.fresh and row is not None:
+            row = self._confirm(row)
+        fingerprint = row.fingerprint if row is not None and row.parts == parts else combine(parts)
+        self._made_from[task] = fingerprint
+        if not decision.fresh or task in self.beginnings:  # up to date or not: it is tried again
+            self.beginnings.begin(task, parts, fingerprint)
+        return Inspected(task, None, None, None, decision.fresh, fingerprint, frozenset(), decision.reasons)
 
     def _compare_items(
-        self, task: int, given: Task, parts: Mapping[str, str], items: tuple[str, ...], is_forced: bool
+        self,
+        task: int,
+        given: Task,
+        findings: Findings,
+        items: tuple[str, ...],
+        is_forced: bool,
+        only: Collection[int] | None,
     ) -> Inspected:
         """Instances that another look has compared stay as they were found: items come while the task goes on."""
+        parts: Mapping[str, str] = self._fingerprints.parts(task, findings)
         is_fed = self._is_fed(task)
-        if is_fed:
-            parts = self._begun.setdefault(task, parts)  # of the first look: those that came later read no less
-        else:
-            self._begun[task] = parts
+        beginnings = self.beginnings
+        known = beginnings.shared(task) if is_fed else None
+        if not is_fed:
             self._instances.pop(task, None)
+        if known is not None:
+            parts = known  # of the first look: those that came later read no less
+        elif only is None or is_fed:
+            beginnings.begin(task, parts)
         seen = self._instances.setdefault(task, Instances())
         binder = self._binder(task)
         for instance in range(seen.done, len(items)):
@@ -385,7 +361,9 @@ class Examiner:
             item = items[instance]
             own = self._fingerprints.item_part(given, instance, item, binder(item), digest)
             seen.add(instance, own)
-            self._begun_items[task, instance] = own
+            # Of the others, an attempt may be under way that read something else.
+            if only is None or instance in only or (is_fed and not beginnings.is_taken_over(task, instance)):
+                beginnings.begin_item(task, instance, parts, own)
             whole = {**parts, own[0]: own[1]}
             row = self._row_for(given, f"#{digest}" if is_fed else item, whole)
             decision = self._judge(given, whole, row, self.outputs(task, instance), is_forced)
@@ -394,10 +372,14 @@ class Examiner:
                 seen.fresh.add(instance)
             elif len(seen.reasons) < SHOWN_REASONS:
                 seen.reasons.update(dict.fromkeys(decision.reasons))
+        for instance in only or () if is_fed else ():
+            beginnings.begin_anew(task, instance, parts)
         is_whole = seen.done == len(items)
         fingerprint = combine({**parts, "items": seen.own_parts}) if is_whole else None
         if fingerprint is not None:
             self._made_from[task] = fingerprint
+            if not is_fed and only is None:
+                beginnings.begin(task, parts, fingerprint)
         reasons = tuple(seen.reasons) or UP_TO_DATE.reasons
         if 0 < len(seen.fresh) < len(items):
             text = f"{len(seen.fresh)} of {len(items)} instances are up to date, the others are not"
@@ -443,22 +425,29 @@ class Examiner:
         if is_late and task in self._kept:
             return  # the streams were complete before it was looked at
         self._kept.discard(task)
+        begun = self.beginnings.take(task, instance)
+        self._keep(task, instance, begun, is_late)
+        if begun is not None:
+            self.beginnings.over(task, instance)
+
+    def _keep(self, task: int, instance: int, begun: Beginning | None, is_late: bool) -> None:
         given = self.tasks[task]
         is_by_content = instance != WHOLE and self._is_fed(task)
         self._fingerprints.forget(task)
         text = self._products.held(task, instance, is_by_content) if _hands_on(given) else None
-        shared = self._begun.get(task) if instance != WHOLE else self._begun.pop(task, None)
-        own = self._begun_items.pop((task, instance), None)
         if is_late and self.is_caching and given.is_cacheable:
             try:
-                shared = self._fingerprints.parts(task, self.check(task))
+                begun = Beginning(self._fingerprints.parts(task, self.check(task)))
             except UnreadableError:
                 return  # the next run will say so
-        if not (self.is_caching and given.is_cacheable) or shared is None or (instance != WHOLE and own is None):
-            return  # an attempt that an earlier engine began: nobody knows what it read
-        parts = shared if own is None else {**shared, own[0]: own[1]}
+        if not (self.is_caching and given.is_cacheable) or begun is None:
+            return  # nobody knows what it read
+        parts = begun.parts
+        paths = [(path, self._place.absolute(path)) for path in self.outputs(task, instance)]
+        if begun.ended is not None and any(changed_since(path, begun.ended) for _, path in paths):
+            return  # what lies there now, somebody else has written while nobody looked
         try:
-            states = [(path, self.contents.state(self._place.absolute(path))) for path in self.outputs(task, instance)]
+            states = [(path, self.contents.state(place)) for path, place in paths]
         except UnreadableError:
             return  # the next run will say so and make it again
         if any(state is None for _, state in states):
@@ -470,7 +459,7 @@ class Examiner:
             product = None  # nobody could find it again
         row = ResultRow(
             self.plan.results_key, given.name, name, combine(parts), parts, outputs, product, self._run,
-            self._plan_digest, held,
+            "" if begun.is_taken_over else self._plan_digest, held,
         )  # fmt: skip
         self._results_by_name()[given.name, name] = row
         self.results.append(row)

@@ -16,12 +16,13 @@ from threading import Event, Thread, current_thread
 from typing import Final, NamedTuple, TypeVar
 
 from weft.errors import InternalError
-from weft.files.examination import Examiner, NoProducts, Products
-from weft.files.examination import History as History
+from weft.files.examination import Examiner
+from weft.files.given import History as History
+from weft.files.given import NoProducts, Products
 from weft.files.requirements import SHARED_MEMORY_FOLDER
 from weft.files.search import Place
 from weft.files.watched import Sieve
-from weft.ports import FileRow, ResultRow
+from weft.ports import BegunRow, FileRow, ResultRow
 from weft.scheduling.events import Inspected
 from weft.scheduling.freshness import Forecast
 from weft.scheduling.keys import WHOLE
@@ -39,6 +40,7 @@ class Ask(NamedTuple):
 
     task: int
     is_forced: bool
+    instances: frozenset[int] | None = None
 
 
 class Keep(NamedTuple):
@@ -100,12 +102,12 @@ class FileInspector:
 
     # --- the loop's side -------------------------------------------------------------------------------------------------
 
-    def ask(self, task: int, force: bool) -> None:
-        """Begin looking. force: do not ask whether it is up to date."""
+    def ask(self, task: int, force: bool, instances: Sequence[int] | None = None) -> None:
+        """See `ports.Inspector`."""
         answer = None if force else self._examiner.glance(task)
         if answer is None:
             if self.needs_look(task):
-                self._begin(Ask(task, force))
+                self._begin(Ask(task, force, None if instances is None else frozenset(instances)))
                 return
             answer = Inspected(task)
         self._answers.append(answer)
@@ -145,6 +147,10 @@ class FileInspector:
         """See `ports.Inspector`."""
         self._begin(Keep(task, WHOLE, is_late=True))
 
+    def begun(self) -> Sequence[BegunRow]:
+        """See `ports.Inspector`."""
+        return _taken(self._examiner.beginnings.news)
+
     def take(self) -> tuple[Sequence[ResultRow], Sequence[FileRow]]:
         """Results and digests that are known since the last call, to be stored."""
         return _taken(self._examiner.results), _taken(self._examiner.contents.news)
@@ -162,6 +168,19 @@ class FileInspector:
     def recover_items(self, task: int, items: Sequence[str]) -> None:
         """Resume: a mapped task keeps these items. Before the first `ask`."""
         self._examiner.recover_items(task, items)
+
+    def recover_fingerprints(self, found: Mapping[int, str]) -> None:
+        """Resume: of tasks that are ok already. Before the first `ask`."""
+        self._examiner.recover_fingerprints(found)
+
+    def recover_begun(self, rows: Sequence[BegunRow]) -> None:
+        """Resume: what attempts were begun with, when items and products are known again. Before the first `ask`."""
+        for task, instance in self._examiner.recover_begun(rows):
+            self._begin(Keep(task, instance))
+
+    def ended_earlier(self, task: int, instance: int, wall: float) -> None:
+        """Resume: an attempt had done its work by then. Before its `finished`."""
+        self._examiner.beginnings.ended_earlier(task, instance, wall)
 
     def items(self, task: int) -> tuple[str, ...]:
         """The items of a mapped task; empty before they are known."""
@@ -263,7 +282,7 @@ class FileInspector:
         except Empty:
             return True
         if isinstance(job, Ask):
-            answer = self._examiner.look(job.task, job.is_forced)
+            answer = self._examiner.look(job.task, job.is_forced, job.instances)
             if answer.unmet is not None and self._on_unmet is not None:
                 self._on_unmet()
             self._answer(answer)

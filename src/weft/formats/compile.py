@@ -125,7 +125,8 @@ def variable_value(value: VariableValue) -> str | Fields:
     if isinstance(value, ShellValue):
         return {"shell": value.command}
     if isinstance(value, Withheld):
-        return {"withheld": value.digest}
+        more = {"words": value.words, "forms": list(value.forms)} if value.forms else {}
+        return {"withheld": value.digest, **more}
     return value
 
 
@@ -322,4 +323,5 @@ def task_document(task: Task, plan: Plan) -> Fields:
         "tags": list(policy.tags),
         "attributes": dict(policy.attributes),
         **({"copies": dict(policy.copies)} if policy.copies else {}),
+        **({"directives": dict(policy.directives)} if policy.directives else {}),
     }

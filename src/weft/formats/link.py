@@ -36,13 +36,14 @@ _WORDS = {
 
 
 class Advice(NamedTuple):
-    """A warning about a task of a sound plan. path: where below the task."""
+    """A warning about a task of a sound plan, or what any run would refuse. path: where below the task."""
 
     task: int
     path: tuple[str | int, ...]
     code: str
     message: str
     hint: str | None = None
+    is_error: bool = False
 
 
 Advise = Callable[[Plan], Iterable[Advice]]
@@ -401,10 +402,12 @@ def link(
     given: Given,
     mistakes: Mistakes,
     advise: Advise | None = None,
+    is_open: bool = False,
 ) -> Plan | None:
     """The plan that the drafts make together, None when there are mistakes.
 
-    folder: what a relative `given_root` starts from. given: `-o` pairs. advise: finds warnings in the plan.
+    folder: what a relative `given_root` starts from. given: `-o` pairs. advise: finds more in the plan. is_open: options may
+    stay without values.
     """
     linker = _Linker(drafts, mistakes)
     linker.unite()
@@ -429,7 +432,8 @@ def link(
     if values:  # without values no script is filled, and `{{` would stay as it is
         _escape_foreign_scripts(linker)
     used = check_slots(linker.tasks, linker.place, options, values, mistakes, linker.unsound)
-    _tell_missing(missing, wanted, used, drafts, mistakes)
+    if not is_open:
+        _tell_missing(missing, wanted, used, drafts, mistakes)
     graph = linker.graph()
     if graph is not None:
         linker.tell_file_cycles(graph)
@@ -438,7 +442,8 @@ def link(
     plan = _plan(linker, graph, options, values, _root(drafts, folder, given_root))
     for advice in advise(plan) if advise is not None else ():
         file, location = linker.place(advice.task, *advice.path)
-        mistakes.warn(advice.code, advice.message, file, location, advice.hint)
+        tell = mistakes.error if advice.is_error else mistakes.warn
+        tell(advice.code, advice.message, file, location, advice.hint)
     return plan
 
 

@@ -109,6 +109,7 @@ def load(
     selection: Mapping[str, Sequence[str]] = NOTHING,
     is_preview: bool = False,
     present: PresentCode | None = None,
+    is_open: bool = False,
 ) -> Loaded:
     """The plan that the files make together. Raises PlanError with every mistake, sorted by file and place.
 
@@ -117,9 +118,10 @@ def load(
     strict: warnings are errors. schema: a JSON Schema file for the raw documents. shell_eval: False refuses variables that
     are the output of a command. cwd: what relative paths start from. as_json: those of `paths` that are JSON whatever their
     suffix. replacements: (task, file): the file's value takes the task's place.
-    advise: finds what else is worth a warning in the sound plan. python: loads Python modules.
+    advise: finds what else is worth telling of the sound plan. python: loads Python modules.
     selection: what is selected, by the names of `PythonRequest`. is_preview: nothing is to run, so that options of Python tasks
-    need no value. present: for plans that are to run; a compiled one says what code its functions had.
+    need no value. is_open: options of the plan need none, either; it is to be drawn or written. present: for plans that are to
+    run; a compiled one says what code its functions had.
     """
     paths = [os.fspath(path) for path in paths]
     folder = os.path.abspath(cwd or os.getcwd())
@@ -144,7 +146,7 @@ def load(
     with collector_paused():
         drafts = _drafts(paths, settings, documents, mistakes)
         others = [option for index, option in enumerate(options) if index not in settings.used]
-        plan = link(drafts, folder, root, others, mistakes, advise)
+        plan = link(drafts, folder, root, others, mistakes, advise, is_open)
         if plan is not None and replacements:
             plan = replace_by_files(plan, replacements, folder, mistakes)
         if plan is not None:
@@ -203,13 +205,25 @@ def _base(paths: Sequence[str], root: str | None, folder: str) -> str:
 def _finish(
     plan: Plan | None, documents: Sequence[Document], mistakes: Mistakes, strict: bool, paths: Sequence[str]
 ) -> Loaded:
-    errors = [*mistakes.errors, *mistakes.warnings] if strict else mistakes.errors
+    errors = _without_echoes([*mistakes.errors, *mistakes.warnings] if strict else mistakes.errors)
     warnings = [] if strict else _problems(mistakes.warnings, documents, paths)
     if errors:
         raise PlanError(_problems(errors, documents, paths), warnings)
     if plan is None:
         raise InternalError(f"no plan came of {', '.join(paths)}, and no mistake was told")
     return Loaded(plan, tuple(warnings))
+
+
+def _without_echoes(mistakes: list[Mistake]) -> list[Mistake]:
+    """Without what is told of a value that only stands in for one that could not be read."""
+    unread = {(mistake.file, mistake.location) for mistake in mistakes if mistake.code == "parse.number"}
+    if not unread:
+        return mistakes
+    return [
+        mistake
+        for mistake in mistakes
+        if mistake.code.startswith("parse.") or (mistake.file, mistake.location) not in unread
+    ]
 
 
 def _problems(mistakes: Sequence[Mistake], documents: Sequence[Document], paths: Sequence[str]) -> list[Problem]:

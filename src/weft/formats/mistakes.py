@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from weft.errors import Problem, cut
+from weft.errors import Problem, cut, one_line
 
 Place = tuple[int | None, int | None]
 
@@ -54,6 +54,9 @@ class Mistakes:
 
 NO_DATA: Final = object()
 """What a text gives that cannot be parsed; `None` is data."""
+
+STAND_IN: Final = 1
+"""For a number that cannot be one, so that the rest of its document can be looked at: most fields of numbers take it."""
 
 
 class Document:
@@ -106,7 +109,7 @@ def split_pointer(location: str) -> list[str]:
 def has_part(value: Any, part: object) -> bool:
     """Whether `value[part]` is a member of an object or an item of a list."""
     if isinstance(value, dict):
-        return part in value
+        return isinstance(part, str | int) and part in value
     return isinstance(value, list) and isinstance(part, int) and part < len(value)
 
 
@@ -163,4 +166,5 @@ def to_problem(mistake: Mistake, places: Mapping[str, Mapping[str, tuple[Place, 
             where = f", line {other_line}, column {other_column}" if other_line is not None else ""
             shown.append(f"{file} {location}{where}")
         message += " (" + "; ".join(shown) + ")"
-    return Problem(mistake.code, message, mistake.file, mistake.location, line, column, mistake.hint)
+    hint = None if mistake.hint is None else one_line(mistake.hint)
+    return Problem(mistake.code, one_line(message), mistake.file, mistake.location, line, column, hint)

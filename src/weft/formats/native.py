@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from weft.errors import cut, hint_nearest
+from weft.errors import cut, hint_nearest, nearest
 from weft.formats.draft import Draft
 from weft.formats.mistakes import Document, Mistakes, pointer, show
 from weft.formats.native_tasks import ACTIONS, LIMITS, Fields, TaskMaker, merge, subject_of, without_nulls
 from weft.formats.plain import is_plain_plan, is_plain_task
-from weft.formats.shape import Place, check
+from weft.formats.shape import Place, check, keys_of
 from weft.spec.actions import Expand
 from weft.spec.environments import Environment, ShellValue, VariableValue
 from weft.spec.options import MISSING, Option
@@ -88,8 +88,16 @@ def load_tasks(draft: Draft, all_templates: Mapping[str, Fields], mistakes: Mist
             fields = without_nulls(fields)
         if not is_sound:
             draft.unsound.add(len(draft.tasks))
-        draft.tasks.append(maker.make(name, fields, place, is_sound))
+        draft.tasks.append(maker.make(name, fields, place, is_sound or not _asks_for_action(body)))
         draft.keys.append(name)
+
+
+def _asks_for_action(body: Mapping[str, Any]) -> bool:
+    """Whether a task names an action, or something that was meant to be one: where that is lost, its lack is no news."""
+    if "template" in body or not body.keys().isdisjoint(ACTIONS):
+        return True
+    known = keys_of("TaskModel")
+    return any(key not in known and nearest(key, ACTIONS) is not None for key in body)
 
 
 def _tell_template(template: str, known: Mapping[str, Any], place: Place, mistakes: Mistakes) -> None:

@@ -17,17 +17,20 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from weft.errors import cut, hint_nearest
+from weft.formats import schema_parts as parts
 from weft.formats.mistakes import show
+from weft.formats.native_tasks import ACTIONS
 from weft.formats.plain import FORMAT_VERSION
 from weft.spec.compute import AUTO, AUTOMATIC
 from weft.spec.mapping import MappingError
 from weft.spec.mapping import parse as parse_mapping
 from weft.spec.notes import CONDITIONS
 from weft.spec.resources import BYTE_AMOUNTS, to_units
-from weft.spec.tasks import NAME_LIMIT, name_problem
+from weft.spec.tasks import name_problem
 from weft.units import UnitError, parse_size, parse_time
 
 NO_NUL = r"^[^\x00]*$"
+ONE_LINE = r"^[^\x00\r\n]*$"
 # As in shape.py, for editors: keys that are never a mistake (dialects.md 1.6).
 _FREE: dict[str, Any] = {"patternProperties": {r"^(__.*|description|comment|\$schema|title)$": {}}}
 STRICT = ConfigDict(extra="forbid", strict=True, json_schema_extra=_FREE)
@@ -39,6 +42,11 @@ CAUSE_KINDS = (
     *("exit", "signal", "timeout", "memory", "exception", "not_found", "setup", "type", "missing_output", "unmet"),
     *("unsatisfiable", "dependency", "lost", "interrupted", "cancelled"),
 )
+
+
+def _with(schema: dict[str, Any]) -> ConfigDict:
+    """Strict, and more for editors; the functions that check a value say the same to its user."""
+    return ConfigDict(extra="forbid", strict=True, json_schema_extra={**_FREE, **schema})
 
 
 def _refuse(code: str, message: str, hint: str | None = None) -> PydanticCustomError:
@@ -75,17 +83,12 @@ def _name(value: str) -> str:
     return value
 
 
-_TIME_SCHEMA = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "minLength": 1}]}
-_SIZE_SCHEMA = {"anyOf": [{"type": "number", "minimum": 2**20}, {"type": "string", "minLength": 1}]}
-_DELAY_SCHEMA = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "minLength": 1}]}
-
 Text = Annotated[str, Field(pattern=NO_NUL)]
 Path = Annotated[str, Field(pattern=NO_NUL, min_length=1)]
-Name = Annotated[
-    str, AfterValidator(_name), Field(json_schema_extra={"minLength": 1, "maxLength": NAME_LIMIT, "pattern": r"\S"})
-]
-Time = Annotated[Any, PlainValidator(_time), WithJsonSchema(_TIME_SCHEMA)]
-Delay = Annotated[Any, PlainValidator(_delay), WithJsonSchema(_DELAY_SCHEMA)]
+Line = Annotated[str, Field(pattern=ONE_LINE, min_length=1)]
+Name = Annotated[str, AfterValidator(_name), Field(json_schema_extra=parts.NAME)]
+Time = Annotated[Any, PlainValidator(_time), WithJsonSchema(parts.TIME)]
+Delay = Annotated[Any, PlainValidator(_delay), WithJsonSchema(parts.DELAY)]
 Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 Integer = Annotated[int, Field(ge=-LARGEST_COUNT, le=LARGEST_COUNT)]
 
@@ -108,8 +111,10 @@ Texts = Annotated[list[Text], BeforeValidator(_listed, json_schema_input_type=Te
 
 
 def _paired(value: object) -> object:
-    """Each amount beside its name, because the name decides how it is read."""
-    return {name: (name, amount) for name, amount in value.items()} if isinstance(value, dict) else value
+    """Each amount beside its name, because the name decides how it is read. One that is null is absent."""
+    if not isinstance(value, dict):
+        return value
+    return {name: (name, amount) for name, amount in value.items() if amount is not None}
 
 
 def _number(name: str, value: object) -> float:
@@ -164,36 +169,16 @@ def _scale(pair: tuple[str, object]) -> float | list[float]:
     return value
 
 
-_AMOUNTS_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "cores": {"type": "number", "minimum": 0},
-        "memory": {"anyOf": [*_SIZE_SCHEMA["anyOf"], {"const": "auto"}]},
-        "disk": _SIZE_SCHEMA | {"anyOf": [*_SIZE_SCHEMA["anyOf"], {"const": 0}]},
-        "shared_memory": _SIZE_SCHEMA | {"anyOf": [*_SIZE_SCHEMA["anyOf"], {"const": 0}]},
-        "network_bandwidth": _SIZE_SCHEMA | {"anyOf": [*_SIZE_SCHEMA["anyOf"], {"const": 0}]},
-    },
-    "additionalProperties": {"type": "number", "minimum": 0},
-}
-_SCALES_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "additionalProperties": {
-        "anyOf": [
-            {"type": "number", "minimum": 0},
-            {"type": "array", "minItems": 1, "items": {"type": ["number", "string"]}},
-        ]
-    },
-}
 Amounts = Annotated[
-    dict[str, Annotated[Any, PlainValidator(_demand)]], BeforeValidator(_paired), WithJsonSchema(_AMOUNTS_SCHEMA)
+    dict[str, Annotated[Any, PlainValidator(_demand)]], BeforeValidator(_paired), WithJsonSchema(parts.AMOUNTS)
 ]
 Limits = Annotated[
     dict[str, Annotated[Any, PlainValidator(_limit)]],
     BeforeValidator(_paired),
-    WithJsonSchema({"type": "object", "additionalProperties": {"type": "number", "minimum": 0}}),
+    WithJsonSchema(parts.LIMITS),
 ]
 Scales = Annotated[
-    dict[str, Annotated[Any, PlainValidator(_scale)]], BeforeValidator(_paired), WithJsonSchema(_SCALES_SCHEMA)
+    dict[str, Annotated[Any, PlainValidator(_scale)]], BeforeValidator(_paired), WithJsonSchema(parts.SCALES)
 ]
 
 
@@ -203,7 +188,7 @@ def _cause_kind(value: str) -> str:
     return value
 
 
-Cause = Annotated[str, AfterValidator(_cause_kind)]
+Cause = Annotated[str, AfterValidator(_cause_kind), Field(json_schema_extra=parts.causes(CAUSE_KINDS))]
 
 # --- actions -----------------------------------------------------------------------------------------------------------
 
@@ -213,7 +198,7 @@ class ExpandModel(TypedDict, total=False):
     expand: Required[Text]
 
 
-@with_config(STRICT)
+@with_config(_with(parts.one_of("path", "data")))
 class SerializedModel(TypedDict, total=False):
     path: Path | None
     data: Text | None
@@ -228,7 +213,7 @@ def _function(value: str) -> str:
 
 
 Word = Annotated[Text | ExpandModel, Field(union_mode="left_to_right")]
-Function = Annotated[Text, AfterValidator(_function)]
+Function = Annotated[Text, AfterValidator(_function), Field(json_schema_extra=parts.FUNCTION)]
 
 
 def _serialized(value: SerializedModel) -> SerializedModel:
@@ -251,7 +236,12 @@ def _mapping(value: str | dict[str, str]) -> str | dict[str, str]:
     return value
 
 
-Mapped = Annotated[Text | dict[str, Text], Field(union_mode="left_to_right"), AfterValidator(_mapping)]
+Mapped = Annotated[
+    Text | dict[str, Text],
+    Field(union_mode="left_to_right"),
+    AfterValidator(_mapping),
+    WithJsonSchema({"anyOf": [parts.MAPPING, {"type": "object", "additionalProperties": parts.MAPPING}]}),
+]
 
 # --- dependencies, requirements ----------------------------------------------------------------------------------------
 
@@ -293,8 +283,14 @@ ForeachModel = TypedDict(
     {"files": bool | None, "values": list[Any] | None, "stream": Name | None, "as": Name | None},
     total=False,
 )
-for _model in (DependencyModel, FileModel, FolderModel, MatchModel, ForeachModel):
+for _model in (DependencyModel, FileModel, FolderModel):
     with_config(STRICT)(_model)
+with_config(_with(parts.one_of("pattern", "glob")))(MatchModel)
+_KINDS_OF_ITEMS = [
+    *parts.one_of("files", value=True)["oneOf"],
+    *parts.one_of("values", "stream")["oneOf"],
+]
+with_config(_with({"oneOf": _KINDS_OF_ITEMS}))(ForeachModel)
 
 
 def is_regular_expression(text: str) -> str | None:
@@ -393,7 +389,7 @@ ProductItem = Annotated[
 # --- tasks -------------------------------------------------------------------------------------------------------------
 
 
-@with_config(STRICT)
+@with_config(_with(parts.one_at_most(ACTIONS)))
 class TaskModel(TypedDict, total=False):
     """A task, a template or the defaults: all keys are optional here; `native.py` sees to the action."""
 
@@ -440,6 +436,7 @@ class TaskModel(TypedDict, total=False):
     tags: Names | None
     attributes: dict[str, Any] | None
     copies: Annotated[dict[Literal["stdout", "stderr"], Path], Field(min_length=1)] | None
+    directives: Annotated[dict[Literal["project", "constraints"], Line], Field(min_length=1)] | None
 
 
 def _program(value: str) -> str:
@@ -489,29 +486,9 @@ def _variable_value(value: object) -> object:
     raise _refuse("shape.type", 'must be a text, {"expand": text} or {"shell": text}')
 
 
-_VARIABLE_SCHEMA = {
-    "anyOf": [
-        {"type": "string"},
-        *(
-            {
-                "type": "object",
-                "properties": {key: {"type": "string"}},
-                "required": [key],
-                "additionalProperties": False,
-            }
-            for key in ("expand", "shell")
-        ),
-    ]
-}
 Variables = Annotated[
     dict[Annotated[str, AfterValidator(_variable)], Annotated[Any, PlainValidator(_variable_value)]],
-    WithJsonSchema(
-        {
-            "type": "object",
-            "propertyNames": {"pattern": r"^[^=\x00]*$", "minLength": 1},
-            "additionalProperties": _VARIABLE_SCHEMA,
-        }
-    ),
+    WithJsonSchema(parts.VARIABLES),
 ]
 
 

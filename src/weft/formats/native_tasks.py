@@ -26,7 +26,13 @@ from weft.spec.retries import NO_RETRIES, Retries
 from weft.spec.tasks import DEFAULT_POLICY, NOTHING, Dependency, Policy, Task
 
 ACTIONS: Final = ("command", "shell", "python", "function", "script", "serialized")
-MERGED: Final = ("parameters", "resources", "attributes", "copies")  # key by key over the template's; design.md 16
+MERGED: Final = (
+    "parameters",
+    "resources",
+    "attributes",
+    "copies",
+    "directives",
+)  # key by key over the template's; design.md 16
 _PLAIN: Final = frozenset(
     {"command", "shell", "python", "dependencies", "parameters", "outputs", "requires", "description"}
 )
@@ -45,7 +51,7 @@ _POLICY_KEYS: Final[frozenset[str]] = frozenset(
             "parameter_mapping",
         ),
         *("parameter_roles", "environment", "notes", "cache", "isolation", "interruptible", "template", "priority"),
-        *("niceness", "executor", "queue", "tags", "attributes", "description", "copies"),
+        *("niceness", "executor", "queue", "tags", "attributes", "description", "copies", "directives"),
     )
 )
 _OTHER_ACTIONS: Final = frozenset(ACTIONS) - {"command"}
@@ -373,7 +379,8 @@ def make_policy(fields: Mapping[str, Any], is_call: bool, default_resources: Res
     """The policy that the checked fields give."""
     get = fields.get
     mapping = get("parameter_mapping")
-    attributes, roles, copies = get("attributes"), get("parameter_roles"), get("copies")
+    attributes, roles = get("attributes"), get("parameter_roles")
+    copies, directives = get("copies"), get("directives")
     amounts: Mapping[str, Any] | None = fields.get("resources")
     auto = frozenset() if amounts is None else frozenset(name for name in amounts if amounts[name] == AUTO)
     if amounts is not None and auto:
@@ -401,6 +408,7 @@ def make_policy(fields: Mapping[str, Any], is_call: bool, default_resources: Res
         attributes=MappingProxyType(attributes) if attributes else NOTHING,
         description=get("description"),
         copies=MappingProxyType(copies) if copies else NOTHING,
+        directives=MappingProxyType(directives) if directives else NOTHING,
         auto=auto,
     )
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from weft.errors import cut
-from weft.formats.mistakes import NO_DATA, Mistakes, Place, pointer, tell_empty
+from weft.formats.mistakes import NO_DATA, STAND_IN, Mistakes, Place, pointer, tell_empty
 
 NODE_LIMIT = 1_000_000  # nodes that aliases may stand for; dialects.md 1.6
 MISTAKE_LIMIT = 1_000  # a text with so many is no plan; the rest would only take time
@@ -162,8 +162,9 @@ class _Builder:
                 return value
         elif not _NOT_FINITE.fullmatch(text):
             return text
-        self.error("parse.number", f"{cut(text, 40)} is not a number that a plan may hold", event.start_mark)
-        return None
+        message = f"{cut(text, 40)} is not a number that a plan may hold"
+        self.error("parse.number", message, event.start_mark, self.location())
+        return STAND_IN
 
 
 def _events(text: str) -> Iterator[Any]:

@@ -119,13 +119,13 @@ def json_depth_place(text: str, limit: int) -> tuple[int, int] | None:
     return None
 
 
-def json_bad_numbers(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Tokens that are numbers and yet none: NaN, infinities (also by overflow), thousands of digits."""
+def json_bad_numbers(text: str) -> Iterator[tuple[str, str, tuple[int, int]]]:
+    """(pointer, token, place) of numbers that are none: NaN, infinities (also by overflow), thousands of digits."""
     lines = Lines(text)
-    for token in _TOKEN.finditer(text):
+    for token, stack, is_key in _walk(text):
         word = token[0]
-        if word in _NO_NUMBERS or (word[0] in "-0123456789" and _is_too_large(word)):
-            yield word, lines.place(token.start())
+        if not is_key and (word in _NO_NUMBERS or (word[0] in "-0123456789" and _is_too_large(word))):
+            yield pointer(*(part for _, part in stack)), word, lines.place(token.start())
 
 
 def _is_too_large(word: str) -> bool:
@@ -137,7 +137,20 @@ def _is_too_large(word: str) -> bool:
 def json_duplicates(text: str) -> Iterator[tuple[str, str, tuple[int, int], tuple[int, int]]]:
     """(pointer, key, first place, later place) of each key that an object has had before."""
     lines = Lines(text)
-    # Of each open container: places by key and the present key, or None and the index of the present item.
+    for token, stack, is_key in _walk(text):
+        if is_key:
+            place = lines.place(token.start())
+            members, key = stack[-1]
+            earlier = members.setdefault(key, place)
+            if earlier is not place:
+                yield pointer(*(part for _, part in stack)), key, earlier, place
+
+
+def _walk(text: str) -> Iterator[tuple[re.Match[str], list[list[Any]], bool]]:
+    """(token, open containers, whether it is a key) of each key and scalar.
+
+    Of each open container: a dict for who walks and the present key, or None and the index of the present item.
+    """
     stack: list[list[Any]] = []
     awaits_key = False
     for token in _TOKEN.finditer(text):
@@ -154,13 +167,10 @@ def json_duplicates(text: str) -> Iterator[tuple[str, str, tuple[int, int], tupl
                 stack[-1][1] += 1
         elif awaits_key and first == '"':
             awaits_key = False
-            key = json.loads(token[0], strict=False)
-            place = lines.place(token.start())
-            top = stack[-1]
-            top[1] = key
-            earlier = top[0].setdefault(key, place)
-            if earlier is not place:
-                yield pointer(*(part for _, part in stack)), key, earlier, place
+            stack[-1][1] = json.loads(token[0], strict=False)
+            yield token, stack, True
+        elif first != ":":
+            yield token, stack, False
 
 
 def places(text: str, format: str, locations: Iterable[str]) -> Mapping[str, tuple[Place, Place]]:

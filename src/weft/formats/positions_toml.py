@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Collection
-from typing import Final
+from typing import Final, NamedTuple
 
 from weft.formats.mistakes import Place, pointer
 from weft.formats.positions import Lines
@@ -14,10 +14,11 @@ _BLANK: Final = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
 _SPACE: Final = re.compile(r"[ \t]*")
 _KEY: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|[A-Za-z0-9_-]+')
 _TEXT: Final = re.compile(
-    r'"""(?:[^"\\]+|\\.|"{1,2}(?!"))*"{3,5}'  # one or two quotes may stand before those that close
-    r"|'''(?:[^']+|'{1,2}(?!'))*'{3,5}"
-    r'|"(?:[^"\\]+|\\.)*"'
-    r"|'[^']*'",
+    # Possessive: what is not closed is seen to be so in one pass. One or two quotes may stand before those that close.
+    r'"""(?:[^"\\]++|\\.|"{1,2}(?!"))*+"{3,5}'
+    r"|'''(?:[^']++|'{1,2}(?!'))*+'{3,5}"
+    r'|"(?:[^"\\]++|\\.)*+"'
+    r"|'[^']*+'",
     re.DOTALL,
 )
 _PLAIN: Final = re.compile(r"[^\n#,\]}]+")
@@ -25,9 +26,33 @@ _PLAIN: Final = re.compile(r"[^\n#,\]}]+")
 Path = tuple[str | int, ...]
 
 
+class Duplicate(NamedTuple):
+    """A key that stands where it may not, because it has stood before. first, second: (line, column).
+
+    region: offsets of what the text would have to be without, None when its end cannot be seen.
+    """
+
+    location: str
+    key: str
+    first: tuple[int, int]
+    second: tuple[int, int]
+    region: tuple[int, int] | None
+
+
 def locate_toml(text: str, wanted: Collection[str]) -> dict[str, tuple[Place, Place]]:
     """(place of the key, place of the value) by JSON pointer. A table's place is that of its first header."""
     return _Scanner(text, wanted).scan()
+
+
+def find_duplicate(text: str, offset: int) -> Duplicate | None:
+    """What the standard library's reader refused at `offset` as defined before; None when that cannot be made out.
+
+    The text up to there is sound.
+    """
+    try:
+        return _Finder(text, offset).find()
+    except (IndexError, tomllib.TOMLDecodeError):  # what follows it in the same statement is broken, too
+        return None
 
 
 class _Scanner:
@@ -140,3 +165,74 @@ class _Scanner:
         where = pointer(*path)
         if where in self._wanted:
             self._offsets.setdefault(where, (key_at, value_at))
+
+
+class _Finder(_Scanner):
+    """Knows the first place of every key before an offset."""
+
+    def __init__(self, text: str, offset: int):
+        super().__init__(text, ())
+        self._limit = offset
+        self._firsts: dict[Path, int] = {}
+        self._entries: list[tuple[Path, int]] = []  # of the present statement
+
+    def find(self) -> Duplicate | None:
+        table: Path = ()
+        self._skip(_BLANK)
+        while self._at < len(self._text):
+            start = self._at
+            self._entries = []
+            if self._text[start] == "[":
+                table = self._header()
+                if self._at >= self._limit:
+                    return self._table(start, table)
+            else:
+                self._pair(table)
+                if self._at >= self._limit:
+                    return self._member(start)
+            for path, key_at in self._entries:
+                self._firsts.setdefault(path, key_at)
+            self._skip(_BLANK)
+        return None
+
+    def _found(self, path: Path, key_at: int, value_at: int) -> None:  # noqa: ARG002
+        self._entries.append((path, key_at))
+
+    def _table(self, start: int, table: Path) -> Duplicate | None:
+        """A header; what follows it belongs to it."""
+        try:
+            self._skip(_BLANK)
+            while self._at < len(self._text) and self._text[self._at] != "[":
+                self._pair(table)
+                self._skip(_BLANK)
+        except IndexError:  # broken further down, where nothing has read it yet
+            return self._told(table, start, None)
+        return self._told(table, start, (start, self._at))
+
+    def _member(self, start: int) -> Duplicate | None:
+        """A pair, or one in an inline table in it, which goes with the comma before it."""
+        seen = dict(self._firsts)
+        found: tuple[Path, int] | None = None
+        for path, key_at in self._entries:
+            if key_at < self._limit and path in seen and not self._is_above(path):
+                found = path, key_at
+            seen.setdefault(path, key_at)
+        path, key_at = found or self._entries[0]
+        self._firsts = {**dict(reversed(self._entries)), **self._firsts}
+        before = self._text[:key_at].rstrip()
+        if key_at > start and before.endswith(","):
+            start = len(before) - 1
+        return self._told(path, key_at, (start, self._limit))
+
+    def _is_above(self, path: Path) -> bool:
+        """Whether the statement only leads through `path` (`a.b = 1` after `a.c = 2`)."""
+        return any(len(other) > len(path) and other[: len(path)] == path for other, _ in self._entries)
+
+    def _told(self, path: Path, key_at: int, region: tuple[int, int] | None) -> Duplicate | None:
+        while path and (path not in self._firsts or isinstance(path[-1], int)):
+            path = path[:-1]
+        if not path:
+            return None
+        first, second = sorted((self._firsts[path], key_at))
+        lines = Lines(self._text)
+        return Duplicate(pointer(*path), str(path[-1]), lines.place(first), lines.place(second), region)

@@ -9,8 +9,9 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from pydantic_core import CoreSchema
 
 from weft.formats import native_models
+from weft.formats.native_tasks import ACTIONS
 from weft.formats.notes import notes_schema
-from weft.spec.tasks import NAME_LIMIT
+from weft.formats.schema_parts import any_of, named
 
 _SECTIONS = {
     "options": native_models.OptionModel,
@@ -20,7 +21,6 @@ _SECTIONS = {
     "templates": native_models.TaskModel,
     "tasks": native_models.TaskModel,
 }
-_NAMED = {"type": "string", "minLength": 1, "maxLength": NAME_LIMIT, "pattern": r"\S"}
 
 
 class _Generator(GenerateJsonSchema):
@@ -49,14 +49,13 @@ def native_schema() -> dict[str, Any]:
     plan = definitions.pop("PlanModel")
     definitions["NoteModel"] = notes_schema()
     for section, model in _SECTIONS.items():
-        entries = {
-            "type": "object",
-            "propertyNames": _NAMED,
-            "additionalProperties": references[model.__name__, "validation"],
-        }
+        entries = named(references[model.__name__, "validation"])
         plan["properties"][section] = entries if section == "tasks" else {"anyOf": [entries, {"type": "null"}]}
     task = references["TaskModel", "validation"]
     plan["properties"]["defaults"] = {"anyOf": [task, {"type": "null"}]}
+    # Without defaults, which could give one, a task has an action or a template.
+    active = {"properties": {"tasks": {"additionalProperties": any_of("template", *ACTIONS)}}}
+    plan |= {"if": {"not": {"required": ["defaults"]}}, "then": active}
     return {
         "$schema": _Generator.schema_dialect,
         "title": "weft plan",

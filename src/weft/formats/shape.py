@@ -34,6 +34,8 @@ _LIMITS = {
 }
 _OBJECT_KINDS = frozenset({"dict_type", "mapping_type"})
 
+_NAME_LISTS = frozenset({"dependencies", "notes", "note", "upstream_tasks"})
+
 _WORKFLOW_MODELS = ("DocumentModel", "WorkflowModel", "TemplateModel", "TemplatedModel")
 _OTHER_MODELS = {
     "OdopModel": "weft.formats.odop_models",
@@ -87,20 +89,32 @@ def check(model: str, raw: Any, place: Place, mistakes: Mistakes) -> tuple[dict[
         found = error.errors(include_url=False)
     resolved = [(item, _resolve(item["loc"], item["type"], raw)) for item in found]
     free = [path for item, path in resolved if item["type"] == "extra_forbidden" and is_free(str(path[-1]))]
-    faults = [(item, path) for item, path in resolved if path not in free]
     if free:
-        for path in free:
+        # Looked at anew: where a text may stand instead of the object, that was told as a fault, too.
+        for path in dict.fromkeys(free):
             raw = _without(raw, path)
-        if not faults:
-            return check_value(raw), True
-    _tell(faults, raw, model, place, mistakes)
+        return check(model, raw, place, mistakes)
+    _tell(resolved, raw, model, place, mistakes)
     if not isinstance(raw, dict):
         return None, False
-    rest = {key: value for key, value in raw.items() if key not in {path[0] for _, path in faults if path}}
     try:
-        return check_value(rest), False
+        return check_value(_sound_part(raw, [path for _, path in resolved if path])), False
     except ValidationError:
         return None, False
+
+
+def _sound_part(raw: dict[str, Any], paths: list[Path]) -> dict[str, Any]:
+    """Without the keys that have faults; of a list of names, without its faulty items, because the others can be looked up."""
+    faulty = {path[0] for path in paths}
+    whole = {path[0] for path in paths if len(path) == 1}
+    broken = {path[:2] for path in paths}
+    part: dict[str, Any] = {}
+    for key, value in raw.items():
+        if key not in faulty:
+            part[key] = value
+        elif key in _NAME_LISTS and key not in whole and isinstance(value, list):
+            part[key] = [item for index, item in enumerate(value) if (key, index) not in broken]
+    return part
 
 
 def _resolve(loc: tuple[str | int, ...], kind: str, raw: Any) -> Path:

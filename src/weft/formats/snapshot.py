@@ -10,7 +10,7 @@ import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from weft.collector import collector_paused
 from weft.formats import compile as compiled
@@ -262,13 +262,7 @@ def _option_row(option: Option) -> list[Any]:
 def restore(data: bytes) -> Plan:
     """The plan that `snapshot` was given. Raises ValueError when the bytes are no snapshot of this version."""
     with collector_paused():
-        try:
-            document = json.loads(zlib.decompress(data))
-        except (zlib.error, ValueError) as error:
-            raise ValueError(f"these bytes are no snapshot of a plan: {error}") from error
-        version = document.get("weft-snapshot") if isinstance(document, dict) else None
-        if version not in _READABLE:
-            raise ValueError(f"a snapshot of version {version!r}; this weft reads versions up to {VERSION}")
+        document = _document(data)
         return Plan(
             graph=Graph(_tasks(document)),
             root=document["root"],
@@ -296,6 +290,36 @@ def restore(data: bytes) -> Plan:
         )
 
 
+def _document(data: bytes) -> Fields:
+    try:
+        document = json.loads(zlib.decompress(data))
+    except (zlib.error, ValueError) as error:
+        raise ValueError(f"these bytes are no snapshot of a plan: {error}") from error
+    version = document.get("weft-snapshot") if isinstance(document, dict) else None
+    if version not in _READABLE:
+        raise ValueError(f"a snapshot of version {version!r}; this weft reads versions up to {VERSION}")
+    found: Fields = document
+    return found
+
+
+class Outline(NamedTuple):
+    """What a snapshot says, without the making of its tasks. policies, parameters: of each, in plan order."""
+
+    attributes: Mapping[str, Any]
+    policies: Sequence[Policy]
+    parameters: Sequence[Mapping[str, Any]]
+
+
+def outline(data: bytes) -> Outline:
+    """For who asks no more of a plan of templates: two thirds of the time. Raises ValueError."""
+    with collector_paused():
+        document = _document(data)
+        policies = [_policy(fields) for fields in document["policies"]]
+        rows = document["tasks"]
+        parameters = [row[5] if len(row) > 5 and row[5] else NOTHING for row in rows]
+        return Outline(_proxy(document["attributes"]), [policies[row[4]] for row in rows], parameters)
+
+
 def templates_in(data: bytes) -> list[str | None]:
     """The template of each task of a snapshot, in plan order; for who needs no more of it. Raises ValueError."""
     with collector_paused():
@@ -313,7 +337,7 @@ def _proxy(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _variable(value: Any) -> VariableValue:
     if isinstance(value, dict) and "withheld" in value:
-        return Withheld(value["withheld"])
+        return Withheld(value["withheld"], value.get("words", 1), tuple(value.get("forms", ())))
     return make_variable(value)
 
 
@@ -427,7 +451,7 @@ def _policy(fields: Fields) -> Policy:
         fields["auto"] = frozenset(fields["auto"])
     if "ask" in fields:
         fields["ask"] = Forgotten(fields["ask"])
-    for name in ("mapping", "roles", "attributes", "copies"):
+    for name in ("mapping", "roles", "attributes", "copies", "directives"):
         if isinstance(fields.get(name), dict):
             fields[name] = MappingProxyType(fields[name])
     return Policy(**fields)

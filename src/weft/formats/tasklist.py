@@ -89,8 +89,8 @@ def _salvage(body: Any) -> dict[str, Any]:
     if isinstance(body.get("name"), str):
         fields["name"] = body["name"]
     dependencies = body.get("dependencies")
-    if isinstance(dependencies, list) and all(isinstance(name, str) for name in dependencies):
-        fields["dependencies"] = dependencies
+    if isinstance(dependencies, list):
+        fields["dependencies"] = [name for name in dependencies if isinstance(name, str)]
     return without_nulls(fields)
 
 

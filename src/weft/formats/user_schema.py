@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.errors import PlanError, Problem, cut
-from weft.formats.mistakes import NO_DATA, Document, Mistakes, pointer, show
+from weft.formats.mistakes import Document, Mistakes, pointer, show
 from weft.formats.odop_keys import spelled
 from weft.formats.parse import parse
 from weft.formats.read import FORMAT_BY_SUFFIX, read_text
@@ -21,25 +21,41 @@ _SHOWN_ERRORS = 3  # of the branches of an `anyOf`, in the hint
 
 def check_documents(schema: str, cwd: str, documents: Sequence[Document], mistakes: Mistakes) -> None:
     """Tell every violation of the schema in the file `schema`, or what is wrong with that file."""
-    data = _read_schema(schema, cwd, mistakes)
-    if data is NO_DATA:
+    read_in = _read_schema(schema, cwd, mistakes)
+    if read_in is None:
         return
-    validator = _validator(data, schema, mistakes)
+    text, format, data = read_in
+    found = Mistakes()
+    validator = _validator(data, schema, found)
+    _tell_with_places(found, text, format, mistakes)
     if validator is None:
         return
     for document in documents:
         _check(validator, schema, document, mistakes)
 
 
-def _read_schema(schema: str, cwd: str, mistakes: Mistakes) -> Any:
+def _read_schema(schema: str, cwd: str, mistakes: Mistakes) -> tuple[str, str, Any] | None:
+    """The file's text, its format and its data."""
     text = read_text(os.path.join(cwd, schema), schema, mistakes)
     if text is None:
-        return NO_DATA
+        return None
     found = Mistakes()
-    suffix = os.path.splitext(schema)[1].lower()
-    data = parse(text.text, FORMAT_BY_SUFFIX.get(suffix, "json"), schema, found)
+    format = FORMAT_BY_SUFFIX.get(os.path.splitext(schema)[1].lower(), "json")
+    data = parse(text.text, format, schema, found)
     mistakes.errors.extend(found.errors)
-    return NO_DATA if found.errors else data
+    return None if found.errors else (text.text, format, data)
+
+
+def _tell_with_places(found: Mistakes, text: str, format: str, mistakes: Mistakes) -> None:
+    """The schema is no document, whose places would be looked up later."""
+    if not found.errors:
+        return
+    from weft.formats.positions import places  # late: sound schemas have no mistakes to find
+
+    known = places(text, format, [mistake.location or "" for mistake in found.errors])
+    for mistake in found.errors:
+        _, (line, column) = known.get(mistake.location or "", ((None, None), (None, None)))
+        mistakes.errors.append(mistake._replace(line=line, column=column))
 
 
 def _validator(data: Any, schema: str, mistakes: Mistakes) -> Validator | None:
@@ -54,6 +70,9 @@ def _validator(data: Any, schema: str, mistakes: Mistakes) -> Validator | None:
         mistakes.error("schema.invalid", f"a JSON Schema is an object, not {show(data)}", schema, "")
         return None
     named = data.get("$schema") if isinstance(data, dict) else None
+    if named is not None and not isinstance(named, str):
+        mistakes.error("schema.invalid", f"the schema's $schema must be a text, not {show(named)}", schema, "/$schema")
+        return None
     # The default has no meaning but "unknown": jsonschema would take the latest draft for a name that it does not know.
     chosen: Any = validator_for(data, default=None) if named is not None else Draft202012Validator  # type: ignore[arg-type]
     if chosen is None:
@@ -62,9 +81,8 @@ def _validator(data: Any, schema: str, mistakes: Mistakes) -> Validator | None:
         return None
     try:
         chosen.check_schema(data)
-    except jsonschema.SchemaError as error:
-        location = pointer(*error.absolute_path)
-        mistakes.error("schema.invalid", f"the schema is broken: {_message(error)}", schema, location)
+    except jsonschema.SchemaError:
+        _tell_broken(chosen(chosen.META_SCHEMA, format_checker=chosen.FORMAT_CHECKER), data, schema, mistakes)
         return None
     except RecursionError:
         mistakes.error("schema.invalid", "the schema nests too deep", schema, "")
@@ -74,9 +92,19 @@ def _validator(data: Any, schema: str, mistakes: Mistakes) -> Validator | None:
     return validator
 
 
+def _tell_broken(meta: Validator, data: Any, schema: str, mistakes: Mistakes) -> None:
+    told: set[tuple[str, str]] = set()
+    for error in meta.iter_errors(data):
+        location, message = pointer(*error.absolute_path), _message(error)
+        if (location, message) not in told:
+            told.add((location, message))
+            mistakes.error("schema.invalid", f"the schema is broken: {message}", schema, location)
+
+
 def _check(validator: Validator, schema: str, document: Document, mistakes: Mistakes) -> None:
     import re
 
+    from jsonschema.exceptions import UnknownType
     from referencing.exceptions import Unresolvable
 
     try:
@@ -90,6 +118,8 @@ def _check(validator: Validator, schema: str, document: Document, mistakes: Mist
     except Unresolvable as error:
         message = f"the schema refers to {show(error.ref)}, which it does not hold"
         mistakes.error("schema.invalid", message, schema, None, "references to other files are never fetched")
+    except UnknownType as error:  # old drafts allow any name
+        mistakes.error("schema.invalid", f"the schema names the type {show(error.type)}, which is unknown", schema)
     except re.error as error:
         mistakes.error("schema.invalid", f"the schema has a pattern that is no regular expression: {error}", schema)
     except RecursionError:

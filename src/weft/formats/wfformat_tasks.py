@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from math import ceil, isfinite
+from math import ceil
 from typing import Any, Final
 
 from weft.errors import COMPARED_NAMES, cut, hint_nearest
@@ -114,7 +114,7 @@ class Checker:
         if isinstance(value, bool) or not isinstance(value, int | float):
             self.tell("shape.type", f"{subject}: {key} must be a number, not {show(value)}", (*path, key))
             return None
-        if not isfinite(value) or not 0 <= value <= LARGEST_NUMBER:
+        if not 0 <= value <= LARGEST_NUMBER:
             self.tell("shape.value", f"{subject}: {key} must be from 0 to 2^53, not {show(value)}", (*path, key))
             return None
         return value

@@ -88,6 +88,7 @@ def load_workflow(document: Document, root: str, mistakes: Mistakes) -> Draft:
     for section in ("arrays", "tasks"):
         for path, name, body in _items(top, section, file, mistakes):
             maker.add(path, name, body, is_array=section == "arrays")
+    maker.tell_apart()
     caps.update({limit_name(name): each.cap for name, each in templates.items() if each.cap is not None})
     draft.limits = {name: min(cap, NO_LIMIT) * MICRO for name, cap in {**caps, **maker.caps}.items()}
     draft.attributes = _attributes(tool, settings, templates)

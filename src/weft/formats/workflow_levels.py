@@ -25,7 +25,7 @@ class Levels:
     def __init__(self, place: Place, settings: Mapping[str, Any], file: ResourceFile, tool: str, mistakes: Mistakes):
         self._mistakes = mistakes
         self._file = file
-        self._tool = tool
+        self.tool = tool
         self.cluster: str = settings.get("default_cluster_name") or USUAL_CLUSTER
         self.max_attempts: int = settings.get("default_max_attempts", USUAL_ATTEMPTS)
         self._resources = self._by_cluster(place, settings, "default_compute_resources_set", self.read)
@@ -34,12 +34,12 @@ class Levels:
     def resources(self, template: str, cluster: str) -> list[Mapping[str, Any]]:
         """Below what a template asks for, lowest first."""
         of_template = self._file.template_resources(template) or {}
-        return _of(cluster, self._file.tool_resources(self._tool), self._resources, of_template)
+        return _of(cluster, self._file.tool_resources(self.tool), self._resources, of_template)
 
     def scales(self, template: str, cluster: str) -> list[Mapping[str, Any]]:
         """The same for scales."""
         of_template = self._file.template_scales(template) or {}
-        return _of(cluster, self._file.tool_scales(self._tool), self._scales, of_template)
+        return _of(cluster, self._file.tool_scales(self.tool), self._scales, of_template)
 
     def read(self, raw: Mapping[str, Any], place: Place) -> dict[str, Any]:
         """Resources in canonical units; each mistake is told at its key."""

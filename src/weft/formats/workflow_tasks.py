@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +14,14 @@ from weft.formats.shape import Place, check
 from weft.formats.workflow_levels import Levels, merged_resources, merged_scales
 from weft.formats.workflow_templates import SEQUENTIAL, TemplateDraft, executor_of
 from weft.spec.actions import Action
-from weft.spec.command_templates import CommandTemplate, default_name, filled_action, safe_text, shorten_name
+from weft.spec.command_templates import (
+    CommandTemplate,
+    default_name,
+    distinct_name,
+    filled_action,
+    safe_text,
+    shorten_name,
+)
 from weft.spec.compute import CLUSTERS_WITHOUT_PROJECTS, demand_of, limit_name
 from weft.spec.identity import encode_args, node_digest
 from weft.spec.retries import Retries
@@ -52,6 +60,7 @@ class TemplatedMaker:
         self._limits = tuple(caps)
         self._mistakes = mistakes
         self._nodes: dict[bytes, str] = {}
+        self._made_names: dict[str, list[tuple[int, bytes]]] = {}
         self._edges: dict[str, Dependency] = {}
         self._told: set[tuple[str, str]] = set()
         self._policies: dict[tuple[str, str], Policy] = {}
@@ -80,7 +89,7 @@ class TemplatedMaker:
             self._keep_broken(fields, path)
             return
         values = fields.get("args", {})
-        has_all = self._check_args(known.template, values, place)
+        has_all = self._check_args(known.template, values, place, is_array=is_array)
         policy = self._shared_policy(known, fields, place)
         edges = self._dependencies(fields.get("upstream_tasks") or (), place)
         if not has_all:  # of what it depends on and who depends on it all is told nevertheless
@@ -91,7 +100,7 @@ class TemplatedMaker:
         prefix = fields.get("name")
         for row in many:
             task_name = self._task_name(known.template, row, prefix, is_array=is_array)
-            self._keep(task_name, known.template, row, edges, policy, path)
+            self._keep(task_name, known.template, row, edges, policy, path, is_made=is_array or prefix is None)
             if len(mistakes.errors) != before:
                 self._draft.unsound.add(len(self._draft.tasks) - 1)
 
@@ -114,7 +123,9 @@ class TemplatedMaker:
         if isinstance(fields.get("name"), str):
             self._draft.broken[fields["name"]] = path[-1]
 
-    def _check_args(self, template: CommandTemplate, values: Mapping[str, Any], place: Place) -> bool:
+    def _check_args(
+        self, template: CommandTemplate, values: Mapping[str, Any], place: Place, *, is_array: bool
+    ) -> bool:
         missing = [name for name in template.args if name not in values]
         location = pointer(*place.base, "args")
         for name in missing:
@@ -130,7 +141,8 @@ class TemplatedMaker:
                     "option.unknown", message, place.file, pointer(*place.base, "args", name), hint, at_key=True
                 )
         for name, value in values.items():
-            if "\x00" in text_of(value):
+            items = value if is_array and isinstance(value, list) and name in template.node_args else (value,)
+            if any("\x00" in text_of(item) for item in items):
                 message = f"{place.subject}: the value of {cut(name)!r} holds a NUL character, which no argument can"
                 self._mistakes.error("shape.value", message, place.file, pointer(*place.base, "args", name))
         return not missing and len(values) == len(template.args)
@@ -172,7 +184,7 @@ class TemplatedMaker:
             self.caps[ONE_AT_A_TIME] = 1
         asked = [*levels.resources(known.name, cluster), known.resources, *([] if own is None else [own])]
         demand = demand_of(merged_resources(asked), limits)
-        self._warn_of_unused(cluster, demand.unused, place)
+        self._warn_of_unused(cluster, demand.directives, place)
         scales = merged_scales(
             [*levels.scales(known.name, cluster), *(each for each in (known.scales, own_scales) if each is not None)]
         )
@@ -196,6 +208,7 @@ class TemplatedMaker:
             attributes=MappingProxyType(attributes) if attributes else NOTHING,
             description=known.description,
             copies=demand.copies or NOTHING,
+            directives=demand.directives or NOTHING,
             auto=demand.auto,
         )
 
@@ -234,6 +247,8 @@ class TemplatedMaker:
         edges: tuple[Dependency, ...],
         policy: Policy,
         path: tuple[str | int, ...],
+        *,
+        is_made: bool,
     ) -> None:
         draft = self._draft
         node = node_digest(template.digest, encode_args({arg: text_of(values[arg]) for arg in template.node_args}))
@@ -244,6 +259,8 @@ class TemplatedMaker:
             )
             hint = "node_args tell the tasks of a template apart"
             self._mistakes.error("name.duplicate", message, draft.file, pointer(*path, "args"), hint)
+        elif is_made:
+            self._made_names.setdefault(name, []).append((len(draft.tasks), node))
         draft.tasks.append(
             Task(
                 name,
@@ -255,6 +272,13 @@ class TemplatedMaker:
         )
         draft.keys.append(path[-1])
         draft.places.append(path)
+
+    def tell_apart(self) -> None:
+        """Names made of arguments that several tasks would have end in what their nodes are known by, as in Python."""
+        tasks = self._draft.tasks
+        for name, places in self._made_names.items():
+            for position, node in places if len(places) > 1 else ():
+                tasks[position] = replace(tasks[position], name=distinct_name(name, node))
 
     def _action(self, template: CommandTemplate, values: Mapping[str, Any], path: tuple[str | int, ...]) -> Action:
         """The command with its values, which stay parameters for what they are: identity, or none."""

@@ -85,7 +85,7 @@ def read_template(
         return draft
     nodes, tasks, ops = (fields.get(key) for key in ("node_args", "task_args", "op_args"))
     try:
-        draft.template = command_template(name, text, nodes, tasks, ops, fields.get("shell", False))
+        draft.template = command_template(name, text, nodes, tasks, ops, fields.get("shell", False), levels.tool)
     except TemplateError as error:
         for mistake in error.mistakes:
             code = "slot.unknown" if "slot" in mistake else "shape.value"

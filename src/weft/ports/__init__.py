@@ -17,7 +17,7 @@ from weft.ports.observers import (
     Ticker,
 )
 from weft.ports.orders import SPREAD, Code, Flow, Function, Handed, HandedItem, HandedList, Keeps, Order, Process, Stdin
-from weft.ports.records import AttemptRow, FileRow, Held, NewRun, OpenRun, ResultRow, RunRow, TaskRow
+from weft.ports.records import AttemptRow, BegunRow, FileRow, Held, NewRun, OpenRun, ResultRow, RunRow, TaskRow
 from weft.ports.reports import Began, Finished, Remark, Report, Reports, StreamReport, Taken, Yielded
 from weft.ports.stores import Archive, Ledger, Store
 from weft.ports.world import Clock, Inspector, Installed, Installer, Tracker, Waiter
@@ -27,6 +27,7 @@ __all__ = [
     "Archive",
     "AttemptRow",
     "Began",
+    "BegunRow",
     "Clock",
     "Code",
     "DryExecutor",

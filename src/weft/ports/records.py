@@ -86,6 +86,25 @@ class OpenRun(NamedTuple):
     items: Mapping[int, Sequence[tuple[str, str, str | None]]]
     attempts: Sequence[AttemptRow]
     offsets: Mapping[str, int]
+    begun: Sequence[BegunRow] = ()
+
+
+class BegunRow(NamedTuple):
+    """What an attempt was begun with, for who has to say it when the engine that looked is dead.
+
+    instance: WHOLE for a task that is not mapped, and for what the instances of one share. parts: of the fingerprint; empty:
+    the shared ones. own: the part that tells an instance from the others. fingerprint: of the task (hex), None where it is
+    not known. is_over: nothing need be known any more. Read back, `ended` is set once the attempt has ended well: wall clock
+    seconds, 0 where that is not known.
+    """
+
+    task: int
+    instance: int
+    parts: Mapping[str, str]
+    own: tuple[str, str] | None = None
+    fingerprint: str | None = None
+    is_over: bool = False
+    ended: float | None = None
 
 
 class Held(NamedTuple):

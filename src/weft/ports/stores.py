@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from weft.ports.records import AttemptRow, FileRow, NewRun, OpenRun, ResultRow, RunRow, TaskRow
+from weft.ports.records import AttemptRow, BegunRow, FileRow, NewRun, OpenRun, ResultRow, RunRow, TaskRow
 from weft.scheduling.commands import Record, StartAttempt
 from weft.scheduling.outcomes import RunState
 
@@ -20,8 +20,8 @@ class Ledger(Protocol):
         the transaction counts. A task that has ended can end again only after its `ReopenTask`.
         """
 
-    def remember(self, results: Sequence[ResultRow], files: Sequence[FileRow]) -> None:
-        """Keep results and digests for later runs, in the same transaction."""
+    def remember(self, results: Sequence[ResultRow], files: Sequence[FileRow], begun: Sequence[BegunRow] = ()) -> None:
+        """Keep results and digests for later runs, and what attempts were begun with, in the same transaction."""
 
     def commit(self) -> None:
         """Make it durable. Raises StoreError when that is impossible, after what the store could try.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from weft.ports.records import FileRow, ResultRow
+from weft.ports.records import BegunRow, FileRow, ResultRow
 from weft.scheduling.events import Inspected
 
 
@@ -64,8 +64,8 @@ class Installer(Protocol):
 class Inspector(Protocol):
     """Looks at the world for tasks that are about to start: requirements, items, fingerprints. Works off the loop."""
 
-    def ask(self, task: int, force: bool) -> None:
-        """Begin looking. force: do not ask whether it is up to date."""
+    def ask(self, task: int, force: bool, instances: Sequence[int] | None = None) -> None:
+        """Begin looking. force: do not ask whether it is up to date. instances: that are to start; None: all there are."""
 
     def answers(self) -> Sequence[Inspected]:
         """What has been found since; never waits."""
@@ -78,6 +78,12 @@ class Inspector(Protocol):
 
     def remember(self, task: int) -> None:
         """A task that took streams while they were made is ok, and so are they: only now can be said what it was given."""
+
+    def begun(self) -> Sequence[BegunRow]:
+        """What tasks were found with since the last call, to be stored with the intents of their attempts.
+
+        To be asked before `take`: what is over has its result there.
+        """
 
     def take(self) -> tuple[Sequence[ResultRow], Sequence[FileRow]]:
         """Results and digests that are known since the last call, to be stored."""

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from weft.ports import FileRow, Inspector, ResultRow
+from weft.ports import BegunRow, FileRow, Inspector, ResultRow
 from weft.scheduling.events import Inspected
 from weft.scheduling.outcomes import Request
 
@@ -46,9 +46,9 @@ class AskingInspector:
         self._is_closed = False
         self._thread: threading.Thread | None = None
 
-    def ask(self, task: int, force: bool) -> None:
+    def ask(self, task: int, force: bool, instances: Sequence[int] | None = None) -> None:
         """See `ports.Inspector`."""
-        self._inner.ask(task, force)
+        self._inner.ask(task, force, instances)
 
     def answers(self) -> Sequence[Inspected]:
         """See `ports.Inspector`."""
@@ -78,6 +78,10 @@ class AskingInspector:
     def remember(self, task: int) -> None:
         """See `ports.Inspector`."""
         self._inner.remember(task)
+
+    def begun(self) -> Sequence[BegunRow]:
+        """See `ports.Inspector`."""
+        return self._inner.begun()
 
     def take(self) -> tuple[Sequence[ResultRow], Sequence[FileRow]]:
         """See `ports.Inspector`."""

@@ -363,8 +363,8 @@ class Engine:
                 self._record(command)
                 continue
             match command:
-                case Inspect(task):
-                    self._inspect(task)
+                case Inspect(task, instances):
+                    self._inspect(task, instances)
                 case SetTimer(timer, at):
                     heapq.heappush(self._timers, (at, timer))
                 case StopAttempt():
@@ -431,13 +431,13 @@ class Engine:
     def _stream_executor(self, task: int) -> StreamExecutor:
         return cast(StreamExecutor, self._executor_of(task))
 
-    def _inspect(self, task: int) -> None:
+    def _inspect(self, task: int, instances: Sequence[int] | None) -> None:
         """Where nothing is run, nothing need be there; only the items of a mapped task come from the world."""
         foreach = self._scheduler.plan.graph.tasks[task].policy.foreach
         if id(self._executor_of(task)) in self._dry and foreach is None:
             self._parts.requests.put(Inspected(task))
         else:
-            self._parts.inspector.ask(task, self._force)
+            self._parts.inspector.ask(task, self._force, instances)
 
     def _stop(self, key: AttemptKey, how: Literal["withdraw", "terminate", "kill"], cause: str) -> None:
         waiting = self._parts.preparation.withdraw(key)
@@ -479,10 +479,12 @@ class Engine:
             self._audience.inform(told)
 
     def _remember(self) -> bool:
+        begun = self._parts.inspector.begun()  # first: see there
         results, files = self._parts.inspector.take()
-        if results or files:
-            self._ledger.remember(results, files)
-        return bool(results or files)
+        has_news = bool(results or files or begun)
+        if has_news:
+            self._ledger.remember(results, files, begun)
+        return has_news
 
     def _make_durable(self, write: Callable[[], None]) -> None:
         """Commit; on a full or failing disk wait for it, because running attempts go on and their receipts pile up."""

@@ -20,7 +20,7 @@ from weft.spec.actions import Action, Call, Command, Expand, Script, Serialized,
 from weft.spec.environments import Environment
 from weft.spec.plan import Plan
 from weft.spec.products import Product
-from weft.spec.requirements import instance_name
+from weft.spec.requirements import NO_REQUIREMENTS, instance_name
 from weft.spec.resources import CORES, MEMORY, MILLI
 from weft.spec.slots import ShellSlotError
 from weft.spec.tasks import Isolation, Task
@@ -331,6 +331,8 @@ def _from_elsewhere(task: Task, bindings: Bindings, root: str) -> Bindings:
 
 def _needs_bound(task: Task) -> bool:
     needs = task.requires
+    if needs is NO_REQUIREMENTS and not task.dependencies:  # first, as that is how most tasks are
+        return task.policy.foreach is not None
     return (
         task.policy.foreach is not None
         or any(dependency.bind is not None for dependency in task.dependencies)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from weft.ports import FileRow, ResultRow
+from weft.ports import BegunRow, FileRow, ResultRow
 from weft.runtime.orders import NOTHING_BOUND, Bindings
 from weft.scheduling.events import Inspected
 from weft.scheduling.outcomes import Outcome
@@ -42,7 +42,7 @@ class NothingToInspect:
     def __init__(self) -> None:
         self._answers: deque[Inspected] = deque()
 
-    def ask(self, task: int, force: bool) -> None:  # noqa: ARG002
+    def ask(self, task: int, force: bool, instances: Sequence[int] | None = None) -> None:  # noqa: ARG002
         """See `ports.Inspector`."""
         self._answers.append(Inspected(task))
 
@@ -61,6 +61,10 @@ class NothingToInspect:
 
     def remember(self, task: int) -> None:
         """See `ports.Inspector`."""
+
+    def begun(self) -> Sequence[BegunRow]:
+        """See `ports.Inspector`."""
+        return ()
 
     def take(self) -> tuple[Sequence[ResultRow], Sequence[FileRow]]:
         """See `ports.Inspector`."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
+from weft.collector import collector_paused
 from weft.ports import (
     AttemptRow,
     Began,
@@ -65,6 +66,8 @@ class PlanChange:
 
 def compare(old: Plan, new: Plan) -> PlanChange:
     """What a resume with `new` would change of a run recorded with `old`."""
+    if new is old:
+        return PlanChange((), (), {})
     before, after = old.graph.index, new.graph.index
     changed: dict[str, tuple[str, ...]] = {}
     for name, index in after.items():
@@ -122,6 +125,7 @@ def reopen(opened: OpenRun, redo: Collection[int]) -> list[ReopenTask]:
     return facts
 
 
+@collector_paused()
 def recover(
     opened: OpenRun,
     executors: Mapping[str, Executor],
@@ -154,11 +158,13 @@ def recover(
         if attempt.state in OPEN_STATES:
             named = plan.graph.tasks[attempt.key.task].policy.executor or default
             rows_by_executor.setdefault(named if named in executors else default, []).append(attempt)
+    fingerprints = {row.task: row.fingerprint for row in opened.begun if row.fingerprint is not None}
     begun: list[Began] = []
     reports: list[Report | StreamReport] = []
     offsets: dict[str, int] = {}
     for name, executor in executors.items():
-        news = _reattach(executor, rows_by_executor.get(name, ()), opened.offsets, facts, begun)
+        rows = rows_by_executor.get(name, ())
+        news = _reattach(executor, rows, opened.offsets, fingerprints, facts, begun)
         reports += news.reports
         offsets.update(news.offsets)
     return Recovered(facts, begun, Reports(reports, offsets), done)
@@ -185,6 +191,7 @@ def _reattach(
     executor: Executor,
     rows: Sequence[AttemptRow],
     offsets: Mapping[str, int],
+    fingerprints: Mapping[int, str],
     facts: list[Event],
     begun: list[Began],
 ) -> Reports:
@@ -192,17 +199,21 @@ def _reattach(
     nonces = {row.key: row.nonce for row in rows}
     living = executor.reattach(nonces, offsets)
     reports, read = executor.poll()
+    begins = {
+        report.key: report for report in reports if isinstance(report, Began) and nonces.get(report.key) == report.nonce
+    }
     told = {report.key for report in reports if isinstance(report, Finished) and nonces.get(report.key) == report.nonce}
     gone: list[Report] = []
     for row in rows:
-        began = living.get(row.key)
+        began = living.get(row.key) or begins.get(row.key)
         if began is not None and row.state == "queued":
             begun.append(began)
         started = began.started if row.started is None and began is not None else row.started
-        facts.append(AttemptAdopted(row.key, row.nonce, row.request, started or 0.0))
+        fingerprint = fingerprints.get(row.key.task)
+        facts.append(AttemptAdopted(row.key, row.nonce, row.request, started or 0.0, fingerprint))
         if row.key not in living and row.key not in told:
             gone.append(_lost(row))
-    return Reports([*reports, *gone], read)
+    return Reports([*(report for report in reports if not isinstance(report, Began)), *gone], read)
 
 
 def _lost(row: AttemptRow) -> Finished:

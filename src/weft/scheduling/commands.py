@@ -59,7 +59,7 @@ class Mention(NamedTuple):
 class Inspect(NamedTuple):
     """Look at the world for this task: requirements, items, freshness. Answered by `Inspected`.
 
-    instances: of a task whose items come one by one: those that the question is about; None: all that there are.
+    instances: those that the question is about, of a mapped task that has begun; None: all that there are.
     """
 
     task: int

@@ -165,12 +165,16 @@ class RequestRecovered(NamedTuple):
 
 
 class AttemptAdopted(NamedTuple):
-    """Resume: an attempt of an earlier engine that still lives and counts. Holds its request's amounts at once."""
+    """Resume: an attempt of an earlier engine that still lives and counts. Holds its request's amounts at once.
+
+    fingerprint: of its task, as it was looked at before; None where nobody did.
+    """
 
     key: AttemptKey
     nonce: int
     request: Request
     started: float
+    fingerprint: str | None = None
 
 
 Event = (

@@ -27,9 +27,10 @@ from weft.scheduling.lifecycle import (
 from weft.scheduling.outcomes import CACHED, INTERRUPTED, kind
 from weft.scheduling.outcomes import CANCELLED as CANCELLED_CAUSE
 from weft.scheduling.placement import Placement
-from weft.scheduling.reasons import Reason
+from weft.scheduling.reasons import Reason, closed_by
 from weft.scheduling.scheduler import Scheduler
 from weft.scheduling.workload import CACHES, SHIFT
+from weft.spec.compute import LIMIT_PREFIX
 from weft.units import show_amount, show_seconds
 
 SHOWN_DEPENDENCIES: Final = 10
@@ -204,6 +205,9 @@ def _shortages(placement: Placement, lane: Lane) -> Iterator[Reason]:
         free = placement.free[number]
         if free < units:
             name = placement.names[number]
+            if placement.capacity_of(name) == 0 and name.startswith(LIMIT_PREFIX):
+                yield closed_by(name)
+                continue
             needed, there = show_amount(name, units), show_amount(name, max(free, 0))
             yield Reason("resource", f"needs {needed} of {name}, {there} is free", name, there, needed)
 

@@ -131,8 +131,8 @@ def open_instances(board: Board, task: int, fresh: Iterable[int]) -> None:
 
 
 def resume_instances(board: Board, task: int) -> None:
-    """A mapped task with adopted attempts: the requirements of its other instances are looked at as for a retry."""
-    if not board.workload.traits[task] & REQUIRES:
+    """A mapped task with adopted attempts: its other instances are looked at as for a retry."""
+    if not board.workload.traits[task] & (REQUIRES | CACHES):
         open_instances(board, task, ())
         return
     mapped = board.mapped[task]
@@ -218,7 +218,7 @@ def look_again(board: Board, task: int, instance: int) -> None:
 
 
 def _ask(board: Board, task: int, mapped: Mapped) -> None:
-    board.ask(task, None if mapped.source < 0 else tuple(mapped.looking))
+    board.ask(task, tuple(mapped.looking))
 
 
 def looked_again(board: Board, mapped: Mapped, event: Inspected) -> None:

@@ -76,8 +76,12 @@ class Outcome(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What an attempt was given: amounts in integer units sorted by name, time limit in seconds, queue."""
+    """What an attempt was given: amounts in integer units sorted by name, time limit in seconds, queue.
+
+    besides: directives, and places for copies, as far as a function of the task gave them; sorted by name.
+    """
 
     amounts: tuple[tuple[str, int], ...]
     timeout: float | None = None
     queue: str | None = None
+    besides: tuple[tuple[str, str], ...] = ()

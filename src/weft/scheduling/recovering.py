@@ -98,6 +98,8 @@ def adopt_attempt(board: Board, event: AttemptAdopted) -> None:
         board.ignored += 1
         return
     board.move_unit(task, instance, RUNNING)
+    if event.fingerprint is not None:
+        board.fingerprints[task] = event.fingerprint
     if mapped is not None and instance >= 0:
         if board.phases[task] != RUNNING:
             board.move(task, RUNNING)

@@ -130,7 +130,7 @@ def scale(policy: Retries, trial: Trial, request: Request, cause: str, bounds: B
             timeout = None if timeout is None else _next_seconds(entry, trial, timeout)
         elif amounts.get(key):
             amounts[key] = _next_units(key, entry, trial, amounts[key])
-    wanted = trial.wanted = Request(tuple(sorted(amounts.items())), timeout, request.queue)
+    wanted = trial.wanted = request._replace(amounts=tuple(sorted(amounts.items())), timeout=timeout)
     return _grown(request, _in_queue(wanted, policy.fallback_queues, bounds), bounds)
 
 
@@ -144,7 +144,7 @@ def _uncut(wanted: Request, request: Request, limit: QueueLimit) -> Request:
     timeout = request.timeout
     if timeout is not None and timeout == limit.timeout:
         timeout = None if wanted.timeout is None else max(timeout, wanted.timeout)
-    return Request(amounts, timeout, request.queue)
+    return request._replace(amounts=amounts, timeout=timeout)
 
 
 def _entries_for(policy: Retries, exhausted: str) -> list[tuple[str, Scale]]:
@@ -176,9 +176,7 @@ def _next_seconds(entry: Scale, trial: Trial, old: float) -> float:
         return _called(TIMEOUT, entry, old)
     from fractions import Fraction
 
-    grown = Fraction(repr(float(old))) * _factor(entry)
-    # Whole seconds stay whole; who gives a limit of less than that has reason to.
-    return float(ceil(grown)) if old == int(old) else ceil(grown * 1000) / 1000
+    return float(Fraction(repr(float(old))) * _factor(entry))  # seconds are not rounded (design.md 16)
 
 
 def _factor(entry: float) -> Fraction:

@@ -48,6 +48,7 @@ from weft.scheduling import flowing, preparing, recovering, stopping
 from weft.scheduling import headroom as giving
 from weft.scheduling import mapped as mapping
 from weft.scheduling.board import Board
+from weft.scheduling.caps import ShutCaps
 from weft.scheduling.commands import BeginAttempt, CloseAttempt, Command, Retry, SetTimer, StartAttempt
 from weft.scheduling.events import (
     AttemptAdopted,
@@ -174,6 +175,7 @@ class Scheduler:
         self.workload = Workload(plan, selected, asks, options.queues, options.expected)
         hosts = Hosts(options.hosts) if len(options.hosts) > 1 else None  # the sums say all about a single one
         headroom = giving.Headroom() if options.opportunistic and not options.unlimited else None
+        self._caps = ShutCaps()
         self.placement = Placement(options.unlimited, seed >> LANE_SHIFT, hosts, headroom)
         self.placement.apart = {self.workload.rank_of[task] for task in self.workload.ties.iterated}
         self.placement.apart |= self._device_ranks()
@@ -300,6 +302,8 @@ class Scheduler:
         if placement.headroom is not None and not placement.headroom.is_known:
             return  # the first measurement is on its way
         started = placement.place(board.now, self.options.placement_batch, self._start, self._duration_of)
+        if self._caps.untold:
+            board.commands += self._caps.tell(placement)
         if started >= self.options.placement_batch and self._turn_timer is None:
             # More may be possible, and no event need ever come that says so: ask for another turn.
             self._turn_timer = board.take_timer()
@@ -498,6 +502,7 @@ class Scheduler:
             preparing.offer_again(self.board, unit >> SHIFT, (unit & LOW) - 1)
 
     def _capacity_changed(self, event: CapacityChanged) -> None:
+        self._caps.give(event.amounts)
         self.placement.set_capacity(event.amounts, event.slots)
         self._refuse_lacking()
 
@@ -508,6 +513,7 @@ class Scheduler:
         preparing.look_at_all(self.board)
 
     def _limit_changed(self, event: LimitChanged) -> None:
+        self._caps.change(event.name, event.units)
         self.placement.set_limit(event.name, event.units)
         if self.placement.is_known:
             self._refuse_lacking()

@@ -60,8 +60,9 @@ def command_template(
     task_args: Iterable[str] | None = None,
     op_args: Iterable[str] | None = None,
     shell: Any = None,
+    tool: str = "",
 ) -> CommandTemplate:
-    """shell: None lets the text decide. Raises TemplateError with every mistake."""
+    """shell: None lets the text decide. tool: the name of the one that it belongs to. Raises TemplateError with every mistake."""
     mistakes: list[str] = []
     if not isinstance(name, str) or not isinstance(text, str):
         raise TemplateError(str(name), ["its name and its command are texts"])
@@ -78,9 +79,8 @@ def command_template(
     for role, names in zip(_ROLES, lists, strict=True):
         roles.update(dict.fromkeys(names, role))
     nodes, tasks, ops = lists
-    return CommandTemplate(
-        name, text, nodes, tasks, ops, action, MappingProxyType(roles), template_digest(name, text, nodes, tasks, ops)
-    )
+    version = template_digest(name, text, nodes, tasks, ops, tool)
+    return CommandTemplate(name, text, nodes, tasks, ops, action, MappingProxyType(roles), version)
 
 
 _ROLES: Final[tuple[Role, ...]] = ("node", "task", "op")
@@ -285,5 +285,13 @@ def shorten_name(name: str) -> str:
     """What is too long ends in a digest of the whole instead."""
     if len(name) <= NAME_LIMIT:
         return name
-    suffix = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=_SUFFIX_BYTES).hexdigest()
-    return f"{name[: NAME_LIMIT - len(suffix) - 1]}_{suffix}"
+    return _ending_in(name, blake2b(name.encode("utf-8", "surrogatepass"), digest_size=_SUFFIX_BYTES).digest())
+
+
+def distinct_name(name: str, node: bytes) -> str:
+    """A default name that another task would have, too, with the identity that tells them apart. node: the node's digest."""
+    return _ending_in(name, node[:_SUFFIX_BYTES])
+
+
+def _ending_in(name: str, digest: bytes) -> str:
+    return f"{name[: NAME_LIMIT - 2 * _SUFFIX_BYTES - 1]}_{digest.hex()}"

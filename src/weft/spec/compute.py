@@ -11,7 +11,7 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from weft.errors import ArgumentError, InvalidMemoryFormat, InvalidMemoryUnit, cut
+from weft.errors import ArgumentError, InvalidMemoryFormat, InvalidMemoryUnit, cut, shown
 from weft.spec.resources import BYTE_AMOUNTS, CORES, MEMORY, MICRO, Resources, from_units
 from weft.spec.retries import Scale
 from weft.spec.tasks import name_problem
@@ -21,10 +21,10 @@ RUNTIME: Final = "runtime"
 TIMEOUT: Final = "timeout"
 QUEUE: Final = "queue"
 COPIES: Final = ("stdout", "stderr")
-CLUSTER_ONLY: Final = ("project", "constraints")
+DIRECTIVES: Final = ("project", "constraints")
 CLUSTERS_WITHOUT_PROJECTS: Final = frozenset({"local", "multiprocess", "sequential", "dummy", "simulated"})
-"""Names of clusters that have no use for what is in `CLUSTER_ONLY`."""
-TEXTS: Final = (QUEUE, *CLUSTER_ONLY, *COPIES)
+"""Names of clusters that have no use for what is in `DIRECTIVES`."""
+TEXTS: Final = (QUEUE, *DIRECTIVES, *COPIES)
 AUTO: Final = "auto"
 AUTOMATIC: Final = (MEMORY,)
 """Amounts that may be left to what earlier runs used."""
@@ -42,14 +42,17 @@ class Bytes(int):
 
 
 class Demand(NamedTuple):
-    """What the engine takes. copies: stream -> folder or file. auto: amounts that history gives. unused: for clusters only."""
+    """What the engine takes. copies: stream -> folder or file. directives: for a cluster's own scheduler.
+
+    auto: amounts that history gives.
+    """
 
     resources: Resources
     timeout: float | None
     queue: str | None
     copies: Mapping[str, str]
+    directives: Mapping[str, str]
     auto: frozenset[str]
-    unused: Mapping[str, str]
 
 
 # --- resources ---------------------------------------------------------------------------------------------------------
@@ -103,8 +106,11 @@ def _read(key: str, value: Any) -> Any:
 def _text(key: str, value: Any) -> str:
     if hasattr(value, "__fspath__") and key in COPIES:
         value = value.__fspath__()
-    if not isinstance(value, str) or "\x00" in value or "\n" in value:
+    if not isinstance(value, str) or not {"\x00", "\n", "\r"}.isdisjoint(value):
         raise ArgumentError(f"{key} is a text on one line, not {cut(repr(value))}")
+    problem = name_problem(value) if key == QUEUE and value not in DEFAULT_QUEUES else None
+    if problem is not None:
+        raise ArgumentError(f"{key}: {problem}")
     return value
 
 
@@ -160,14 +166,14 @@ def read_amount(key: str, value: Any) -> float | int:
             value = int(value) if value.strip().isdecimal() else float(value)
         except ValueError:
             raise ArgumentError(f"{key}: a number is expected, not {cut(value)!r}") from None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise ArgumentError(f"{key}: a number is expected, not {cut(repr(value))}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        raise ArgumentError(f"{key}: a number is expected, not {shown(value)}")
     if value < 0 or (key == CORES and value == 0):
         raise ArgumentError(
-            f"{key}: a number {'above 0' if key == CORES else 'of at least 0'} is expected, not {value}"
+            f"{key}: a number {'above 0' if key == CORES else 'of at least 0'} is expected, not {shown(value)}"
         )
     if value > LARGEST_AMOUNT:
-        raise ArgumentError(f"{key}: {value} is larger than weft can count")
+        raise ArgumentError(f"{key}: {shown(value)} is larger than weft can count")
     return value
 
 
@@ -193,8 +199,8 @@ def demand_of(compute: Compute, limits: Iterable[str] = ()) -> Demand:
         compute.get(RUNTIME),
         None if queue in DEFAULT_QUEUES else queue,
         MappingProxyType({key: compute[key] for key in COPIES if compute.get(key)}),
+        MappingProxyType({key: compute[key] for key in DIRECTIVES if compute.get(key)}),
         frozenset(key for key in AUTOMATIC if compute.get(key) == AUTO),
-        MappingProxyType({key: compute[key] for key in CLUSTER_ONLY if compute.get(key)}),
     )
 
 

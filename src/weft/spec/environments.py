@@ -14,9 +14,14 @@ class ShellValue(NamedTuple):
 
 
 class Withheld(NamedTuple):
-    """In the place of a value that may not be stored. digest: tells whether a value is the one that was meant."""
+    """In the place of a value that may not be stored. digest: tells whether a value is the one that was meant.
+
+    Of a secret, to know it again in output: words: how many it has; forms: digests of how else it may be written.
+    """
 
     digest: str
+    words: int = 1
+    forms: tuple[str, ...] = ()
 
 
 VariableValue = str | Expand | ShellValue | Withheld

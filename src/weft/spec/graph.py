@@ -9,7 +9,8 @@ written there, too, by whoever makes the task.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from itertools import chain, compress, repeat
 from operator import attrgetter, lt
 from typing import Final
@@ -27,7 +28,7 @@ from weft.spec.rewrites import (
     substitute_tasks,
 )
 from weft.spec.select import select
-from weft.spec.tasks import Task
+from weft.spec.tasks import Policy, Task
 from weft.spec.types import BUILTIN, Type
 
 SHOWN_CYCLE: Final = 100
@@ -341,6 +342,23 @@ class Graph:
         for task in self.indexes(selection):
             dropped[task] = 1
         return Graph(keep_tasks(self, tuple(i for i, is_dropped in enumerate(dropped) if not is_dropped)))
+
+    def with_policies(self, change: Callable[[Policy], Policy]) -> Graph:
+        """The same tasks and edges, treated otherwise. change: is asked once for each policy object that tasks share."""
+        made: dict[int, Policy] = {}
+        tasks = []
+        for task in self.tasks:
+            policy = made.get(id(task.policy))
+            if policy is None:
+                policy = made[id(task.policy)] = change(task.policy)
+            if policy is not task.policy:
+                task = Task(
+                    task.name, task.action, task.dependencies, task.parameters, task.requires, task.outputs, policy
+                )
+            tasks.append(task)
+        found = copy(self)
+        found.tasks = tuple(tasks)
+        return found
 
     def diff(self, other: Graph) -> GraphDiff:
         """What makes `other` of this graph."""

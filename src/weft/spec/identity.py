@@ -95,10 +95,15 @@ def digest(*parts: bytes) -> bytes:
 
 
 def template_digest(
-    name: str, command: str, node_args: Iterable[str], task_args: Iterable[str], op_args: Iterable[str]
+    name: str,
+    command: str,
+    node_args: Iterable[str],
+    task_args: Iterable[str],
+    op_args: Iterable[str],
+    tool: str = "",
 ) -> bytes:
-    """Of a version of a template: the lists of arguments count as sets."""
-    parts = [b"t", encode(b"n", name), encode(b"c", command)]
+    """Of a version of a template: the lists of arguments count as sets. tool: its name; tasks of two tools differ."""
+    parts = [b"t", encode(b"u", tool), encode(b"n", name), encode(b"c", command)]
     for tag, names in ((b"N", node_args), (b"T", task_args), (b"O", op_args)):
         members = sorted(set(names))
         parts.append(b"%b%d:" % (tag, len(members)))

@@ -46,9 +46,9 @@ class Policy:
 
     mapping: how parameters become argv words (text, or parameter -> text with `"*"` for the rest); None: `--{key} {value}`.
     duration: expected seconds, for order and simulation, never a limit. timeout: seconds of wall time an attempt may take.
-    copies: `stdout`, `stderr` -> folder or file that gets a copy of the stream. auto: amounts (`memory`) that come from what
-    earlier runs used. ask: called once per task before its first start for amounts to lie over `resources`
-    (workflows.md 4.3); no document can hold it.
+    copies: `stdout`, `stderr` -> folder or file that gets a copy of the stream. directives: `project`, `constraints`, what a
+    cluster's own scheduler is told besides. auto: amounts (`memory`) that come from what earlier runs used. ask: called once
+    per task before its first start for amounts to lie over `resources` (workflows.md 4.3); no document can hold it.
     """
 
     resources: Resources = ONE_CORE
@@ -73,6 +73,7 @@ class Policy:
     attributes: Mapping[str, Value] = field(default_factory=nothing)
     description: str | None = None
     copies: Mapping[str, str] = field(default_factory=nothing)
+    directives: Mapping[str, str] = field(default_factory=nothing)
     auto: frozenset[str] = frozenset()
     ask: Callable[[], Any] | None = None
 

@@ -1,16 +1,20 @@
-"""What of an environment may be stored: no values of variables, but for digests (reliability.md 7)."""
+"""What of an environment may be stored: no values of variables, but for digests (reliability.md 7); what its values are."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Final
 
 from weft.spec.actions import Expand
 from weft.spec.environments import Environment, VariableValue, Withheld
-from weft.spec.secrets import is_secret_name
+from weft.spec.secrets import is_secret_name, written_forms
 
 DIGEST_BYTES: Final = 16
+_NAME: Final = (
+    r"\$(?:\$|([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})"  # as where it is replaced: dialects.md 5.2
+)
 _REFERENCES: Final = re.compile(r"(?:\$(?:[A-Za-z_]\w*|\{[A-Za-z_]\w*\}))+", re.ASCII)
 
 
@@ -33,7 +37,13 @@ def digest_of(name: str, value: VariableValue) -> str:
 
 
 def _withheld(name: str, value: VariableValue) -> VariableValue:
-    return Withheld(digest_of(name, value)) if _is_value(name, value) else value
+    if not _is_value(name, value):
+        return value
+    digest = digest_of(name, value)
+    if not isinstance(value, str) or not is_secret_name(name):
+        return Withheld(digest)
+    forms = (digest_of(name, form) for form in (*written_forms(value), value.strip()) if form != value)
+    return Withheld(digest, max(1, len(value.split())), tuple(dict.fromkeys(forms)))
 
 
 def _is_value(name: str, value: VariableValue) -> bool:
@@ -41,3 +51,24 @@ def _is_value(name: str, value: VariableValue) -> bool:
     if isinstance(value, Expand):
         return is_secret_name(name) and _REFERENCES.fullmatch(value.text) is None
     return isinstance(value, str)
+
+
+def known_values(environment: Environment, inherited: Mapping[str, str]) -> dict[str, str]:
+    """The variables as an attempt gets them, but for those that only it can know. inherited: what the run starts with."""
+    values: dict[str, str] = {}
+    unknown: set[str] = set()
+
+    def look_up(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        return "$" if name is None else values.get(name, inherited.get(name, match[0]))
+
+    for name, value in environment.variables:
+        if isinstance(value, str):
+            values[name] = value
+        elif isinstance(value, Expand) and not any(
+            (match[1] or match[2]) in unknown for match in re.finditer(_NAME, value.text)
+        ):
+            values[name] = re.sub(_NAME, look_up, value.text)
+        else:
+            unknown.add(name)
+    return values

@@ -16,7 +16,7 @@ from weft.store import codec, database, rows
 from weft.store.folder import unusable
 from weft.store.ownership import is_locked
 from weft.store.sql import statements
-from weft.store.tables import TASK_STATES, pack_digest, pack_text, unpack_digest, unpack_text
+from weft.store.tables import TASK_STATES, pack_digest, pack_text, unpack_digest, unpack_text, unwrap_nonce
 
 _READER_BUSY_MS: Final = 5000
 _SHORT: Final = 8  # characters of a run's id that messages show
@@ -97,6 +97,10 @@ class SqliteArchive:
 
     # -- beyond the port
 
+    def is_kept(self, run: str, key: str) -> bool:
+        """Whether the run shows the plan that documents with digest `key` (hex) gave."""
+        return bool(self._all("is_kept", bytes.fromhex(key), self._number(run))[0][0])
+
     def results_token(self, plan_key: str) -> str:
         """Another text whenever finished work of a plan was recorded or forgotten meanwhile."""
         return repr(self._all("state_of_results", pack_text(plan_key)))
@@ -144,6 +148,11 @@ class SqliteArchive:
     def asked(self, run: str, kind: str, since: float = 0.0) -> list[Mapping[str, Any]]:
         """What has been asked of the engines of a run, oldest first; also what is dealt with. since: wall clock seconds."""
         return [json.loads(payload) for (payload,) in self._all("asked", run, kind, since)]
+
+    def tasks_by_nonce(self, run: str) -> dict[int, int]:
+        """Task by the nonce of each attempt, also of those that were made when the plan had it elsewhere."""
+        found = self._all("tasks_by_nonce", self._number(run))
+        return {unwrap_nonce(nonce): int(task) for nonce, task in found}
 
     def names(self, run: str) -> list[str]:
         """Of all tasks of the run's plan, in plan order; those that did not take part, too."""

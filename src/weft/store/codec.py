@@ -3,7 +3,7 @@
 A payload is one JSON object: `{"v": version, "n": base, "r": [requests], "l": [log files], "f": [facts]}`. A fact is a list that
 begins with its letter. Nonces are kept as differences from `base`, requests and log files as indexes into `r` and `l`,
 because they repeat. A request is
-`[[[name, amount], ...], timeout, queue]`. Trailing defaults are cut off:
+`[[[name, amount], ...], timeout, queue]`, and then `[[name, text], ...]` if a function gave texts. Trailing defaults are cut off:
 
     s  StartAttempt    task, instance, attempt, nonce, request
     b  BeginAttempt    task, instance, attempt, nonce, started, stdout, stderr
@@ -55,8 +55,9 @@ from weft.scheduling.outcomes import CACHED, NO_OUTPUT, NO_USAGE, LogRegion, Out
 from weft.scheduling.reasons import Reason
 from weft.store.facts import ChangePlan, CountReceipts, EndRun, Fact, OwnRun
 
-VERSION: Final = 2
-_PLAIN_VERSION: Final = 1  # said where nothing newer is in it: the kind `k` is of version 2
+VERSION: Final = 3
+_PLAIN_VERSION: Final = 1  # said where nothing newer is in it
+_FOLDED_VERSION: Final = 2  # the kind `k`; version 3: texts of requests
 SECONDS_DIGITS: Final = 6
 DEFLATED_FROM: Final = 1024  # characters; below that a payload stays readable for anybody with a SQLite shell
 FOLDED_FROM: Final = 16  # tasks that were cached, one after the other
@@ -105,7 +106,7 @@ def checksum(number: int, epoch: int, stored: str | bytes) -> int:
 
 def dump_request(request: Request) -> str:
     """A request as canonical JSON."""
-    return _dumps(request)
+    return _dumps(_request_row(request))
 
 
 def load_request(text: str) -> Request:
@@ -113,14 +114,21 @@ def load_request(text: str) -> Request:
     return _request(json.loads(text))
 
 
+def _request_row(request: Request) -> Sequence[Any]:
+    return request if request.besides else request[:3]
+
+
 def _request(value: list[Any]) -> Request:
-    amounts, timeout, queue = value
-    return Request(tuple((name, amount) for name, amount in amounts), timeout, queue)
+    amounts, timeout, queue, *rest = value
+    besides = tuple((name, text) for texts in rest for name, text in texts)
+    return Request(tuple((name, amount) for name, amount in amounts), timeout, queue, besides)
 
 
 def dump_retry(retry: Retry | None) -> str | None:
     """A retry decision as JSON."""
-    return None if retry is None else _dumps(retry)
+    if retry is None:
+        return None
+    return _dumps([retry.reason, retry.delay, _request_row(retry.request), retry.change])
 
 
 def load_retry(text: str) -> Retry:
@@ -169,7 +177,11 @@ class _Encoder:
         else:
             coded = ",".join([_ENCODERS[type(fact)](self, fact) for fact in facts])
         base = "" if self._base is None else f'"n":{self._base},'
-        requests = f'"r":{_dumps(list(self._requests))},' if self._requests else ""
+        requests = ""
+        if self._requests:
+            requests = f'"r":{_dumps(list(map(_request_row, self._requests)))},'
+            if any(request.besides for request in self._requests):
+                self._version = VERSION
         files = f'"l":{_dumps(list(self._files))},' if self._files else ""
         return f'{{"v":{self._version},{base}{requests}{files}"f":[{coded}]}}'
 
@@ -180,7 +192,7 @@ class _Encoder:
             row = list(found)
             folded = _fold(row) if is_cached and len(row) >= FOLDED_FROM else None
             if folded is not None:
-                self._version = VERSION
+                self._version = _FOLDED_VERSION
                 coded.append(folded)
             else:
                 coded += [_ENCODERS[type(fact)](self, fact) for fact in row]
@@ -384,7 +396,7 @@ def decode(payload: str) -> list[Fact]:
     try:
         document = json.loads(payload)
         version = document["v"]
-        if version not in (_PLAIN_VERSION, VERSION):
+        if version not in (_PLAIN_VERSION, _FOLDED_VERSION, VERSION):
             raise Unreadable(f"a fact was written in format {version}; this weft reads formats up to {VERSION}")
         requests = [_request(request) for request in document.get("r", [])]
         reading = _Decoder(document.get("n", 0), requests, document.get("l", []))

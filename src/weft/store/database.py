@@ -18,7 +18,7 @@ from weft.store.sql import statements
 
 NAME: Final = "weft.db"
 APPLICATION: Final = 0x77656674  # "weft", so that nobody takes another program's database for ours
-VERSION: Final = 1
+VERSION: Final = 2
 
 Durability = Literal["power", "process"]
 

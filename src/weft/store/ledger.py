@@ -11,23 +11,25 @@ and read anew, which is what `weft resume` does.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import apsw
 
 from weft.errors import InternalError, StoreError
 from weft.failpoints import declare, hit
-from weft.ports import FileRow, OpenRun, ResultRow
+from weft.ports import BegunRow, FileRow, OpenRun, ResultRow
 from weft.scheduling.commands import Record, StartAttempt
 from weft.scheduling.outcomes import RunState
-from weft.store import codec, database, rows
+from weft.store import codec, database, proof, rows
 from weft.store.facts import ChangePlan, CountReceipts, EndRun, Fact
 from weft.store.ownership import PlanLock
-from weft.store.proof import write_proof
 from weft.store.sql import statements
 from weft.store.tables import Tables, pack_text
+
+if TYPE_CHECKING:
+    from weft.store.seals import Sealing
 
 COMMIT_BEFORE = declare("store.commit.before", "facts are gathered, nothing of them is written")
 COMMIT_WRITTEN = declare("store.commit.written", "the transaction is complete, its COMMIT not yet given")
@@ -63,13 +65,27 @@ class SqliteLedger:
         self._number = number
         self._recorded = facts
         self._tables = Tables(store.connection, number)
+        self._sealing = self._sealed(facts)
         self._facts: list[Fact] = []
         self._offsets: dict[str, int] = {}
         self._results: list[ResultRow] = []
         self._files: list[FileRow] = []
+        self._begun: dict[tuple[int, int], BegunRow] = {}
+        self._may_have_begun = facts > 0
+        self._forgets: str | None = None
         self._plan: tuple[bytes, Sequence[str], Sequence[int]] | None = None
         self._kept: tuple[bytes, str] | None = None
         self._failed: StoreError | None = None
+
+    def _sealed(self, facts: int) -> Sealing | None:
+        """What keeps up a proof of the tables, if the run is large."""
+        connection = self._store.connection
+        tasks: Any = connection.execute("SELECT tasks FROM runs WHERE number = ?", (self._number,)).get
+        if tasks < proof.PROVEN_FROM:
+            return None
+        from weft.store.seals import Sealing  # late: few runs are
+
+        return Sealing(connection, os.path.dirname(self._store.path), self._number, self.run, facts)
 
     @property
     def number(self) -> int:
@@ -82,10 +98,13 @@ class SqliteLedger:
         if offsets:
             self._offsets.update(offsets)
 
-    def remember(self, results: Sequence[ResultRow], files: Sequence[FileRow]) -> None:
+    def remember(self, results: Sequence[ResultRow], files: Sequence[FileRow], begun: Sequence[BegunRow] = ()) -> None:
         """See `ports.Ledger.remember`."""
         self._results.extend(results)
         self._files.extend(files)
+        if begun:
+            self._may_have_begun = True
+            self._begun.update(((row.task, row.instance), row) for row in begun)
 
     def keep_plan(self, key: str, warnings: str) -> None:
         """Remember that documents with digest `key` (hex) give the plan that the run shows, and these warnings (JSON)."""
@@ -99,17 +118,19 @@ class SqliteLedger:
     def finish(self, state: RunState, exit_code: int | None, ended: float) -> None:
         """See `ports.Ledger.finish`. exit_code: None when nobody has run anything yet."""
         self._facts.append(EndRun(state, exit_code, ended))
+        if self._may_have_begun:
+            self._forgets = "clear_begun" if state == "ok" else "forget_begun"
         self.commit()
         if state != "ok":  # somebody may take it up
             with database.reworded(self._store.path):
-                write_proof(self._store.connection, os.path.dirname(self._store.path), self._number, self.run)
+                proof.write_proof(self._store.connection, os.path.dirname(self._store.path), self._number, self.run)
 
     def commit(self) -> None:
         """See `ports.Ledger.commit`; after a StoreError that `is_passing`, call it again. Without news it costs a stat."""
         if self._failed is not None:
             raise self._failed
         self._store.check_place()
-        if not (self._facts or self._offsets or self._results or self._files):
+        if not (self._facts or self._offsets or self._results or self._files or self._begun):
             return
         try:
             with database.reworded(self._store.path):
@@ -123,9 +144,12 @@ class SqliteLedger:
             if isinstance(problem, database.Fsync):
                 self._store.abandon()
             raise error from problem.__cause__
-        self._facts, self._offsets, self._results, self._files = [], {}, [], []
-        self._plan = self._kept = None
+        facts = self._facts
+        self._facts, self._offsets, self._results, self._files, self._begun = [], {}, [], [], {}
+        self._plan = self._kept = self._forgets = None
         hit(COMMIT_AFTER)
+        if self._sealing is not None:
+            self._sealing.note(facts, self._recorded)
 
     def close(self) -> None:
         """See `ports.Ledger.close`. What was not committed is dropped."""
@@ -142,6 +166,12 @@ class SqliteLedger:
         self.commit()
         with database.reworded(self._store.path):
             return rows.open_run(self._store.connection, self._number, only_left=only_left)
+
+    def reread_attempts(self, opened: OpenRun, *, only_left: bool = False) -> OpenRun:
+        """What `opened` gave, after attempts were closed since, and nothing else was recorded; commits first."""
+        self.commit()
+        with database.reworded(self._store.path):
+            return rows.reread_attempts(self._store.connection, self._number, opened, only_left=only_left)
 
     def _explained(self, error: StoreError) -> StoreError:
         """A database that goes away while it is written gives SQLite many things to say, and none of them is that."""
@@ -175,8 +205,18 @@ class SqliteLedger:
                 connection.executemany(sql["add_result"], [rows.dump_result(row) for row in self._results])
             if self._files:
                 connection.executemany(sql["add_file"], [rows.dump_file(row) for row in self._files])
+            if self._begun:
+                self._write_begun(self._begun.values())
+            if self._forgets is not None:
+                connection.execute(sql[self._forgets], (self._number,))
         if facts:
             self._recorded += 1
+
+    def _write_begun(self, found: Collection[BegunRow]) -> None:
+        connection, number, sql = self._store.connection, self._number, statements("ledger")
+        over = [(number, row.task, row.instance) for row in found if row.is_over]
+        connection.executemany(sql["add_begun"], [(number, *rows.dump_begun(row)) for row in found if not row.is_over])
+        connection.executemany(sql["end_begun"], over)
 
     def append(self, facts: Sequence[Fact]) -> None:
         """Add the first facts of an ownership, inside the transaction that takes it."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
+from collections.abc import Iterator
 from typing import Final
 
 from weft.scheduling.outcomes import LogRegion
+from weft.spec.environments import Withheld
 
 WHOLE_FILE: Final = -1
 """Length of a region that is still being written: up to where the file ends now."""
 
 _BLOCK: Final = 1 << 16
+KEPT_SECRETS: Final = "secrets"
+"""File in a run's log folder; supervisors append to it."""
 
 
 class LogGoneError(LookupError):
@@ -23,6 +28,21 @@ class LogReader:
 
     def __init__(self, folder: str, run: str):
         self._folder = os.path.join(os.path.abspath(folder), "logs", run)
+        self._kept: tuple[int, tuple[tuple[str, Withheld], ...]] = (0, ())  # size of the file, what was in it
+
+    def kept_secrets(self) -> tuple[tuple[str, Withheld], ...]:
+        """(variable, what was kept of its value) of secrets that only attempts of the run knew."""
+        try:
+            file = self._open(KEPT_SECRETS)
+        except LogGoneError:
+            return ()
+        try:
+            size = os.fstat(file).st_size
+            if size != self._kept[0]:
+                self._kept = (size, tuple(_kept_of(_read(file, 0, size))))
+        finally:
+            os.close(file)
+        return self._kept[1]
 
     def read(self, region: LogRegion, offset: int = 0, limit: int | None = None) -> bytes:
         """Bytes of a region from `offset` within it, at most `limit`. Raises LogGoneError.
@@ -126,3 +146,12 @@ def _last(text: bytes, lines: int) -> bytes:
     if open_end:
         whole.append(open_end)
     return b"".join(whole[-lines:])
+
+
+def _kept_of(data: bytes) -> Iterator[tuple[str, Withheld]]:
+    for line in data.splitlines():
+        try:
+            name, digest, words, forms = json.loads(line)
+        except ValueError:  # half written, or by a later weft
+            continue
+        yield name, Withheld(digest, words, tuple(forms))

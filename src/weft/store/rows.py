@@ -12,7 +12,7 @@ from typing import Any, Final
 import apsw
 
 from weft.collector import collector_paused
-from weft.ports import AttemptRow, FileRow, Held, OpenRun, ResultRow, RunRow, TaskRow
+from weft.ports import AttemptRow, BegunRow, FileRow, Held, OpenRun, ResultRow, RunRow, TaskRow
 from weft.scheduling.keys import AttemptKey
 from weft.scheduling.outcomes import NO_OUTPUT, LogRegion, Request, TaskState, Usage
 from weft.store import codec
@@ -120,16 +120,18 @@ def task_rows(connection: apsw.Connection, number: int) -> list[TaskRow]:
     settled = {row[0]: row for row in connection.execute(sql["settled"], (number,))}
     instances: dict[int, int] = dict(connection.execute(sql["instances"], (number,)))
     tried: dict[int, tuple[int, int]] = {}
-    count = len(names) if found[1] is None else len(list(selected))
-    if len(settled) < count:
-        tried = {
-            task: (attempts, is_live) for task, attempts, is_live in connection.execute(sql["unsettled"], (number,))
-        }
+    unsettled = [task for task in selected if task not in settled]
+    if unsettled:
+        rows_tried = connection.execute(sql["unsettled"], (number, _dumps(unsettled)))
+        tried = {task: (attempts, is_live) for task, attempts, is_live in rows_tried}
     rows: list[TaskRow] = []
     for task in selected:
         row = settled.get(task)
         if row is None:
             rows.append(_unsettled_row(task, names[task], tried.get(task, (0, 0)), instances.get(task, 0)))
+        elif row[2] is None and row[3] is None and row[8] is None:  # the usual end; all below in one go, in C
+            end = (names[task], TASK_STATES[row[1]], None, None, *row[4:8], None, instances.get(task, 0))
+            rows.append(tuple.__new__(TaskRow, (task, *end)))
         else:
             rows.append(_settled_row(row, names[task], instances.get(task, 0)))
     return rows
@@ -171,7 +173,7 @@ def demands(connection: apsw.Connection, number: int) -> Mapping[int, Request]:
 
 
 @collector_paused()
-def attempt_rows(connection: apsw.Connection, number: int, which: str, *more: int) -> list[AttemptRow]:
+def attempt_rows(connection: apsw.Connection, number: int, which: str, *more: int | str) -> list[AttemptRow]:
     """The attempts that a statement of archive.sql finds."""
     requests = demands(connection, number)
     rows = connection.execute(statements("archive")[which], (number, *more))
@@ -232,13 +234,52 @@ def offsets(connection: apsw.Connection, number: int) -> dict[str, int]:
 def open_run(connection: apsw.Connection, number: int, *, only_left: bool = False) -> OpenRun:
     """All that is recorded of a run. only_left: without the attempts of tasks that are ok."""
     sql = statements("archive")
+    tasks = task_rows(connection, number)
     return OpenRun(
         row=run_row(connection.execute(sql["run_by_number"], (number,)).fetchall()[0]),
-        tasks=task_rows(connection, number),
+        tasks=tasks,
         items=item_rows(connection.execute(sql["items"], (number,))),
-        attempts=attempt_rows(connection, number, "attempts_left" if only_left else "attempts"),
+        attempts=_attempts(connection, number, tasks, only_left),
         offsets=offsets(connection, number),
+        begun=begun_rows(connection, number),
     )
+
+
+def _attempts(connection: apsw.Connection, number: int, tasks: Sequence[TaskRow], only_left: bool) -> list[AttemptRow]:
+    if not only_left:
+        return attempt_rows(connection, number, "attempts")
+    left = [row.task for row in tasks if row.state != "ok"]
+    return attempt_rows(connection, number, "attempts_left", _dumps(left))
+
+
+def reread_attempts(connection: apsw.Connection, number: int, opened: OpenRun, *, only_left: bool = False) -> OpenRun:
+    """`opened` after attempts of tasks that have not ended were closed, and nothing else was changed."""
+    tasks = [
+        task_row(connection, number, row.task, row.name) if row.state == "running" else row for row in opened.tasks
+    ]
+    attempts = _attempts(connection, number, tasks, only_left)
+    return opened._replace(tasks=tasks, attempts=attempts, begun=begun_rows(connection, number))
+
+
+# --- what attempts were begun with -----------------------------------------------------------------------------------------
+
+
+def dump_begun(row: BegunRow) -> tuple[int, int, str]:
+    """Bindings of `add_begun` behind the run."""
+    parts = row.parts if type(row.parts) is dict else dict(row.parts)
+    return row.task, row.instance, _dumps([parts, row.own, row.fingerprint])
+
+
+def begun_rows(connection: apsw.Connection, number: int) -> list[BegunRow]:
+    """Of units whose last attempt is open or ended well, and of what instances share."""
+    found: list[BegunRow] = []
+    for task, instance, body, is_ok, ended in connection.execute(statements("ledger")["begun"], (number,)):
+        parts, own, fingerprint = _parse(body)
+        over = (ended or 0.0) if is_ok else None
+        found.append(
+            BegunRow(task, instance, parts, None if own is None else (own[0], own[1]), fingerprint, ended=over)
+        )
+    return found
 
 
 # --- results and files -----------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from weft.store.folder import prepare
 from weft.store.ledger import SqliteLedger, Transaction, add_plan, append_facts
 from weft.store.ownership import PlanLock, raise_epoch
 from weft.store.sql import statements
-from weft.store.tables import Tables, pack_text, unpack_text, unwrap_nonce
+from weft.store.tables import Tables, pack_text, unpack_text, unwrap_nonce, wrap_nonce
 from weft.store.verify import check_facts, verify_run
 
 BUSY_SECONDS: Final = 60.0
@@ -109,6 +109,7 @@ class SqliteStore:
                 self.warnings.append(repaired)
             epoch = raise_epoch(connection, lock.plan_key, run, since)
             connection.execute(statements("mailbox")["settle_run"], (since, run))
+            connection.execute(statements("ledger")["forget_begun"], (number,))
             ledger = SqliteLedger(self, lock, number, run, epoch, facts)
             ledger.append([OwnRun(epoch, os.uname().nodename, os.getpid(), since)])
         return ledger, rows.open_run(connection, number, only_left=only_left)
@@ -141,6 +142,12 @@ class SqliteStore:
             left = self.connection.execute(statements("ledger")["left_open"], (pack_text(plan_key),)).fetchall()
         return [str(row[1]) for row in left]
 
+    def unremembered(self, plan_key: str) -> list[str]:
+        """Runs of this plan that were left open with work that may be done, and of which is known what it was begun with."""
+        with database.reading(self._path):
+            left = self.connection.execute(statements("ledger")["unremembered"], (pack_text(plan_key),)).fetchall()
+        return [str(run) for (run,) in left]
+
     def unknown_runs(self) -> list[str]:
         """Runs that have a folder here, but no record."""
         names = os.listdir(os.path.join(self.folder, "runs"))  # first: the record of a run is older than its folder
@@ -157,9 +164,9 @@ class SqliteStore:
         """Those of `nonces` that no attempt of the run was ever given, also none of a task that has left the plan since."""
         number = self._find(run)[0]
         with database.reading(self._path):
-            left = set(nonces)
-            for (stored,) in self.connection.execute("SELECT nonce FROM attempts WHERE run = ?", (number,)):
-                left.discard(unwrap_nonce(cast("int", stored)))
+            query = "SELECT nonce FROM attempts WHERE run = ? AND nonce IN (SELECT value FROM json_each(?))"
+            found = self.connection.execute(query, (number, json.dumps([wrap_nonce(nonce) for nonce in nonces])))
+            left = {*nonces} - {unwrap_nonce(cast("int", stored)) for (stored,) in found}
             if left:
                 for facts in check_facts(self.connection, number, self._path):
                     left -= {fact.nonce for fact in facts if isinstance(fact, StartAttempt)}

@@ -41,6 +41,8 @@ _WRAP: Final = 1 << 64
 _HALF: Final = 1 << 63
 _NO_REGION: Final = (None, None, None)
 ROWS_TOGETHER: Final = 50
+MOVED_TABLES: Final = ("tasks", "attempts", "items", "reasons", "begun")
+"""Those that speak of tasks by their place in the plan."""
 
 Row = tuple[Any, ...]
 
@@ -276,10 +278,10 @@ class Tables:
 
     def _move(self, moved: Any) -> None:
         if all(map(eq, moved, moved.values())) and all(map(eq, sorted(moved), count())):
-            for table in ("tasks", "attempts", "items", "reasons"):  # no task has another place; those beyond have left
+            for table in MOVED_TABLES:  # no task has another place; those beyond have left
                 self._connection.execute(f"DELETE FROM {table} WHERE run = ? AND task >= ?", (self._number, len(moved)))
             return
-        for table in ("tasks", "attempts", "items", "reasons"):
+        for table in MOVED_TABLES:
             _, *columns = (column for _, column, *_ in self._connection.execute(f"PRAGMA table_info({table})"))
             listed = ", ".join(columns)
             kept = [

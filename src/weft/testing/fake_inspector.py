@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from weft.ports import FileRow, ResultRow
+from weft.ports import BegunRow, FileRow, ResultRow
 from weft.scheduling.events import Inspected
 from weft.scheduling.keys import WHOLE
 
@@ -15,7 +15,8 @@ class FakeInspector:
     """Fulfils `ports.Inspector` in memory.
 
     found: answers by task, in place of "all holds". missing: (cause, detail) by (task, instance), for outputs that were not made.
-    results, files: given out by the next `take`. asked: (task, force) of every question. kept: attempts whose work was looked at.
+    results, files: given out by the next `take`; starts: by `begun`. asked: (task, force) of every question. kept: attempts whose
+    work was looked at.
     """
 
     def __init__(self, found: Mapping[int, Inspected] | None = None):
@@ -23,6 +24,7 @@ class FakeInspector:
         self.missing: dict[tuple[int, int], tuple[str, str]] = {}
         self.results: list[ResultRow] = []
         self.files: list[FileRow] = []
+        self.starts: list[BegunRow] = []
         self.remembered: list[int] = []
         self.asked: list[tuple[int, bool]] = []
         self.kept: list[tuple[int, int]] = []
@@ -30,7 +32,7 @@ class FakeInspector:
         self._answers: list[Inspected] = []
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
-    def ask(self, task: int, force: bool) -> None:
+    def ask(self, task: int, force: bool, instances: Sequence[int] | None = None) -> None:  # noqa: ARG002
         """See `ports.Inspector`. The answer is there at once."""
         self.asked.append((task, force))
         self._answers.append(self.found.get(task, Inspected(task)))
@@ -51,6 +53,11 @@ class FakeInspector:
         """See `ports.Inspector`."""
         self.kept.append((task, instance))
         return self.missing.get((task, instance))
+
+    def begun(self) -> Sequence[BegunRow]:
+        """See `ports.Inspector`."""
+        taken, self.starts = self.starts, []
+        return taken
 
     def take(self) -> tuple[Sequence[ResultRow], Sequence[FileRow]]:
         """See `ports.Inspector`."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Final
 
 from weft.errors import InternalError, OwnedError, StoreError
-from weft.ports import AttemptRow, FileRow, NewRun, OpenRun, ResultRow, RunRow, TaskRow
+from weft.ports import AttemptRow, BegunRow, FileRow, NewRun, OpenRun, ResultRow, RunRow, TaskRow
 from weft.scheduling.commands import (
     AddItems,
     BeginAttempt,
@@ -25,7 +26,7 @@ from weft.scheduling.commands import (
     StartAttempt,
     TakeItems,
 )
-from weft.scheduling.keys import AttemptKey
+from weft.scheduling.keys import WHOLE, AttemptKey
 from weft.scheduling.outcomes import CANCELLED, INTERRUPTED, LOST, NO_OUTPUT, NO_USAGE, Outcome, RunState, TaskState
 from weft.scheduling.reasons import Reason
 
@@ -49,6 +50,7 @@ class _Run:
     items: dict[tuple[int, int], Item] = field(default_factory=dict)
     reasons: dict[int, tuple[Reason, ...]] = field(default_factory=dict)
     offsets: dict[str, int] = field(default_factory=dict)
+    begun: dict[tuple[int, int], BegunRow] = field(default_factory=dict)
 
 
 class _Undo:
@@ -129,6 +131,11 @@ class MemoryStore:
         self._claim(found.row.plan_key)
         epoch = self._raise(found.row.plan_key)
         found.row = found.row._replace(state="running", ended=None, exit_code=None, epoch=epoch)
+        attempts = self.attempts(run)
+        for unit, begun in list(found.begun.items()):
+            last = _last(begun, attempts)
+            if last is not None and last.state not in (*_OPEN, "ok"):
+                del found.begun[unit]
         return self._own(run, found.row.plan_key, epoch), self.opened(run)
 
     def open_attempts(self, plan_key: str) -> list[tuple[RunRow, list[AttemptRow]]]:
@@ -206,7 +213,10 @@ class MemoryStore:
     def opened(self, run: str) -> OpenRun:
         """All that is recorded of a run."""
         found = self._find(run)
-        return OpenRun(found.row, self.tasks(run), self.items(run), self.attempts(run), dict(found.offsets))
+        attempts = self.attempts(run)
+        begun = [row for _, row in sorted(found.begun.items(), key=itemgetter(0)) if _is_wanted(row, attempts)]
+        begun = [row._replace(ended=_end_of(row, attempts)) for row in begun]
+        return OpenRun(found.row, self.tasks(run), self.items(run), attempts, dict(found.offsets), begun)
 
     def write(self, ledger: MemoryLedger, facts: Sequence[Any], offsets: Mapping[str, int]) -> None:
         """One transaction. Raises StoreError, InternalError; then nothing has changed."""
@@ -224,8 +234,13 @@ class MemoryStore:
         run.offsets.update(offsets)
         self.facts[ledger.run].extend(facts)
 
-    def keep(self, results: Sequence[ResultRow], files: Sequence[FileRow]) -> None:
-        """Results and digests of a transaction that was written."""
+    def keep(self, run: str, results: Sequence[ResultRow], files: Sequence[FileRow], begun: Sequence[BegunRow]) -> None:
+        """Results and digests of a transaction that was written, and what attempts were begun with."""
+        known = self._find(run).begun
+        for row in begun:
+            known.pop((row.task, row.instance), None)
+            if not row.is_over:
+                known[row.task, row.instance] = row
         for result in results:
             key = (result.plan_key, result.name, result.instance, result.fingerprint)
             self._results.pop(key, None)  # what is told again is the newest
@@ -251,6 +266,11 @@ class MemoryStore:
             {(moved[task], instance): item for (task, instance), item in found.items.items() if task in moved},
             {moved[task]: reasons for task, reasons in found.reasons.items() if task in moved},
             found.offsets,
+            {
+                (moved[task], instance): row._replace(task=moved[task])
+                for (task, instance), row in found.begun.items()
+                if task in moved
+            },
         )
 
     def end(self, run: str, state: RunState, exit_code: int, ended: float) -> None:
@@ -299,6 +319,7 @@ class MemoryLedger:
         self._offsets: dict[str, int] = {}
         self._results: list[ResultRow] = []
         self._files: list[FileRow] = []
+        self._begun: list[BegunRow] = []
         self._is_dead = False
 
     def record(self, facts: Sequence[StartAttempt | Record], offsets: Mapping[str, int]) -> None:
@@ -306,18 +327,19 @@ class MemoryLedger:
         self._steps.extend(facts)
         self._offsets.update(offsets)
 
-    def remember(self, results: Sequence[ResultRow], files: Sequence[FileRow]) -> None:
+    def remember(self, results: Sequence[ResultRow], files: Sequence[FileRow], begun: Sequence[BegunRow] = ()) -> None:
         """See `ports.Ledger.remember`."""
         self._results.extend(results)
         self._files.extend(files)
+        self._begun.extend(begun)
 
     def commit(self) -> None:
         """See `ports.Ledger.commit`."""
         if self._is_dead:
             raise StoreError(f"the ledger of run {self.run} is closed")
         self._store.write(self, self._steps, self._offsets)
-        self._store.keep(self._results, self._files)
-        self._steps, self._offsets, self._results, self._files = [], {}, [], []
+        self._store.keep(self.run, self._results, self._files, self._begun)
+        self._steps, self._offsets, self._results, self._files, self._begun = [], {}, [], [], []
 
     def opened(self) -> OpenRun:
         """The run as it is recorded now; commits first."""
@@ -355,6 +377,21 @@ def _task_row(run: _Run, task: int, tried: tuple[int, bool], instances: int) -> 
         task, run.names[task], fact.state, fact.cause, fact.detail, fact.attempts,
         _rounded(seconds) or None, memory, _rounded(cpu_seconds), fact.fingerprint, instances,
     )  # fmt: skip
+
+
+def _is_wanted(row: BegunRow, attempts: Sequence[AttemptRow]) -> bool:
+    """Whether its last attempt is open or ended well, or instances share it."""
+    last = _last(row, attempts)
+    return row.instance == WHOLE if last is None else last.state in (*_OPEN, "ok")
+
+
+def _end_of(row: BegunRow, attempts: Sequence[AttemptRow]) -> float | None:
+    last = _last(row, attempts)
+    return None if last is None or last.state != "ok" else (last.started or 0.0) + last.usage.seconds
+
+
+def _last(row: BegunRow, attempts: Sequence[AttemptRow]) -> AttemptRow | None:
+    return next((a for a in reversed(attempts) if (a.key.task, a.key.instance) == (row.task, row.instance)), None)
 
 
 def _apply(run: _Run, fact: Any, undo: _Undo) -> None:

@@ -18,7 +18,7 @@ def bytes_text(size: float | None) -> str:
     return show_bytes(size) if size is not None else "-"
 
 
-def request_text(request: Mapping[str, float | None] | None, between: str = " ") -> str:
+def request_text(request: Mapping[str, float | str | None] | None, between: str = " ") -> str:
     """`cores=2 memory=8G timeout=1h`; `-` for nothing. What caps tasks at a time is nothing that anybody asked for."""
     if request is None:
         return "-"
@@ -30,7 +30,9 @@ def request_text(request: Mapping[str, float | None] | None, between: str = " ")
     return between.join(parts) or "-"
 
 
-def _amount_text(name: str, amount: float) -> str:
+def _amount_text(name: str, amount: float | str) -> str:
+    if isinstance(amount, str):
+        return amount
     if name in BYTE_AMOUNTS:
         return show_bytes(amount) + ("/s" if name == "network_bandwidth" else "")
     if name in ("timeout", "runtime"):

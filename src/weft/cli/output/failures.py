@@ -20,13 +20,13 @@ LAST_BYTES: Final = 4096
 
 
 class Failure(NamedTuple):
-    """A task or instance that failed. name: `TASK` or `TASK[ITEM]`, exact."""
+    """A task or instance that failed. name: `TASK` or `TASK[ITEM]`, exact. output: its stderr, its stdout if that is empty."""
 
     task: int
     name: str
     cause: str
     detail: str | None
-    stderr: LogRegion | None
+    output: LogRegion | None
 
 
 def failure_lines(failures: Sequence[Failure], tally: Tally, run: str, place: Place, read: ReadLog | None) -> list[str]:
@@ -55,7 +55,7 @@ def _one(failure: Failure, tally: Tally, run: str, place: Place, read: ReadLog |
     lines = [f"  {styled(label(failure.name), 'bold', place.has_colour)}"]
     if failure.detail:
         lines[0] += f": {cut(failure.detail, 300)}"
-    region = failure.stderr
+    region = failure.output
     if region is not None and region.length > 0 and read is not None:
         lines += [f"    {styled('|', 'dim', place.has_colour)} {line}" for line in last_lines(region, read)]
         path = os.path.join(folder, "logs", run, region.file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from json.encoder import encode_basestring_ascii as quoted  # C where there is one; ASCII, so no locale can spoil it
@@ -197,7 +198,7 @@ class JsonView:
             "task_ended",
             f'"task": {quoted(self._tally.tasks[task].name)}, "attempt": {attempt}, {self._instance(key)}, '
             f'"state": "{state}", "cause": {_text(cause)}, "exit_code": {"null" if exit_code is None else exit_code}, '
-            f'"seconds": {_number(seconds)}, "memory": {"null" if memory is None else memory}, '
+            f'"seconds": {_taken(seconds)}, "memory": {"null" if memory is None else memory}, '
             f'"cpu_seconds": {_number(cpu_seconds)}, "will_retry": {"true" if will_retry else "false"}}}\n',
         )
 
@@ -208,7 +209,18 @@ class JsonView:
         if declared is not None and is_shown and key.instance == WHOLE:
             # JSON as the task wrote it may have line breaks between its tokens; this is one line.
             plain = quoted(product) if is_text else product.replace("\n", " ").replace("\r", " ")
-            self._products[key.task] = plain
+            self._products[key.task] = self._covered(plain)
+
+    def _covered(self, product: str) -> str:
+        """JSON with secrets covered; a number that was one becomes a text of stars."""
+        covered = self._recorded.covered(product)
+        if covered == product:
+            return product
+        try:
+            json.loads(covered)
+        except ValueError:
+            return quoted(covered)
+        return covered
 
     def _task_pieces(self) -> Iterator[str]:
         separator = ""
@@ -225,7 +237,7 @@ class JsonView:
         product = self._products.get(ended.task)
         return (
             f'{quoted(ended.name)}: {{"state": "{ended.state}", "cause": {_text(ended.cause)}, '
-            f'"attempts": {ended.attempts}, "seconds": {_number(ended.seconds)}, '
+            f'"attempts": {ended.attempts}, "seconds": {_taken(ended.seconds)}, '
             f'"memory": {"null" if ended.memory is None else ended.memory}, '
             f'"instances": {"null" if ended.instances is None else ended.instances}'
             + (f', "product": {product}}}' if product is not None else "}")
@@ -238,6 +250,11 @@ class JsonView:
             f'{{"v": {VERSION}, "event": "task_output", "time": "{self._stamps.now()}", '
             f'"task": {quoted(self._tally.tasks[key.task].name)}, "stream": "{stream}", "text": {quoted(text)}}}\n'
         )
+
+
+def _taken(seconds: float | None) -> str:
+    """What an attempt took; null for one that never began, as the store shows it."""
+    return _number(None if seconds is None else round(seconds, 6) or None)
 
 
 def _notes(ending: RunEnding) -> str:

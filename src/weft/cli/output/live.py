@@ -112,9 +112,8 @@ class LiveView:
             self._say_retry(name, key, outcome, retry)
         elif kind(outcome.cause or "") not in ("interrupted", "cancelled"):
             self._attempt_failures.add(key.task)
-            self._fail(
-                Failure(key.task, self._labels.exact(key), outcome.cause or "failed", outcome.detail, outcome.stderr)
-            )
+            output = outcome.stderr if outcome.stderr.length else outcome.stdout
+            self._fail(Failure(key.task, self._labels.exact(key), outcome.cause or "failed", outcome.detail, output))
 
     def task_ended(self, settled: SettleTask) -> None:
         self._tally.settle(settled)

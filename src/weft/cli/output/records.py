@@ -13,7 +13,7 @@ from weft.scheduling.outcomes import CACHED, LogRegion, Request
 from weft.spec.actions import Action, Call, Command, Expand, Script, Serialized, Shell, Snippet, kind_of
 from weft.spec.resources import from_units
 from weft.spec.secrets import is_secret_name
-from weft.spec.tasks import Task
+from weft.spec.tasks import NOTHING, Task
 
 if TYPE_CHECKING:
     from weft.assemble import Explanation, PlannedTask
@@ -87,6 +87,7 @@ def request_entry(request: Request) -> dict[str, Any]:
     entry: dict[str, Any] = {"cores": 0, "memory": None}
     entry.update((name, from_units(name, units)) for name, units in request.amounts)
     entry["timeout"] = request.timeout
+    entry.update(request.besides)
     return entry
 
 
@@ -112,7 +113,7 @@ def attempt_entry(row: AttemptRow, items: Sequence[str] = ()) -> dict[str, Any]:
         "detail": row.detail,
         "exit_code": row.exit_code,
         "started": moment(row.started),
-        "seconds": row.usage.seconds,
+        "seconds": row.usage.seconds or None,  # none of what never began
         "cpu_seconds": row.usage.cpu_seconds,
         "memory": row.usage.memory,
         "request": request_entry(row.request),
@@ -144,9 +145,16 @@ def _action_value(action: Action) -> Any:
 
 
 def show(
-    run: RunRow, row: TaskRow, task: Task | None, attempts: Sequence[AttemptRow], items: Sequence[str] = ()
+    run: RunRow,
+    row: TaskRow,
+    task: Task | None,
+    attempts: Sequence[AttemptRow],
+    items: Sequence[str] = (),
+    added: Mapping[str, Any] = NOTHING,
 ) -> dict[str, Any]:
-    """`weft show`. task: None when the recorded plan cannot be read. items: of a mapped task."""
+    """`weft show`. task: None when the recorded plan cannot be read. items: of a mapped task. added: attributes that it got
+    while it ran.
+    """
     return {
         "run": run.run,
         "task": row.name,
@@ -157,6 +165,8 @@ def show(
         "parameters": _plain(task.parameters) if task is not None else {},
         "dependencies": [dependency.name for dependency in task.dependencies] if task is not None else [],
         "resources": task.policy.resources.as_json() if task is not None else {},
+        "directives": dict(task.policy.directives) if task is not None else {},
+        "attributes": _plain({**(task.policy.attributes if task is not None else NOTHING), **added}),
         "fingerprint": row.fingerprint,
         "attempts": [attempt_entry(attempt, items) for attempt in attempts],
     }
@@ -181,15 +191,19 @@ def usage(
     attempts: Sequence[AttemptRow],
     kinds: Mapping[str, Consumption],
     safety: float,
+    ids: Mapping[str, str] = NOTHING,
 ) -> dict[str, Any]:
-    """`weft usage`: of the attempt that ended each task, and of the attempts together; then of the tasks of each template."""
+    """`weft usage`: of the attempt that ended each task, and of the attempts together; then of the tasks of each template.
+
+    ids: of the templates that have one, by name.
+    """
     by_task: dict[int, list[AttemptRow]] = {}
     for attempt in attempts:
         by_task.setdefault(attempt.key.task, []).append(attempt)
     return {
         "run": run.run,
         "tasks": {row.name: _usage_entry(row, by_task.get(row.task, [])) for row in rows},
-        "templates": {name: _consumption_entry(each, safety) for name, each in kinds.items()},
+        "templates": {name: {"id": ids.get(name), **_consumption_entry(each, safety)} for name, each in kinds.items()},
     }
 
 

@@ -76,6 +76,9 @@ def show_text(record: Mapping[str, Any], place: Place, options: Mapping[str, Any
         lines.append(_field("parameters", shown))
     if record["resources"]:
         lines.append(_field("resources", request_text(record["resources"], ", ")))
+    for key in ("directives", "attributes"):
+        if record[key]:
+            lines.append(_field(key, ", ".join(_pair(name, value) for name, value in record[key].items())))
     if record["fingerprint"]:
         lines.append(_field("fingerprint", record["fingerprint"]))
     text = "".join(f"{line}\n" for line in lines)
@@ -88,6 +91,10 @@ def show_text(record: Mapping[str, Any], place: Place, options: Mapping[str, Any
         del titles[1], spare[1]
         rows = [(first, *rest) for first, _, *rest in rows]
     return text + table(titles, rows, place, spare=spare)
+
+
+def _pair(name: str, value: Any) -> str:
+    return name if value is None else f"{name}={text_of(value)}"
 
 
 def _command_text(words: Sequence[Any], values: Mapping[str, Any]) -> str:

@@ -92,8 +92,8 @@ def usage_text(found: Mapping[str, Any], place: Place) -> str:
         )
         for title, key, show in (("memory", "mem", show_bytes), ("runtime", "runtime", show_seconds))
     ]
-    count = found["num_tasks"]
-    return f"{counted(count or 0)}\n" + table(("", "MIN", "MEAN", "MEDIAN", "MAX", "INTERVAL"), rows, place)
+    told = f"{counted(found['num_tasks'] or 0)} of template {found['template']} ({', '.join(found['ids'])})\n"
+    return told + table(("", "MIN", "MEAN", "MEDIAN", "MAX", "INTERVAL"), rows, place)
 
 
 def _shown(value: float | None, show: Any) -> str:

@@ -25,10 +25,10 @@ class Stream:
         self._name = name
         self._parts: list[bytes] = []
         self._held = 0
-        self._written = 0
         self._file = -1
         self._lock = threading.Lock()
         self._is_open = True
+        self._most_held = 4096  # bytes, once there is a file
 
     def write(self, data: bytes) -> None:
         """Take output, from any thread."""
@@ -37,7 +37,7 @@ class Stream:
                 return
             self._parts.append(data)
             self._held += len(data)
-            if self._held > SMALL_OUTPUT or (self._file >= 0 and self._held > 4096):
+            if self._held > SMALL_OUTPUT or (self._file >= 0 and self._held > self._most_held):
                 self._spill()
 
     def spill(self) -> None:
@@ -46,6 +46,20 @@ class Stream:
             if self._is_open and self._parts:
                 self._spill()
 
+    def descriptor(self) -> int:
+        """Of the file, for child processes that append to it; what was written before is in it."""
+        with self._lock:
+            if self._is_open:
+                self._spill()
+            elif self._file < 0:
+                self._file = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            return self._file
+
+    def write_at_once(self) -> None:
+        """In a forked process, after `descriptor`."""
+        self._lock = threading.Lock()  # a thread that is not here may have held it
+        self._most_held = 0
+
     def _spill(self) -> None:
         if self._file < 0:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -53,7 +67,6 @@ class Stream:
         view = memoryview(b"".join(self._parts))
         self._parts.clear()
         self._held = 0
-        self._written += len(view)
         while view:
             view = view[os.write(self._file, view) :]
 
@@ -66,9 +79,19 @@ class Stream:
                 self._parts.clear()
                 return data, None
             self._spill()
+            size = os.fstat(self._file).st_size  # children have written, too
             os.close(self._file)
             self._file = -1
-            return b"", (self._name, 0, self._written)
+            if size == 0:
+                self._remove()
+                return b"", None
+            return b"", (self._name, 0, size)
+
+    def _remove(self) -> None:
+        try:
+            os.unlink(self._path)
+        except FileNotFoundError:
+            pass  # somebody else did
 
 
 class Capture:

@@ -21,6 +21,7 @@ from typing import Any
 from .calls import Result, run_source
 from .capture import Capture, Owners, Text, inherit_owner
 from .census import boot_id
+from .children import inherit_output
 from .lateness import MOMENT_SECONDS, is_late
 from .receipts import ReceiptWriter
 from .wire import message, take_messages
@@ -74,6 +75,7 @@ class Host:
     def prepare(self) -> None:
         """Put our streams and our `os._exit` in place."""
         inherit_owner(self._owners)
+        inherit_output(self._owners)
         sys.stdout = Text(self._owners, 0)
         sys.stderr = Text(self._owners, 1)
         os._exit = self._intercept_exit  # type: ignore[assignment]

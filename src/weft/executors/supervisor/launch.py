@@ -13,10 +13,14 @@ from .wire import WireOrder
 
 
 class Launch:
-    """Starts programs. python: interpreter of the launcher. oom: file, what our children and then we are to have in it."""
+    """Starts programs. python: interpreter of the launcher. oom: file, what our children and then we are to have in it.
 
-    def __init__(self, python: str, oom: tuple[int, bytes, bytes] | None):
+    log_folder: where the launcher leaves digests of secrets.
+    """
+
+    def __init__(self, python: str, oom: tuple[int, bytes, bytes] | None, log_folder: str):
         self._python = python
+        self._log_folder = log_folder
         self._oom = oom
         # All, not only those that we ignore: the C library would ask for each one that is left out before it resets it.
         self._defaults = signal.valid_signals()
@@ -27,7 +31,13 @@ class Launch:
             return order.words, -1
         known = {os.fsdecode(name): os.fsdecode(text) for name, text in environment.items()}
         if any(kind == "shell" for _, kind, _ in order.variables):
-            request = {"words": order.words, "expand": order.expand, "variables": order.variables, "environment": known}
+            request = {
+                "words": order.words,
+                "expand": order.expand,
+                "variables": order.variables,
+                "environment": known,
+                "log_folder": self._log_folder,
+            }
             try:
                 file = os.memfd_create("launch", os.MFD_CLOEXEC)
             except OSError as problem:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 from typing import Any
 
+from .secrets import keep
 from .spawning import StartError, find_program, start_problem
 from .substitution import substitute
 
@@ -60,6 +61,13 @@ def shell_output(name: str, command: str, environment: dict[str, str]) -> str:
 def become(request: dict[str, Any]) -> None:
     """Replace this process by the program of `request`. Raises StartError."""
     environment = evaluate(request["variables"], request["environment"])
+    try:
+        keep(
+            request["log_folder"],
+            ((name, environment[name]) for name, kind, _ in request["variables"] if kind != "text"),
+        )
+    except OSError as problem:  # else its output would be shown with them
+        raise StartError("setup", f"digests of secrets cannot be kept: {problem.strerror}") from problem
     words = list(request["words"])
     written = words[0]
     for index in request["expand"]:

@@ -81,7 +81,7 @@ class Supervisor:
         self._base: dict[bytes, bytes] = {}
         self._outer_token = b""
         self._folder: str | None = None
-        self._launch = Launch(settings.python, oom)
+        self._launch = Launch(settings.python, oom, settings.log_folder)
         self.feeds = Feeds(settings.python)
         self._floor = own_peak()
         self._floor_at = time.monotonic()

@@ -19,6 +19,8 @@ NOTHING = bytes(4)
 VERSION = 1
 HEADER = struct.Struct("<4sHHIQ")
 CHECKSUM = struct.Struct("<I")
+PLAIN_HEADER = struct.Struct("<8sIQ")  # the same, for comparing magic, version and flags in one piece
+PLAIN_BEGINNING = MAGIC + struct.pack("<HH", VERSION, 0)
 OVERHEAD = HEADER.size + CHECKSUM.size
 PAYLOAD_LIMIT = 16 << 20  # bytes; a longer length is damage, not a fact
 ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
@@ -124,12 +126,12 @@ def _first_sound(data: bytes) -> tuple[list[tuple[int, list[Any]]], int]:
     sequences: list[int] = []
     payloads: list[bytes] = []
     view = memoryview(data)
-    at, size = 0, len(data)
-    while at + OVERHEAD <= size:
-        magic, version, _, length, sequence = HEADER.unpack_from(data, at)
-        tail = at + HEADER.size + length
-        if magic != MAGIC or version > VERSION or length > PAYLOAD_LIMIT or tail + CHECKSUM.size > size:
+    at, last = 0, len(data) - OVERHEAD
+    while at <= last:
+        beginning, length, sequence = PLAIN_HEADER.unpack_from(data, at)
+        if beginning != PLAIN_BEGINNING or length > PAYLOAD_LIMIT or at + length > last:
             break
+        tail = at + HEADER.size + length
         if zlib.crc32(view[at:tail]) != CHECKSUM.unpack_from(data, tail)[0]:
             break
         sequences.append(sequence)

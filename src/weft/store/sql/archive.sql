@@ -39,8 +39,9 @@ SELECT fingerprint FROM tasks WHERE run = ? AND task = ?;
 
 -- name: unsettled
 -- Tasks that have been tried and have not ended: attempts but those that were taken back before they began, whether one is open.
+-- ?2: those that have not ended.
 SELECT a.task, count(*) - sum(a.state > 3 AND a.started IS NULL), max(a.state < 2) FROM attempts a
-WHERE a.run = ? AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.run = a.run AND t.task = a.task)
+WHERE a.run = ?1 AND a.task IN (SELECT value FROM json_each(?2))
 GROUP BY a.task;
 
 -- name: unsettled_task
@@ -59,6 +60,9 @@ SELECT a.task, a.instance, a.attempt, a.nonce, a.state, a.cause, a.detail, a.exi
        a.out_file, a.out_offset, a.out_length, a.err_file, a.err_offset, a.err_length, a.product, a.retry, a.flags
 FROM attempts a WHERE a.run = ? ORDER BY a.task, a.instance, a.attempt;
 
+-- name: tasks_by_nonce
+SELECT nonce, task FROM attempts WHERE run = ?;
+
 -- name: attempts_of_task
 SELECT a.task, a.instance, a.attempt, a.nonce, a.state, a.cause, a.detail, a.exit_code, a.started,
        a.seconds, a.cpu_seconds, a.memory, a.demand,
@@ -66,12 +70,11 @@ SELECT a.task, a.instance, a.attempt, a.nonce, a.state, a.cause, a.detail, a.exi
 FROM attempts a WHERE a.run = ? AND a.task = ? ORDER BY a.instance, a.attempt;
 
 -- name: attempts_left
--- Of tasks that are not ok: what a resume has to know of when nothing that is ok runs again.
+-- Of tasks that are not ok (?2): what a resume has to know of when nothing that is ok runs again.
 SELECT a.task, a.instance, a.attempt, a.nonce, a.state, a.cause, a.detail, a.exit_code, a.started,
        a.seconds, a.cpu_seconds, a.memory, a.demand,
        a.out_file, a.out_offset, a.out_length, a.err_file, a.err_offset, a.err_length, a.product, a.retry, a.flags
-FROM attempts a WHERE a.run = ?1
-AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.run = ?1 AND t.task = a.task AND t.state = 2)
+FROM attempts a WHERE a.run = ?1 AND a.task IN (SELECT value FROM json_each(?2))
 ORDER BY a.task, a.instance, a.attempt;
 
 -- name: latest_failures
@@ -116,6 +119,10 @@ SELECT file, offset FROM offsets WHERE run = ? ORDER BY file;
 
 -- name: kept_plan
 SELECT p.digest, p.names, p.snapshot, k.warnings FROM kept_plans k JOIN plans p ON p.number = k.plan WHERE k.key = ?;
+
+-- name: is_kept
+-- Whether a run shows the plan that documents with this digest gave.
+SELECT EXISTS (SELECT 1 FROM kept_plans k JOIN runs r ON r.plan = k.plan WHERE k.key = ? AND r.number = ?);
 
 -- name: latest_results
 -- The newest of each task and item are found in an index alone, and then read in the order in which they lie.
@@ -166,13 +173,20 @@ WHERE (r.plan_key = ?1 OR (?4 <> '' AND substr(r.plan_key, 1, length(?4)) = ?4))
 ORDER BY r.number DESC, a.attempt DESC LIMIT 1;
 
 -- name: episodes
--- How a task of a plan, by its name, fared in each run, newest first.
+-- How a task of a plan, by its name, fared in each run that it took part in, newest first.
 SELECT r.run, r.started, t.state, t.cause, t.attempts, t.seconds, t.memory
 FROM runs r
 JOIN plans p ON p.number = r.plan
 JOIN json_each(p.names) n ON CAST(n.value AS BLOB) = ?2
 LEFT JOIN tasks t ON t.run = r.number AND t.task = n.key
 WHERE r.plan_key = ?1
+  AND (
+    r.selected IS NULL
+    OR EXISTS (
+      SELECT 1 FROM json_each(r.selected) s
+      WHERE n.key - json_extract(s.value, '$[0]') BETWEEN 0 AND json_extract(s.value, '$[1]') - 1
+    )
+  )
 ORDER BY r.number DESC LIMIT ?3;
 
 -- name: runs_of_key

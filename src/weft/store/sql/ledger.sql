@@ -124,6 +124,38 @@ INSERT OR REPLACE INTO results (plan_key, name, instance, fingerprint, run, body
 -- name: add_file
 INSERT OR REPLACE INTO files (path, size, mtime_ns, inode, digest) VALUES (?, ?, ?, ?, ?);
 
+-- name: add_begun
+INSERT OR REPLACE INTO begun (run, task, instance, body) VALUES (?, ?, ?, ?);
+
+-- name: end_begun
+DELETE FROM begun WHERE run = ? AND task = ? AND instance = ?;
+
+-- name: begun
+-- Of units whose last attempt is open or ended well, and what instances share. Last: whether it ended well, and when.
+SELECT b.task, b.instance, b.body, a.state = 2, a.started + a.seconds
+FROM begun b LEFT JOIN attempts a ON a.run = b.run AND a.task = b.task AND a.instance = b.instance AND a.attempt = (
+    SELECT max(m.attempt) FROM attempts m WHERE m.run = b.run AND m.task = b.task AND m.instance = b.instance)
+WHERE b.run = ? AND (a.state <= 2 OR (a.state IS NULL AND b.instance = -1))
+ORDER BY b.task, b.instance;
+
+-- name: forget_begun
+-- What attempts were begun with that ended otherwise; with the next one, it is looked at again.
+DELETE FROM begun WHERE run = ?1 AND (task, instance) IN (
+    SELECT b.task, b.instance FROM begun b JOIN attempts a ON a.run = b.run AND a.task = b.task AND a.instance = b.instance
+    WHERE b.run = ?1 AND a.state > 2 AND a.attempt = (
+        SELECT max(m.attempt) FROM attempts m WHERE m.run = b.run AND m.task = b.task AND m.instance = b.instance));
+
+-- name: clear_begun
+DELETE FROM begun WHERE run = ?;
+
+-- name: unremembered
+-- Runs of a plan whose engine died, with attempts that may have ended well and of which it is known what they were begun with.
+SELECT DISTINCT r.run FROM begun b
+JOIN runs r ON r.number = b.run
+JOIN attempts a ON a.run = b.run AND a.task = b.task AND a.instance = b.instance
+WHERE r.plan_key = ? AND r.state = 'running' AND a.state <= 2
+ORDER BY r.number;
+
 -- name: open_attempts
 SELECT DISTINCT r.run FROM runs r JOIN attempts a ON a.run = r.number
 WHERE r.plan_key = ? AND r.state = 'running' AND a.state < 2 ORDER BY r.number;

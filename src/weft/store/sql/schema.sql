@@ -118,6 +118,16 @@ CREATE TABLE reasons (
     PRIMARY KEY (run, task)
 ) WITHOUT ROWID;
 
+-- What attempts that have not ended, or whose work is not remembered yet, were begun with. No fact says it: what is lost here
+-- is a task that runs once more. instance: -1 also for what instances share. body: JSON [parts, own, fingerprint].
+CREATE TABLE begun (
+    run INTEGER NOT NULL,
+    task INTEGER NOT NULL,
+    instance INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (run, task, instance)
+) WITHOUT ROWID;
+
 -- How far each receipts file has been counted.
 CREATE TABLE offsets (
     run INTEGER NOT NULL,

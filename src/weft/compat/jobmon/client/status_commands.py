@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weft.compat.jobmon.client import logging
 from weft.compat.jobmon.core.constants import TaskInstanceStatus, TaskStatus
 from weft.compat.jobmon.core.exceptions import WorkflowRunStateError
-from weft.errors import ArgumentError, UsageError, cut
+from weft.errors import ArgumentError, cut
 
 if TYPE_CHECKING:
     from weft.api.workflow_views import WorkflowView
@@ -135,13 +135,15 @@ def concurrency_limit(
     state: str | None = None,
 ) -> str:
     """How many tasks of a workflow, or of one of its templates, may be live, at once if it runs; 0 pauses. Gives a sentence."""
-    from weft.api.workflow_views import workflow_of
+    from weft.api.workflow_views import template_of, workflow_of
     from weft.assemble import workflow_changes
     from weft.define.counts import read_limit
 
     count = read_limit(max_tasks)
     with _archive(state) as archive:
         view = workflow_of(archive, workflow_id)
+        if template is not None:
+            template = template_of([view], template).among(view.template_ids)[0]
         workflow_changes.set_limit(archive.folder, view.row, count, template)
     whose = f"template {template!r} of workflow {view.number}" if template is not None else f"workflow {view.number}"
     return f"At most {count} tasks of {whose} may run at a time."
@@ -156,7 +158,7 @@ def get_filepaths(
     *,
     state: str | None = None,
 ) -> list[Row]:
-    """Where the output of the latest attempt of each task lies. array_name: template. job_name: part of a task's name.
+    """Where the output of the latest attempt of each task lies. array_name: template, or its id. job_name: part of a task's name.
 
     Output of many attempts may share a file: `_OFFSET` and `_LENGTH` (bytes; None: to its end) say which part is meant.
     """
@@ -327,22 +329,14 @@ def task_template_resources(
     *,
     state: str | None = None,
 ) -> dict[str, Any]:
-    """What tasks of a template used: the figures of `TaskTemplate.resource_usage`. task_template_version: the template's name.
+    """What tasks of a template used: the figures of `TaskTemplate.resource_usage`.
 
-    workflows: numbers or names; None: all that are recorded.
+    task_template_version: the template's name or id. workflows: numbers or names; None: all that are recorded.
     """
     from weft.api.template_usage import usage_of_recorded
 
     with _archive(state) as archive:
-        views = _views(archive, workflows)
-        having = [view for view in views if task_template_version in view.about.get("templates", {})]
-        if not having:
-            from weft.errors import hint_nearest
-
-            known = sorted({name for view in views for name in view.about.get("templates", {})})
-            hint = hint_nearest(str(task_template_version), known)
-            raise UsageError(f"no task template {cut(repr(task_template_version))} is recorded", hint)
-        return usage_of_recorded(having, task_template_version, node_args, ci)
+        return usage_of_recorded(_views(archive, workflows), str(task_template_version), node_args, ci).figures
 
 
 def create_resource_yaml(

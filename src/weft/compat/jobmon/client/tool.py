@@ -9,6 +9,7 @@ from typing import Any, Final
 from weft.compat.jobmon.attempts import Lenient, unset_if_zero
 from weft.compat.jobmon.client.task_template import TaskTemplate
 from weft.compat.jobmon.client.workflow import Workflow
+from weft.define.defaults import ScaleOn
 from weft.define.templates import TaskTemplate as OwnTaskTemplate
 from weft.define.tools import Tool as OwnTool
 
@@ -35,6 +36,7 @@ class Tool(Lenient, OwnTool):
         max_attempts: int | None = None,
         *,
         shell: bool | None = None,
+        scale_on: ScaleOn | None = None,
     ) -> OwnTaskTemplate:
         """As `weft.Tool.get_task_template`.
 
@@ -55,4 +57,5 @@ class Tool(Lenient, OwnTool):
             yaml_file,
             unset_if_zero(max_attempts),
             shell=shell,
+            scale_on=scale_on,
         )
