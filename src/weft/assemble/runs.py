@@ -266,6 +266,8 @@ def _take_up(
             rescaled = {present.graph.index[name] for name in change.changed}
             by_name, default = executors.by_name, executors.default
             recovered = recover(opened, by_name, default, plan=placed, redo=again, rescaled=rescaled)
+            if not requests:
+                executors.wake(placed, sorted(again))
             session.restore(opened)
             return session.run(with_notes(placed, notes, observers, session, held), recovered, requests)
     finally:

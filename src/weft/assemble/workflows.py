@@ -344,6 +344,7 @@ def _carry_on(
         hit(REOPENED_TASKS)
         asked = _asker(plan, before, wish, queue_limits(settings.queues))
         recovered = recover(opened, executors.by_name, executors.default, plan=plan, redo=again, asked=asked)
+        executors.wake(plan, sorted(again))
         session.restore(opened)
         return session.run(with_notes(plan, notes, observers, session, held), recovered)
 
