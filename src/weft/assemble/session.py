@@ -12,7 +12,7 @@ from weft.assemble.capacity import Resources, look_around, wanted_by
 from weft.assemble.executors import Executors
 from weft.assemble.experience import Experience
 from weft.assemble.run_settings import DRY, RunSettings, with_limits
-from weft.errors import HandedOverError
+from weft.errors import HandedOverError, StoreError
 from weft.ports import Inspector, Observer, OpenRun, Remark, Reports, RunEnding, RunOpening
 from weft.runtime.clock import SystemClock, SystemWaiter
 from weft.runtime.devices import GPU, VISIBLE, Devices, device_names
@@ -246,7 +246,12 @@ class Session:
     def _read_inbox(self) -> Sequence[Event]:
         events: list[Event] = []
         index = self._plan.graph.index
-        for request in self._inbox.take():
+        try:
+            found = self._inbox.take()
+        except StoreError:
+            self._store.check_place()  # the whole folder may have gone: that is what has to be said
+            raise
+        for request in found:
             payload = request.payload
             match request.kind:
                 case "cancel":
