@@ -46,9 +46,9 @@ def script(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def weft(folder: Path, *arguments: str, code: int = 0) -> str:
-    """What the installed command writes to stdout."""
-    done = subprocess.run(
+def ended(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The installed command, after its end."""
+    return subprocess.run(
         [str(Path(sys.executable).parent / "weft"), *arguments],
         cwd=folder,
         env=clean_environment(),
@@ -57,6 +57,11 @@ def weft(folder: Path, *arguments: str, code: int = 0) -> str:
         timeout=LIMIT,
         check=False,
     )
+
+
+def weft(folder: Path, *arguments: str, code: int = 0) -> str:
+    """What the installed command writes to stdout."""
+    done = ended(folder, *arguments)
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout + (done.stderr if code else "")
@@ -64,15 +69,8 @@ def weft(folder: Path, *arguments: str, code: int = 0) -> str:
 
 def told_by(folder: Path, *arguments: str) -> str:
     """What the installed command writes to stderr when all goes well."""
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "weft"), *arguments],
-        cwd=folder,
-        env=clean_environment(),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=LIMIT,
-        check=True,
-    )
+    done = ended(folder, *arguments)
+    assert done.returncode == 0, done.stderr
     return done.stderr
 
 
